@@ -1,0 +1,197 @@
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from uae_cli.datasets import NpzDataset
+from uae_cli.errors import DataError
+
+LOADER = NpzDataset(name="made")
+
+
+def save(root, arrays, **changed):
+    path = root / "made.npz"
+    np.savez(path, **{**arrays, **changed})
+    return path
+
+
+def load(root):
+    return LOADER.load(root, download=False)
+
+
+def refusal(root):
+    """The message, which must be one line that names the file."""
+    with pytest.raises(DataError) as caught:
+        load(root)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(root / "made.npz") in message
+    return message
+
+
+def test_colour_images_are_divided_by_255_and_channels_come_first(tmp_path, arrays):
+    save(tmp_path, arrays)
+    data = load(tmp_path)
+    expected = torch.from_numpy(arrays["x_train"]).permute(0, 3, 1, 2) / 255
+    assert torch.equal(data.x_train, expected)
+    assert data.x_train.is_contiguous()
+    assert data.x_train.dtype == torch.float32
+    assert data.x_test.shape == (3, 3, 4, 5)
+    assert torch.equal(data.y_train, torch.arange(6))
+    assert (data.name, data.note, data.source) == ("made", "a made set", str(tmp_path / "made.npz"))
+
+
+def test_grey_images_get_one_channel(tmp_path, arrays):
+    save(tmp_path, arrays, x_train=arrays["x_train"][..., 0], x_test=arrays["x_test"][..., 0])
+    data = load(tmp_path)
+    assert data.shape == (1, 4, 5)
+    assert torch.equal(data.x_train[:, 0] * 255, torch.from_numpy(arrays["x_train"][..., 0]).float())
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
+@pytest.mark.parametrize(
+    ("shape", "sample"), [((7,), (7,)), ((4, 5), (1, 4, 5)), ((4, 5, 3), (3, 4, 5))], ids=str
+)
+def test_floats_keep_their_values(tmp_path, arrays, dtype, shape, sample):
+    x = np.linspace(0, 1, 6 * np.prod(shape)).reshape(6, *shape).astype(dtype)
+    save(tmp_path, arrays, x_train=x, x_test=x[:3])
+    data = load(tmp_path)
+    assert data.shape == sample
+    assert data.x_train.dtype == torch.float32
+    back = data.x_train if len(shape) != 3 else data.x_train.permute(0, 2, 3, 1)
+    assert np.array_equal(back.numpy().ravel(), x.astype(np.float32).ravel())
+
+
+def test_compressed_files_and_explicit_paths_are_read(tmp_path, arrays):
+    path = tmp_path / "elsewhere" / "mine.npz"
+    path.parent.mkdir()
+    np.savez_compressed(path, **arrays)
+    data = NpzDataset(name="any", path=path).load(tmp_path, download=False)
+    assert len(data.x_train) == 6
+
+
+def test_note_is_optional_and_source_can_be_told(tmp_path, arrays):
+    del arrays["note"]
+    save(tmp_path, arrays)
+    data = NpzDataset(name="made", source="my camera").load(tmp_path, download=False)
+    assert (data.note, data.source) == ("", "my camera")
+
+
+@pytest.mark.parametrize("labels", [np.array([0, 1, 2], np.uint8), np.array([0.0, 1.0, 2.0])], ids=str)
+def test_any_whole_numbers_are_labels(tmp_path, arrays, labels):
+    save(tmp_path, arrays, y_test=labels)
+    assert load(tmp_path).y_test.tolist() == [0, 1, 2]
+
+
+def test_missing_file_says_where_and_how(tmp_path):
+    message = refusal(tmp_path)
+    assert f"put made.npz (arrays x_train, y_train, x_test, y_test, note) in {tmp_path}" in message
+    assert "UAE_DATA" in message
+    found = LOADER.check(tmp_path, verify=True)
+    assert (found.present, found.path, found.size_bytes) == (False, tmp_path / "made.npz", 0)
+    assert found.remedy
+
+
+@pytest.mark.parametrize("key", ["x_train", "y_train", "x_test", "y_test"])
+def test_missing_key_is_named(tmp_path, arrays, key):
+    del arrays[key]
+    save(tmp_path, arrays)
+    assert f"lacks {key};" in refusal(tmp_path)
+    assert f"lacks {key};" in LOADER.check(tmp_path, verify=False).problem
+
+
+@pytest.mark.parametrize("key", ["x_train", "y_test", "note"])
+def test_python_objects_are_never_unpickled(tmp_path, arrays, key):
+    class Bomb:
+        def __reduce__(self):
+            return Path.touch, (tmp_path / "exploded",)
+
+    save(tmp_path, {**arrays, key: np.array([Bomb()] * 3, dtype=object)})
+    assert f"{key} is refused: it holds Python objects" in refusal(tmp_path)
+    assert not (tmp_path / "exploded").exists()
+
+
+def shifted(images, value):
+    images = images / 255
+    images[1, 2, 3, 0] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "expected"),
+    [
+        ("x_train", lambda x: x.astype(np.int32), "x_train is int32"),
+        ("x_train", lambda x: x.astype(np.complex64), "x_train is complex64"),
+        ("x_test", lambda x: x[..., 0, 0], r"x_test is uint8 of shape (3, 4)"),
+        ("x_test", lambda x: x[0, 0, 0, 0] / 255, "x_test is float64 of shape ()"),
+        ("x_train", lambda x: x[None], "of shape (1, 6, 4, 5, 3)"),
+        ("x_train", lambda x: np.moveaxis(x, -1, 1), "channels last"),
+        ("x_train", lambda x: x[:, :0], "x_train is empty"),
+        ("x_train", lambda x: x[:, :3], "one shape for both"),
+        ("x_train", lambda x: shifted(x, np.nan), "train split: holds NaN"),
+        ("x_test", lambda x: shifted(x, 1.5), "test split: values from 0"),
+        ("x_test", lambda x: shifted(x, -0.5), "values from -0.5"),
+        ("x_test", lambda x: shifted(x, np.inf), "to inf"),
+        ("x_test", lambda x: shifted(x, 1e300), "to inf"),
+        ("y_train", lambda y: y[:, None], "y_train is int64 of shape (6, 1)"),
+        ("y_train", lambda y: y[:5], "6 samples but 5 labels"),
+        ("y_train", lambda y: y - 1, "y_train goes from -1 to 4"),
+        ("y_train", lambda y: y + 0.5, "no whole numbers"),
+        ("y_train", lambda y: y * np.nan, "no whole numbers"),
+        ("y_train", lambda y: y.astype(str), "y_train is <U21"),
+        ("note", lambda note: np.array(["two", "notes"]), "note is <U5 of shape (2,)"),
+    ],
+)
+def test_what_no_experiment_can_use_is_named(tmp_path, arrays, key, change, expected):
+    save(tmp_path, {**arrays, key: change(arrays[key])})
+    assert expected in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("writer", [np.savez, np.savez_compressed])
+def test_a_flipped_byte_is_found(tmp_path, arrays, flip, writer):
+    path = tmp_path / "made.npz"
+    writer(path, **arrays)
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("x_train.npy")
+    flip(path, entry.header_offset + entry.compress_size - 20)
+    assert "corrupt" in refusal(tmp_path)
+    found = LOADER.check(tmp_path, verify=True)
+    assert found.present
+    assert "corrupt" in found.problem
+    assert found.remedy
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut off"])
+def test_what_is_no_archive_is_refused(tmp_path, content):
+    (tmp_path / "made.npz").write_bytes(content)
+    assert "corrupt or no .npz file" in refusal(tmp_path)
+    assert "corrupt or no .npz file" in LOADER.check(tmp_path, verify=False).problem
+
+
+def test_an_intact_file_is_reported_with_size_and_note(tmp_path, arrays):
+    path = save(tmp_path, arrays)
+    found = LOADER.check(tmp_path, verify=True)
+    assert (found.present, found.problem, found.remedy) == (True, "", "")
+    assert (found.path, found.size_bytes, found.note) == (path, path.stat().st_size, "a made set")
+
+
+def test_a_bad_note_is_a_problem_of_the_file(tmp_path, arrays):
+    save(tmp_path, arrays, note=np.zeros(3))
+    assert "note is float64" in LOADER.check(tmp_path, verify=False).problem
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "sizes", "classes"),
+    [
+        ("svhn_test10k", (3, 32, 32), (8000, 2000), 10),
+        ("tiny_imagenet_15k", (3, 64, 64), (10000, 5000), 200),
+    ],
+)
+def test_real_partial_sets(load_real, name, shape, sizes, classes):
+    data = load_real(NpzDataset(name=name))
+    assert data.shape == shape
+    assert (len(data.x_train), len(data.x_test)) == sizes
+    assert data.y_train.unique().tolist() == list(range(classes))
+    assert data.note.startswith("PARTIAL")

@@ -1,0 +1,93 @@
+import io
+import re
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from uae_cli.report.terminal import print_run
+
+FrameOf = Callable[..., pd.DataFrame]
+VS_ORIGINAL = "test_mse_gain_vs_original"
+VS_REPLICATE = "test_mse_gain_vs_replicate"
+
+
+def printed(rows: pd.DataFrame, width: int = 100) -> str:
+    stream = io.StringIO()
+    print_run(rows, Console(file=stream, width=width, color_system=None))
+    return re.sub(" +", " ", stream.getvalue().replace(" \n", "\n"))
+
+
+def test_every_measure_stands_in_its_arms_line(frame_of: FrameOf) -> None:
+    measures = {"test_mse": 0.003, VS_ORIGINAL: 12.34, VS_REPLICATE: -5.6, "train_mse": 0.002, "asr": 98.76}
+    measures |= {"perturbation_l2": 1.234, "seconds_per_sample": 0.0567}
+    text = printed(frame_of(*({"metric": metric, "value": value} for metric, value in measures.items())))
+    assert "mine_uae 0.00300 ◄ 0.00256 +12.3 −5.6 0.00200 98.76 1.23 0.0567" in text
+    assert "60,000 training and 10,000 test samples · Testing device · 1 seed" in text
+
+
+def test_the_lowest_error_is_marked_and_nothing_else(frame_of: FrameOf) -> None:
+    arms = {"original": 0.003, "replicate": 0.001, "mine_uae": float("nan")}
+    text = printed(frame_of(*({"arm": arm, "value": value} for arm, value in arms.items())))
+    assert [line.split()[0] for line in text.splitlines() if "◄" in line and "lowest" not in line] == [
+        "replicate"
+    ]
+    assert "mine_uae nan" in text
+
+
+@pytest.mark.parametrize(
+    ("gain", "wording"),
+    [
+        (-0.7, "0.7 % above replicate's: no better than the same extra training without new samples."),
+        (0.7, "0.7 % below replicate's."),
+        (0.0, "no better than the same extra training without new samples."),
+    ],
+)
+def test_the_verdict_is_plain(frame_of: FrameOf, gain: float, wording: str) -> None:
+    rows = frame_of({"metric": VS_ORIGINAL, "value": 39.0}, {"metric": VS_REPLICATE, "value": gain})
+    text = printed(rows, width=300)
+    assert "mine_uae: test MSE 39.0 % below original's" in text
+    assert wording in text
+
+
+def test_a_gain_smaller_than_the_seeds_spread_is_told_as_such(frame_of: FrameOf) -> None:
+    rows = [
+        {"metric": metric, "seed": seed, "value": value}
+        for metric in (VS_ORIGINAL, VS_REPLICATE)
+        for seed, value in enumerate((-1.0, 2.0))
+    ]
+    assert "within the spread over seeds" in printed(frame_of(*rows), width=300)
+
+
+def test_what_a_run_lacks_and_its_note_are_told(frame_of: FrameOf) -> None:
+    partial = {"dataset": "svhn_test10k", "n_train": 8000, "scale": "smoke", "note": "not the full SVHN"}
+    text = printed(frame_of(partial))
+    assert "LESS THAN FULL: smoke scale; a part of svhn; 8,000 of 73,257 training samples" in text
+    assert "svhn_test10k: not the full SVHN" in text
+    assert "0.00095†" in text
+    assert "† the paper's value is of the full svhn" in text
+
+
+def test_a_dataset_not_in_the_paper_has_no_column_for_it(frame_of: FrameOf) -> None:
+    assert "paper" not in printed(frame_of({"dataset": "digits"}))
+
+
+def test_a_narrow_terminal_says_what_it_left_out(frame_of: FrameOf) -> None:
+    rows = frame_of(
+        {"arm": "matched_noise", "std": 2e-5, "draws": 5},
+        {"arm": "matched_noise", "metric": "seconds_per_sample", "value": 0.001},
+    )
+    wide, narrow = printed(rows, 110), printed(rows, 60)
+    assert "matched_noise 0.00400 ± 2.0e-05 ◄" in wide
+    assert "No room" not in wide
+    assert "matched_noise 0.00400 ◄" in narrow
+    assert "No room here for the spreads" in narrow
+    assert "s per sample" in narrow.replace("\n", " ")
+
+
+def test_without_a_terminal_it_goes_to_standard_output(
+    frame_of: FrameOf, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_run(frame_of({"std": 2e-5, "draws": 5}))
+    assert "0.00400 ± 2.0e-05" in capsys.readouterr().out

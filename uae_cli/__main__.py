@@ -1,0 +1,7 @@
+"""`python -m uae_cli` is `uae`."""
+
+import sys
+
+from uae_cli.cli import main
+
+sys.exit(main())

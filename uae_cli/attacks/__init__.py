@@ -1,0 +1,1 @@
+"""Attacks: criterion × similarity × solver; every attack of the paper is one such triple."""

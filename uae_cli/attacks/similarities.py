@@ -1,0 +1,107 @@
+"""What a solver optimises besides the criterion: S(x, x + δ) (SPEC §3)."""
+
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from uae_cli.attacks.criteria import squared_error
+from uae_cli.mi import PerSampleMine, Sampling
+from uae_cli.models.tapped import Response
+from uae_cli.settings import STRICT, Count, Positive
+
+Goal = Literal["minimize", "maximize"]
+
+
+@runtime_checkable
+class Similarity(Protocol):
+    """Settings of a similarity.
+
+    Attributes:
+        goal: whether solvers minimise or maximise it.
+        require_positive: whether an iterate with S ≤ 0 is refused.
+        unit: of its values, for reports.
+    """
+
+    goal: Goal
+    require_positive: bool
+    unit: str
+
+    def tapped_layer(self, model: nn.Module) -> str | None:
+        """The layer of the attacked model it reads, if any."""
+        ...
+
+    def begin(self, clean: Response, index: Tensor, seed: int) -> "BoundSimilarity":
+        """The similarity to these clean samples; `index` (B,) is their position in the dataset."""
+        ...
+
+
+class BoundSimilarity(Protocol):
+    """A similarity that knows the clean samples; it may learn from one call to the next."""
+
+    def __call__(self, response: Response, iteration: int) -> Tensor:
+        """S (B,), differentiable in `response.x`; iteration 0 is the starting point."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Mine:
+    """I_θ(x, x + δ), the per-sample mutual information estimate, in nats (paper §3.1).
+
+    Attributes:
+        goal: minimize for unsupervised examples, maximize for supervised ones.
+        require_positive: keep only iterates with I > 0 (authors' program, unsupervised).
+        sampling: how one sample becomes K vectors.
+        hidden: H, width of the statistics network.
+        steps: Adam steps per attack iteration.
+        learning_rate: Adam's.
+    """
+
+    goal: Goal
+    require_positive: bool
+    sampling: Sampling
+    hidden: Count
+    steps: Count
+    learning_rate: Positive
+    unit: str = "nats"
+
+    def tapped_layer(self, model: nn.Module) -> str | None:
+        """See `Similarity.tapped_layer`."""
+        return self.sampling.tapped_layer(model)
+
+    def begin(self, clean: Response, index: Tensor, seed: int) -> BoundSimilarity:
+        """See `Similarity.begin`."""
+        return PerSampleMine(
+            clean,
+            index,
+            sampler=self.sampling.bind(clean.x, seed),
+            marginals=self.sampling.marginals,
+            hidden=self.hidden,
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            seed=seed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ReconstructionError:
+    """‖x − Φ(x + δ)‖, which the L2-UAE baseline maximises under the same criterion (paper §4.4)."""
+
+    goal: Goal
+    require_positive: bool = False
+    unit: str = "L2"
+
+    def tapped_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
+        """See `Similarity.tapped_layer`: none."""
+        return None
+
+    def begin(self, clean: Response, index: Tensor, seed: int) -> BoundSimilarity:  # noqa: ARG002
+        """See `Similarity.begin`."""
+        target = clean.x.detach()
+
+        def error(response: Response, iteration: int) -> Tensor:  # noqa: ARG001
+            smallest = torch.finfo(target.dtype).tiny  # the norm has no gradient at 0
+            return squared_error(target, response.output).clamp_min(smallest).sqrt()
+
+        return error

@@ -1,0 +1,137 @@
+"""The loop every gradient attack of the paper shares; a solver adds how c moves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from uae_cli.attacks.criteria import BoundCriterion
+from uae_cli.attacks.similarities import BoundSimilarity, Goal
+from uae_cli.models.tapped import Response, TappedModel
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One batch's attack: criterion × similarity on a frozen model.
+
+    Attributes:
+        model: the attacked model.
+        x: (B, *shape) clean samples in [0, 1].
+        criterion: success means f ≤ 0.
+        similarity: S, learning as the attack goes on.
+        goal: whether S is minimised or maximised.
+        require_positive: whether an iterate with S ≤ 0 is refused.
+    """
+
+    model: TappedModel
+    x: Tensor
+    criterion: BoundCriterion
+    similarity: BoundSimilarity
+    goal: Goal
+    require_positive: bool
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What happened at each iteration: f, S and c are (B, T), as the iterates came."""
+
+    f: Tensor
+    similarity: Tensor
+    c: Tensor
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best iterate of every sample.
+
+    Attributes:
+        x: (B, *shape) in [0, 1]; the clean sample where none succeeded.
+        success: (B,) bool.
+        similarity: (B,) S of the iterate kept; NaN where none succeeded.
+        trace: the iterations, for curves.
+    """
+
+    x: Tensor
+    success: Tensor
+    similarity: Tensor
+    trace: Trace
+
+    def restrict(self, holds: Tensor, clean: Tensor) -> "Found":
+        """The same, with the clean sample wherever `holds` (B,) is false."""
+        mask = holds.view(-1, *[1] * (clean.ndim - 1))
+        return replace(
+            self,
+            x=torch.where(mask, self.x, clean),
+            success=holds,
+            similarity=self.similarity.masked_fill(~holds, torch.nan),
+        )
+
+
+class _Best:
+    """The successful iterate with the best S so far, per sample."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._sign = 1 if problem.goal == "minimize" else -1
+        self._require_positive = problem.require_positive
+        self.x = problem.x.clone()
+        self.similarity = problem.x.new_full((len(problem.x),), torch.nan)
+        self.success = torch.zeros(len(problem.x), dtype=torch.bool, device=problem.x.device)
+
+    def offer(self, x: Tensor, f: Tensor, similarity: Tensor) -> None:
+        better = ~self.success | (self._sign * similarity < self._sign * self.similarity)
+        kept = (f <= 0) & better
+        if self._require_positive:
+            kept &= similarity > 0
+        self.x = torch.where(kept.view(-1, *[1] * (x.ndim - 1)), x, self.x)
+        self.similarity = torch.where(kept, similarity, self.similarity)
+        self.success |= kept
+
+
+def descend(
+    problem: Problem,
+    start: Tensor,
+    *,
+    iterations: int,
+    step: Callable[[Tensor], Tensor],
+    epsilon: float,
+    first_c: Tensor,
+    next_c: Callable[[Tensor, Tensor, int], Tensor],
+    on_iteration: Callable[[int], None],
+) -> Found:
+    """Projected descent on c·f⁺ ± S, one forward and one backward pass an iteration.
+
+    The pass that judges an iterate is the one the next step differentiates. Losses are summed over the
+    batch, so that a step doesn't depend on its size.
+
+    Args:
+        problem: what is attacked.
+        start: (B, *shape) first iterate, already feasible.
+        iterations: T.
+        step: gradient → the change subtracted from x + δ.
+        epsilon: largest |δ| of any value.
+        first_c: (B,) weights of the criterion at the start.
+        next_c: (c, f⁺, t) → c after iteration t (counted from 1).
+        on_iteration: called with t after each iteration, for progress bars.
+    """
+    low, high = (problem.x - epsilon).clamp_min_(0), (problem.x + epsilon).clamp_max_(1)
+    sign = 1 if problem.goal == "minimize" else -1
+    best, c = _Best(problem), first_c
+    history: list[tuple[Tensor, Tensor, Tensor]] = []
+    candidate, f, similarity = _evaluate(problem, start, 0)
+    for t in range(1, iterations + 1):
+        loss = (c * f.relu() + sign * similarity).sum()
+        (gradient,) = torch.autograd.grad(loss, candidate.x)
+        x = torch.clamp(candidate.x.detach() - step(gradient), low, high)
+        candidate, f, similarity = _evaluate(problem, x, t)
+        c = next_c(c, f.detach().relu(), t)
+        best.offer(x, f.detach(), similarity.detach())
+        history.append((f.detach(), similarity.detach(), c))
+        on_iteration(t)
+    columns = [torch.stack(column, dim=1) for column in zip(*history, strict=True)]
+    return Found(best.x, best.success, best.similarity, Trace(*columns))
+
+
+def _evaluate(problem: Problem, x: Tensor, iteration: int) -> tuple[Response, Tensor, Tensor]:
+    response = problem.model(x.detach().requires_grad_())
+    return response, problem.criterion(response), problem.similarity(response, iteration)

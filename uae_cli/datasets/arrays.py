@@ -1,0 +1,177 @@
+"""Arrays in one `.npz` file: a user's own data, the partial sets, and any set kept offline."""
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from uae_cli.datasets.base import Availability, Dataset
+from uae_cli.errors import DataError
+from uae_cli.settings import STRICT
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+ROOT_HINT = "point UAE_DATA or data.root= to the folder that has it"
+SAMPLES = "uint8 images (N×H×W or N×H×W×C) or floats in [0, 1] (N×d, N×H×W or N×H×W×C)"
+LABELS = "N integers from 0 up"
+
+# What a damaged archive makes zipfile and zlib raise, besides BadZipFile for a wrong CRC.
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NpzDataset:
+    """`path`, or `NAME.npz` in the data root, with the keys x_train, y_train, x_test, y_test and note.
+
+    Images are uint8, N×H×W×C or N×H×W, and come out as float32 of shape (N, C, H, W), divided by 255.
+    Floats must lie in [0, 1] already: N×d for tables, N×H×W or N×H×W×C for images. Labels are integers
+    from 0 up, as many as samples. `note` (a string) may be left out. `source` is told beside results;
+    empty, it is the file's path. Nothing in the file is ever unpickled, so a file can't run code.
+    """
+
+    name: str
+    path: Path | None = None
+    source: str = ""
+
+    def file(self, root: Path) -> Path:
+        """The file that is read: `path` if given, else `NAME.npz` in `root`."""
+        return (self.path or root / f"{self.name}.npz").expanduser()
+
+    def check(self, root: Path, *, verify: bool) -> Availability:
+        """Look for the file and its keys; with `verify`, also compare the CRC of every array."""
+        path = self.file(root)
+        source = self.source or str(path)
+        if not path.is_file():
+            return Availability(present=False, path=path, size_bytes=0, source=source, remedy=_remedy(path))
+        problem = _problem(path, verify=verify)
+        note = ""
+        if not problem:
+            try:
+                note = _read_note(path)
+            except DataError as error:
+                problem = str(error)
+        return Availability(
+            present=True,
+            path=path,
+            size_bytes=path.stat().st_size,
+            source=source,
+            note=note,
+            problem=problem,
+            remedy="replace the file with an intact copy" if problem else "",
+        )
+
+    def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002 - there is nowhere to fetch it from
+        """Read the file whole, once its CRCs hold.
+
+        Raises:
+            DataError: the file is missing or corrupt, lacks a key, or a key holds something else than
+                the class says.
+        """
+        path = self.file(root)
+        if not path.is_file():
+            raise DataError(f"dataset {self.name}: no file {path}; {_remedy(path)}, or {ROOT_HINT}")
+        # Before any header is believed: a flipped bit in one could ask for terabytes.
+        if problem := _problem(path, verify=True):
+            raise DataError(f"dataset {self.name}: {path}: {problem}; replace the file with an intact copy")
+        with np.load(path, allow_pickle=False) as arrays:
+            x_train, x_test = (_samples(path, arrays, key) for key in ("x_train", "x_test"))
+            y_train, y_test = (_labels(path, arrays, key) for key in ("y_train", "y_test"))
+        if x_train.shape[1:] != x_test.shape[1:]:
+            shapes = f"{tuple(x_train.shape[1:])} in x_train and {tuple(x_test.shape[1:])} in x_test"
+            raise DataError(f"{path}: samples have shapes {shapes}; expected one shape for both")
+        try:
+            return Dataset(
+                name=self.name,
+                x_train=x_train,
+                y_train=y_train,
+                x_test=x_test,
+                y_test=y_test,
+                source=self.source or str(path),
+                note=_read_note(path),
+            )
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from None
+
+
+def image_tensor(images: NDArray[Any]) -> Tensor:
+    """Images N×H×W or N×H×W×C as float32 (N, C, H, W); uint8 is divided by 255, floats keep their values.
+
+    One copy at most, made in the final layout: the large sets are hundreds of megabytes.
+    """
+    channels_first = images[:, None] if images.ndim == 3 else np.moveaxis(images, -1, 1)
+    tensor = _float_tensor(channels_first)
+    return tensor.div_(255) if images.dtype == np.uint8 else tensor
+
+
+def _float_tensor(array: NDArray[Any]) -> Tensor:
+    # Too large for float32 becomes inf, which the range check of Dataset names.
+    with np.errstate(over="ignore"):
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+
+
+def _remedy(path: Path) -> str:
+    return f"put {path.name} (arrays {', '.join(KEYS)}, note) in {path.parent}"
+
+
+def _problem(path: Path, *, verify: bool) -> str:
+    """What keeps `path` from being read, in a few words; empty if nothing."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+            damaged = archive.testzip() if verify else None
+    except _BROKEN as error:
+        return f"corrupt or no .npz file ({error})"
+    if damaged:
+        return f"corrupt: {damaged} fails its checksum"
+    if missing := [key for key in KEYS if f"{key}.npy" not in names]:
+        return f"lacks {', '.join(missing)}; expected the arrays {', '.join(KEYS)} and note"
+    return ""
+
+
+def _array(path: Path, arrays: Mapping[str, NDArray[Any]], key: str, expected: str) -> NDArray[Any]:
+    try:
+        return np.asarray(arrays[key])
+    except ValueError as error:
+        # NumPy's own words for pickled objects advise allow_pickle=True, which must never happen here.
+        reason = "it holds Python objects" if "bject arrays" in str(error) else str(error)
+        raise DataError(f"{path}: {key} is refused: {reason}; expected {expected}") from None
+
+
+def _samples(path: Path, arrays: Mapping[str, NDArray[Any]], key: str) -> Tensor:
+    array = _array(path, arrays, key, SAMPLES)
+    is_float = array.dtype.kind == "f"
+    if not (is_float and array.ndim in (2, 3, 4)) and not (array.dtype == np.uint8 and array.ndim in (3, 4)):
+        raise DataError(f"{path}: {key} is {array.dtype} of shape {array.shape}; expected {SAMPLES}")
+    if array.ndim == 4 and array.shape[-1] > 4:
+        raise DataError(f"{path}: {key} has shape {array.shape}; expected channels last, at most 4 of them")
+    if array.size == 0:
+        raise DataError(f"{path}: {key} is empty, of shape {array.shape}; expected {SAMPLES}")
+    return _float_tensor(array) if array.ndim == 2 else image_tensor(array)
+
+
+def _labels(path: Path, arrays: Mapping[str, NDArray[Any]], key: str) -> Tensor:
+    array = _array(path, arrays, key, LABELS)
+    if array.ndim != 1 or array.dtype.kind not in "iufb":
+        raise DataError(f"{path}: {key} is {array.dtype} of shape {array.shape}; expected {LABELS}")
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.floor(array)).all()):
+        raise DataError(f"{path}: {key} holds values that are no whole numbers; expected {LABELS}")
+    if len(array) and not (array.min() >= 0 and array.max() < 2**31):
+        raise DataError(f"{path}: {key} goes from {array.min()} to {array.max()}; expected {LABELS}")
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def _read_note(path: Path) -> str:
+    expected = "a single string"
+    with np.load(path, allow_pickle=False) as arrays:
+        if "note" not in arrays:
+            return ""
+        note = _array(path, arrays, "note", expected)
+    if note.ndim != 0 or note.dtype.kind != "U":
+        raise DataError(f"{path}: note is {note.dtype} of shape {note.shape}; expected {expected}")
+    return " ".join(str(note).split())

@@ -1,0 +1,122 @@
+"""What a dataset is, and what every loader answers."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from uae_cli.errors import DataError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Training and test samples in [0, 1], with where they come from.
+
+    `x_*` are float32 of shape (N, C, H, W) for images and (N, d) for tables; `y_*` are int64 of shape
+    (N,) and are never shown to an unsupervised model. `note` says what a partial or altered set lacks;
+    it stands wherever a result made from the set stands.
+
+    Raises:
+        DataError: a value is NaN or outside [0, 1], or samples and labels disagree in number.
+    """
+
+    name: str
+    x_train: Tensor
+    y_train: Tensor
+    x_test: Tensor
+    y_test: Tensor
+    source: str
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for split, x, y in (("train", self.x_train, self.y_train), ("test", self.x_test, self.y_test)):
+            _check_split(f"dataset {self.name}, {split} split", x, y)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample: (C, H, W) or (d,)."""
+        return tuple(self.x_train.shape[1:])
+
+    def first(self, n_train: int | None, n_test: int | None) -> "Dataset":
+        """The first `n_train` training and `n_test` test samples (None keeps them all).
+
+        Raises:
+            DataError: more samples are asked for than there are.
+        """
+        for setting, wanted, there in (
+            ("data.train_size", n_train, len(self.x_train)),
+            ("data.test_size", n_test, len(self.x_test)),
+        ):
+            if wanted is not None and wanted > there:
+                raise DataError(
+                    f"{setting} = {wanted}: {self.name} has only {there}; ask for {there} or fewer"
+                )
+        return replace(
+            self,
+            x_train=self.x_train[:n_train],
+            y_train=self.y_train[:n_train],
+            x_test=self.x_test[:n_test],
+            y_test=self.y_test[:n_test],
+        )
+
+    def fingerprint(self) -> str:
+        """Hex digest of every sample and label: what cached work on this dataset is keyed by."""
+        digest = hashlib.blake2b(digest_size=16)
+        for tensor in (self.x_train, self.y_train, self.x_test, self.y_test):
+            digest.update(str(tuple(tensor.shape)).encode())
+            digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Availability:
+    """Whether a dataset is at hand: the answer of `uae data`.
+
+    `path` is the file or folder found, or the first place looked at; `problem` says what is wrong with
+    what is there (empty: nothing), `remedy` how to get what is missing.
+    """
+
+    present: bool
+    path: Path | None
+    size_bytes: int
+    source: str
+    remedy: str = ""
+    note: str = ""
+    problem: str = ""
+
+
+@runtime_checkable
+class Loader(Protocol):
+    """One family of datasets; built from `conf/dataset/*.yaml` by its `_target_`."""
+
+    @property
+    def name(self) -> str:
+        """The name that stands beside results."""
+        ...
+
+    def check(self, root: Path, *, verify: bool) -> Availability:
+        """Look for the files below `root`; with `verify`, also compare checksums."""
+        ...
+
+    def load(self, root: Path, *, download: bool) -> Dataset:
+        """Read the dataset from `root`, fetching it first if it is missing and `download` is set.
+
+        Raises:
+            DataError: the files are missing (which, where it looked, how to get them) or corrupt.
+        """
+        ...
+
+
+def _check_split(what: str, x: Tensor, y: Tensor) -> None:
+    if len(x) != len(y):
+        raise DataError(f"{what}: {len(x)} samples but {len(y)} labels; give one label per sample")
+    if len(x) == 0:
+        raise DataError(f"{what}: no samples")
+    if bool(torch.isnan(x).any()):
+        raise DataError(f"{what}: holds NaN; fill or drop missing values first")
+    low, high = float(x.min()), float(x.max())
+    if low < 0 or high > 1:
+        raise DataError(f"{what}: values from {low:g} to {high:g}; scale them to [0, 1] first")

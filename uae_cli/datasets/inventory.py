@@ -1,0 +1,106 @@
+"""`uae data`: which datasets are at hand, whether they are intact, and how to get the others."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from uae_cli.datasets.arrays import NpzDataset
+from uae_cli.datasets.base import Availability, Loader
+from uae_cli.errors import ConfigError
+
+_PIPED_WIDTH = 100
+_COLOURS = {"present": "cyan", "verified": "green", "missing": "yellow", "corrupt": "bold red"}
+
+
+def data_command(root: Path, verify: bool, conf_dir: Path) -> int:
+    """Print a table of every dataset in `conf_dir/dataset` and of the user's own `*.npz` in `root`.
+
+    With `verify`, checksums are compared too. Returns the exit status: 1 if something present is
+    corrupt, else 0.
+
+    Raises:
+        ConfigError: a YAML file of `conf_dir/dataset` can't be turned into a loader.
+    """
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPED_WIDTH)
+    loaders = [*_configured(conf_dir), *_own(root, conf_dir)]
+    rows = [
+        (loader.name, loader.check(root, verify=verify))
+        for loader in track(
+            loaders,
+            "Comparing checksums" if verify else "Looking",
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+    ]
+    table = _table()
+    for name, found in rows:
+        table.add_row(*_cells(name, found, root, verify=verify))
+    console.print(table)
+    console.print(Text(f"\nData root: {root} (set it with UAE_DATA=DIR or data.root=DIR)"), soft_wrap=True)
+    return int(any(found.problem for _, found in rows))
+
+
+def _configured(conf_dir: Path) -> Iterator[Loader]:
+    for file in sorted((conf_dir / "dataset").glob("*.yaml")):
+        # npz stands for whatever file a user names, so there is nothing to look for.
+        if file.stem == "npz":
+            continue
+        try:
+            yield instantiate(OmegaConf.load(file))
+        except (InstantiationException, OmegaConfBaseException) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(
+                f"{file}: no dataset can be built from it ({reason}); mend or remove it"
+            ) from None
+
+
+def _own(root: Path, conf_dir: Path) -> Iterator[Loader]:
+    known = {file.stem for file in (conf_dir / "dataset").glob("*.yaml")} - {"npz"}
+    for file in sorted(root.glob("*.npz")):
+        if file.stem not in known:
+            yield NpzDataset(name=file.stem, source=f"your own: dataset=npz dataset.name={file.stem}")
+
+
+def _table() -> Table:
+    table = Table(box=None, padding=(0, 1, 1, 0), pad_edge=False, header_style="bold")
+    table.add_column("Name", no_wrap=True)
+    table.add_column("State", no_wrap=True)
+    table.add_column("Size", no_wrap=True, justify="right")
+    table.add_column("Where, source", ratio=1, min_width=32, overflow="fold")
+    table.add_column("Note", ratio=1, overflow="fold")
+    return table
+
+
+def _cells(name: str, found: Availability, root: Path, *, verify: bool) -> tuple[Text, ...]:
+    state = _state(found, verify=verify)
+    size = decimal(found.size_bytes) if found.size_bytes else "–"
+    # Text, not markup: a path may hold [brackets].
+    where = Text(_where(found.path, root) + "\n").append(found.source, style="dim")
+    note = Text("\n").join(Text(part) for part in (found.problem, found.remedy, found.note) if part)
+    return Text(name), Text(state, style=_COLOURS[state]), Text(size), where, note
+
+
+def _state(found: Availability, *, verify: bool) -> str:
+    if found.problem:
+        return "corrupt"
+    if not found.present:
+        return "missing"
+    return "verified" if verify else "present"
+
+
+def _where(path: Path | None, root: Path) -> str:
+    if path is None:
+        return "installed"
+    return str(path.relative_to(root)) if path.is_relative_to(root) and path != root else str(path)

@@ -1,0 +1,24 @@
+"""Reconstruction error of an autoencoder (paper §4.4)."""
+
+import torch
+from torch import Tensor, nn
+
+from uae_cli.attacks.criteria import squared_error
+
+
+@torch.no_grad()
+def mean_squared_error(model: nn.Module, x: Tensor, *, batch_size: int) -> float:
+    """Mean of (x − Φ(x))² over samples *and* values, of (N, *shape) samples in [0, 1]."""
+    device = next(model.parameters()).device
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for batch in x.split(batch_size):
+        batch = batch.to(device)
+        total += squared_error(batch, model(batch)).double().sum()
+    return float(total) / x.numel()
+
+
+@torch.no_grad()
+def reconstruct(model: nn.Module, x: Tensor) -> Tensor:
+    """Φ(x) of a few (n, *shape) samples, on the CPU."""
+    reconstruction: Tensor = model(x.to(next(model.parameters()).device))
+    return reconstruction.cpu()

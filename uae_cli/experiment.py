@@ -1,0 +1,161 @@
+"""A whole experiment, checked before any data is read: what `conf/` composes, as objects."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from pydantic import Field, ValidationError
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from uae_cli.arms import Arm, MatchedNoise
+from uae_cli.attacks.criteria import Criterion
+from uae_cli.attacks.generate import Attack
+from uae_cli.attacks.minmax import MinMax
+from uae_cli.attacks.similarities import Similarity
+from uae_cli.datasets import Loader
+from uae_cli.errors import ConfigError, UaeError
+from uae_cli.messages import explain_validation
+from uae_cli.models import glorot_
+from uae_cli.randomness import generator
+from uae_cli.settings import STRICT, Count
+from uae_cli.training import Trainer
+
+ORIGINAL = "original"
+REPLICATE = "replicate"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DataSettings:
+    """Where the data are and how much of them is used.
+
+    Attributes:
+        root: the data root; `UAE_DATA` sets its default.
+        train_size: the first n training samples, or null for all.
+        test_size: likewise.
+        download: whether missing files are fetched.
+    """
+
+    root: Path
+    train_size: Count | None
+    test_size: Count | None
+    download: bool
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ModelSettings:
+    """A model family and how it is trained.
+
+    Attributes:
+        name: as results call it.
+        network: makes the module of a sample's shape (`_partial_: true` in YAML).
+        trainer: how it is fitted.
+    """
+
+    name: str
+    network: Callable[..., nn.Module]
+    trainer: Trainer
+
+    def build(self, shape: tuple[int, ...], seed: int) -> nn.Module:
+        """A fresh network for samples of this shape, its weights drawn from the seed."""
+        try:
+            model = self.network(shape=shape)
+        except ValidationError as error:
+            raise ConfigError(explain_validation(error, "model.network")) from None
+        glorot_(model, generator(seed, "weights", torch.device("cpu")))
+        return model
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Scale:
+    """How much of the full protocol is run: its name stands beside every result."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Augmentation:
+    """Settings shared by the arms.
+
+    Attributes:
+        draws: how often an arm's noise is drawn anew within one seed.
+    """
+
+    draws: Count
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Experiment:
+    """Dataset × model × attack × arms.
+
+    Attributes:
+        name: as results call it.
+        seed: of everything random.
+        device: auto, cpu, cuda or cuda:N.
+        threads: CPU threads torch may use.
+        chunk_size: samples attacked at once, or auto.
+        outputs: folder of runs and cached stages.
+        arm: what the model is retrained on, by name; `original` and `replicate` always run.
+    """
+
+    name: str
+    seed: Annotated[int, Field(ge=0)]
+    device: str
+    threads: Count
+    chunk_size: Count | None
+    outputs: Path
+    data: DataSettings
+    dataset: Loader
+    model: ModelSettings
+    criterion: Criterion
+    similarity: Similarity
+    attack: MinMax
+    arm: dict[str, Arm]
+    augmentation: Augmentation
+    scale: Scale
+
+    def triple(self, similarity: Similarity) -> Attack:
+        """The attack with this similarity."""
+        return Attack(self.criterion, similarity, self.attack)
+
+
+def from_config(config: dict[str, Any]) -> Experiment:
+    """Build and check an experiment from a resolved config (without Hydra's own section).
+
+    Raises:
+        ConfigError: a setting is unknown, of the wrong type, out of range, or at odds with another.
+    """
+    try:
+        experiment: Experiment = instantiate(
+            {"_target_": f"{__name__}.Experiment", "_convert_": "all", **config}
+        )
+    except InstantiationException as error:
+        raise _explained(error) from None
+    _check_arms(experiment.arm)
+    return experiment
+
+
+def _explained(error: InstantiationException) -> UaeError:
+    cause = error.__cause__
+    place = next((line.split(":", 1)[1].strip() for line in str(error).splitlines() if "full_key:" in line), "")
+    if isinstance(cause, UaeError):
+        return cause
+    if isinstance(cause, ValidationError):
+        return ConfigError(explain_validation(cause, place))
+    return ConfigError(f"{place or 'config'}: {str(cause or error).splitlines()[0]}")
+
+
+def _check_arms(arms: dict[str, Arm]) -> None:
+    for name, arm in arms.items():
+        if isinstance(arm, MatchedNoise) and arm.of not in arms:
+            raise ConfigError(
+                f"arm.{name}.of = {arm.of}: that arm doesn't run; add it, e.g. arm=[replicate,{arm.of},{name}]"
+            )
+    if REPLICATE not in arms:
+        raise ConfigError(
+            "arm: replicate is missing; it is the compute-matched control without which no gain means "
+            f"anything. Use arm=[{','.join([REPLICATE, *arms])}]"
+        )

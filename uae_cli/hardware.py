@@ -1,0 +1,123 @@
+"""The machine: which device to use, what it is, and what a stage costs on it."""
+
+import platform
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import psutil
+import torch
+
+from uae_cli.errors import ConfigError
+
+_REPORTED_PACKAGES = ("uae", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "scikit-learn")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; "auto" takes CUDA where there is one.
+
+    Raises:
+        ConfigError: the device doesn't exist here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device = {name}: not a device; use auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device = {name}: torch sees {torch.cuda.device_count()} CUDA devices here; "
+            "use device=cpu or install a CUDA build of torch"
+        )
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device = {name}: only cpu and cuda are supported")
+    return device
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """Hardware and package versions, for the record beside every result."""
+    return {
+        "device": device_name(device),
+        "cpu": _cpu_name(),
+        "cores": psutil.cpu_count(logical=False) or psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "threads": torch.get_num_threads(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in _REPORTED_PACKAGES if _installed(name)},
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """What users call the device: the card's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _cpu_name()
+
+
+@dataclass
+class Cost:
+    """What a stage cost: wall seconds, and the largest memory use in bytes.
+
+    On a CPU that is the process's resident memory, on CUDA what torch had allocated on the card.
+    """
+
+    seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+@contextmanager
+def metered(device: torch.device) -> Iterator[Cost]:
+    """Measure the block; the cost is filled in when it ends."""
+    cost = Cost()
+    start = time.perf_counter()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        yield cost
+        torch.cuda.synchronize(device)
+        cost.peak_bytes = torch.cuda.max_memory_allocated(device)
+    else:
+        with _resident_memory(cost):
+            yield cost
+    cost.seconds = time.perf_counter() - start
+
+
+@contextmanager
+def _resident_memory(cost: Cost) -> Iterator[None]:
+    process, done = psutil.Process(), threading.Event()
+
+    def sample() -> None:
+        while not done.is_set():
+            cost.peak_bytes = max(cost.peak_bytes, process.memory_info().rss)
+            done.wait(0.05)
+
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
+    try:
+        yield
+    finally:
+        done.set()
+        sampler.join()
+
+
+def _cpu_name() -> str:
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - not a file of ours
+            models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        models = []
+    return f"CPU {models[0] if models else name}"
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,109 @@
+"""The Donsker–Varadhan bound of K paired vectors, its two marginals, and their closed-form gradients.
+
+The statistics network is T(u, v) = w · relu(A u + B v + b). Everything here sees it through the parts
+p = A u + b and q = B v, so nothing depends on the dimension of u and v (SPEC §1).
+
+Shapes: p, q are (B, H, K) for B samples, H hidden units and K vectors; w is (B, H); bounds are (B,), in
+nats.
+"""
+
+import math
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+_threshold_backward = torch.ops.aten.threshold_backward.default
+
+
+class PartGradients(NamedTuple):
+    """Gradients of the bound with respect to p and q (B, H, K) and w (B, H)."""
+
+    p: Tensor
+    q: Tensor
+    w: Tensor
+
+
+class Marginals(Protocol):
+    """How the product of the marginals, the bound's second term, is sampled."""
+
+    def bound(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> Tensor:
+        """mean_k T(u_k, v_k) − log mean exp T over the product of the marginals; (B,), differentiable."""
+        ...
+
+    def gradients(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> PartGradients:
+        """Gradients of the bound's sum over the batch, without autograd."""
+        ...
+
+
+class AllPairs:
+    """Every pair (u_k, v_l) with k ≠ l: K·(K−1) terms, and no randomness; `order` is ignored."""
+
+    def bound(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> Tensor:  # noqa: ARG002
+        """See `Marginals.bound`."""
+        scores = self._scores(_pairwise_relu(p, q), w)
+        joint = scores.diagonal(dim1=1, dim2=2).mean(1)
+        return joint - _off_diagonal(scores).flatten(1).logsumexp(1) + math.log(_off_diagonal_count(scores))
+
+    def gradients(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> PartGradients:  # noqa: ARG002
+        """See `Marginals.gradients`."""
+        batch, hidden, k = p.shape
+        relu = _pairwise_relu(p, q)
+        scores = self._scores(relu, w)
+        # ∂bound/∂scores: 1/K on the diagonal, minus a softmax off it
+        slope = _off_diagonal(scores).view(batch, k * k).softmax(1).neg_().view(batch, k, k)
+        slope.diagonal(dim1=1, dim2=2).fill_(1 / k)
+        active = _threshold_backward(slope[:, None].expand_as(relu), relu, 0)
+        return PartGradients(
+            p=active.sum(3).mul_(w[..., None]),
+            q=active.sum(2).mul_(w[..., None]),
+            w=torch.bmm(relu.view(batch, hidden, k * k), slope.view(batch, k * k, 1)).squeeze(2),
+        )
+
+    @staticmethod
+    def _scores(relu: Tensor, w: Tensor) -> Tensor:
+        batch, hidden, k, _ = relu.shape
+        return torch.bmm(w[:, None], relu.view(batch, hidden, k * k)).view(batch, k, k)
+
+
+class Shuffle:
+    """The K pairs (u_k, v_π(k)); `order` is the permutation π, (K,) int64."""
+
+    def bound(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> Tensor:
+        """See `Marginals.bound`."""
+        joint = torch.einsum("bhk,bh->bk", torch.relu(p + q), w)
+        product = torch.einsum("bhk,bh->bk", torch.relu(p + q[..., order]), w)
+        return joint.mean(1) - product.logsumexp(1) + math.log(p.shape[2])
+
+    def gradients(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> PartGradients:
+        """See `Marginals.gradients`."""
+        k = p.shape[2]
+        joint = torch.relu(p + q)
+        product = torch.relu(p + q[..., order])
+        slope = torch.bmm(w[:, None], product).softmax(2).neg_()  # (B, 1, K)
+        from_product = _threshold_backward(slope.expand_as(product), product, 0)
+        from_joint = _threshold_backward(joint.new_full((), 1 / k).expand_as(joint), joint, 0)
+        inverse = torch.empty_like(order)
+        inverse[order] = torch.arange(k, device=order.device)
+        return PartGradients(
+            p=(from_joint + from_product).mul_(w[..., None]),
+            q=(from_joint + from_product[..., inverse]).mul_(w[..., None]),
+            w=joint.mean(2) + torch.bmm(product, slope.mT).squeeze(2),
+        )
+
+
+MARGINALS: dict[str, Marginals] = {"all_pairs": AllPairs(), "shuffle": Shuffle()}
+
+
+def _pairwise_relu(p: Tensor, q: Tensor) -> Tensor:
+    return torch.relu(p[:, :, :, None] + q[:, :, None, :])  # (B, H, K, K)
+
+
+def _off_diagonal(scores: Tensor) -> Tensor:
+    eye = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
+    return scores.masked_fill(eye, -math.inf)
+
+
+def _off_diagonal_count(scores: Tensor) -> int:
+    k = scores.shape[-1]
+    return k * (k - 1)

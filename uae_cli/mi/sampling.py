@@ -1,0 +1,139 @@
+"""Two ways to turn one sample into K vectors, so that a mutual information exists for a single pair (SPEC §1)."""
+
+from typing import Annotated, Literal, Protocol, runtime_checkable
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from uae_cli.models.tapped import Response
+from uae_cli.errors import ConfigError
+from uae_cli.randomness import generator
+from uae_cli.settings import STRICT
+
+MarginalsName = Literal["all_pairs", "shuffle"]
+
+
+@runtime_checkable
+class Sampling(Protocol):
+    """Settings of a way to sample; `marginals` is the bound's default second term for it."""
+
+    marginals: MarginalsName
+
+    def tapped_layer(self, model: nn.Module) -> str | None:
+        """The layer whose output the vectors are read from, if any.
+
+        Raises:
+            ConfigError: the model has no layer of the kind needed.
+        """
+        ...
+
+    def bind(self, sample: Tensor, seed: int) -> "Sampler":
+        """A sampler for batches like `sample` (B, *shape)."""
+        ...
+
+
+class Sampler(Protocol):
+    """Draws the vectors of one batch."""
+
+    redraws: bool
+
+    def __call__(self, response: Response, iteration: int) -> Tensor:
+        """(B, K, D) vectors, differentiable in `response.x`; equal draws for equal iterations."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FeatureMaps:
+    """`conv`: the K feature maps of the first convolution, after its activation, each flattened.
+
+    Attributes:
+        layer: the tapped submodule; null takes the model's own `feature_layer`.
+        marginals: all pairs by default, because K is small (8 to 96): K·(K−1) terms cost little,
+            and a bound without shuffling noise is what the best iterate can be chosen by.
+    """
+
+    layer: str | None
+    marginals: MarginalsName
+
+    def tapped_layer(self, model: nn.Module) -> str | None:
+        """See `Sampling.tapped_layer`."""
+        layer = self.layer or getattr(model, "feature_layer", None)
+        if layer is None:
+            raise ConfigError(
+                f"attack.similarity.sampling = conv: {type(model).__name__} has no convolution; "
+                "use sampling=random"
+            )
+        return str(layer)
+
+    def bind(self, sample: Tensor, seed: int) -> Sampler:  # noqa: ARG002
+        """See `Sampling.bind`."""
+        return _TappedFeatures()
+
+
+class _TappedFeatures:
+    redraws = False
+
+    def __call__(self, response: Response, iteration: int) -> Tensor:  # noqa: ARG002
+        if response.features is None:
+            raise RuntimeError("the attacked model was not tapped")
+        return response.features.flatten(2)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RandomProjections:
+    """`random`: K Gaussian matrices M_k (D × d), entries N(0, 1/D), shared by all samples.
+
+    Attributes:
+        count: K, at least 2.
+        dimension: D, the length of every compressed vector.
+        redraw: new matrices at every attack iteration, as the authors' program.
+        standardize: every compressed vector to mean 0 and deviation 1, as the authors' program.
+        marginals: shuffle by default: at K = 500 all pairs are 249,500 terms a step, and one shuffle
+            already averages 500.
+    """
+
+    count: Annotated[int, Field(ge=2)]
+    dimension: Annotated[int, Field(ge=2)]
+    redraw: bool
+    standardize: bool
+    marginals: MarginalsName
+
+    def tapped_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
+        """See `Sampling.tapped_layer`: no layer is needed."""
+        return None
+
+    def bind(self, sample: Tensor, seed: int) -> Sampler:
+        """See `Sampling.bind`."""
+        return _Projector(self, sample, seed)
+
+
+class _Projector:
+    def __init__(self, settings: RandomProjections, sample: Tensor, seed: int) -> None:
+        self.redraws = settings.redraw
+        self._settings, self._seed = settings, seed
+        size = sample[0].numel()
+        self._matrix = sample.new_empty(size, settings.count * settings.dimension)
+        self._drawn: int | None = None
+
+    def __call__(self, response: Response, iteration: int) -> Tensor:
+        self._draw(iteration if self.redraws else 0)
+        vectors = response.x.flatten(1) @ self._matrix
+        vectors = vectors.view(-1, self._settings.count, self._settings.dimension)
+        return _standardized(vectors) if self._settings.standardize else vectors
+
+    def _draw(self, iteration: int) -> None:
+        if self._drawn == iteration:
+            return
+        source = generator(self._seed, f"projections/{iteration}", self._matrix.device)
+        # A fresh tensor, since autograd may still need the last one
+        self._matrix = torch.empty_like(self._matrix).normal_(
+            0, self._settings.dimension**-0.5, generator=source
+        )
+        self._drawn = iteration
+
+
+def _standardized(vectors: Tensor) -> Tensor:
+    centred = vectors - vectors.mean(2, keepdim=True)
+    return centred / (centred.square().mean(2, keepdim=True) + 1e-12).sqrt()

@@ -1,0 +1,172 @@
+"""What a protocol works with: data on the device, cached fits and attacks, and a record of their cost."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from uae_cli.arms import Extra
+from uae_cli.attacks.generate import RESULT, generate
+from uae_cli.attacks.similarities import Similarity
+from uae_cli.datasets import Dataset
+from uae_cli.experiment import Experiment
+from uae_cli.hardware import Cost, device_name, metered
+from uae_cli.progress import Bars
+from uae_cli.stages import Stage, StageStore, fingerprint, write_json
+
+MODEL = "model.safetensors"
+OnEpoch = Callable[[int, float], None]
+
+_CHUNK = {"cpu": 256, "cuda": 8192}
+
+
+@dataclass
+class Fitted:
+    """A trained model and how its training went."""
+
+    model: nn.Module
+    losses: list[float]
+    stage: Stage
+
+
+@dataclass
+class Workbench:
+    """Runs and caches the stages of one experiment.
+
+    Attributes:
+        experiment: what is run.
+        config: the resolved config it was built from; what stages are keyed by.
+        data: the samples in use.
+        device: where models are trained and attacked.
+        bars: progress.
+        costs: per stage label, seconds and peak bytes, and whether it was reused.
+    """
+
+    experiment: Experiment
+    config: dict[str, Any]
+    data: Dataset
+    device: torch.device
+    bars: Bars
+    costs: list[dict[str, Any]] = field(default_factory=list)
+    stages: dict[str, Stage] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._store = StageStore(self.experiment.outputs / "stages")
+
+    @property
+    def seed(self) -> int:
+        """The experiment's seed."""
+        return self.experiment.seed
+
+    @property
+    def chunk_size(self) -> int:
+        """Samples attacked or evaluated at once."""
+        return self.experiment.chunk_size or _CHUNK[self.device.type]
+
+    def fit(self, label: str, x: Tensor, *, epochs: int, on_epoch: OnEpoch) -> Fitted:
+        """A model trained from scratch on `x` (N, *shape): cached by the samples and the settings."""
+        settings = self.experiment.model
+        model = settings.build(self.data.shape, self.seed).to(self.device)
+
+        def compute(folder: Path) -> None:
+            losses = self._train(label, model, x, epochs, folder, on_epoch)
+            save_file({name: value.cpu() for name, value in model.state_dict().items()}, folder / MODEL)
+            write_json(folder / "history.json", {"loss": losses})
+
+        inputs = {
+            "model": self.config["model"]["network"],
+            "trainer": _without(self.config["model"]["trainer"], "epochs", "refit_epochs"),
+            "epochs": epochs,
+            "seed": self.seed,
+            "samples": fingerprint(x),
+            "device": self.device.type,
+        }
+        stage = self._stage(label, "fit", inputs, compute)
+        losses = stage.read_json("history.json")["loss"]
+        if stage.reused:
+            for epoch, loss in enumerate(losses, start=1):
+                on_epoch(epoch, loss)
+        model.load_state_dict(load_file(stage.folder / MODEL, device=str(self.device)))
+        return Fitted(model.eval(), losses, stage)
+
+    def attack(self, label: str, target: Fitted, x: Tensor, similarity: Similarity) -> Extra:
+        """Adversarial examples of `target` for every sample of `x`: cached by model, samples, settings."""
+        triple = self.experiment.triple(similarity)
+
+        def compute(folder: Path) -> None:
+            total = len(x) * triple.solver.iterations
+            with self.bars.bar(f"attack {label}", total) as advance:
+                generate(
+                    triple,
+                    target.model,
+                    x,
+                    seed=self.seed,
+                    chunk_size=self.chunk_size,
+                    folder=folder,
+                    on_iteration=advance,
+                )
+
+        inputs = {
+            "model": target.stage.key,
+            "samples": fingerprint(x),
+            "attack": self.config["attack"],
+            "criterion": self.config["criterion"],
+            "similarity": self.config["arm"][label]["similarity"],
+            "seed": self.seed,
+            "device": self.device.type,
+        }
+        stage = self._stage(label, "attack", inputs, compute)
+        tensors = load_file(stage.folder / RESULT)
+        return Extra(
+            tensors["x"],
+            success=tensors["success"],
+            similarity=tensors["similarity"],
+            seconds=float(tensors["seconds"].sum()),
+            trace={name: tensors[f"trace_{name}"] for name in ("f", "similarity", "c")},
+        )
+
+    def _train(
+        self, label: str, model: nn.Module, x: Tensor, epochs: int, folder: Path, on_epoch: OnEpoch
+    ) -> list[float]:
+        with self.bars.bar(f"fit {label}", epochs) as advance:
+
+            def note(epoch: int, loss: float) -> None:
+                advance(1)
+                on_epoch(epoch, loss)
+
+            return self.experiment.model.trainer.fit(
+                model,
+                x.to(self.device),
+                epochs=epochs,
+                seed=self.seed,
+                checkpoint=folder / "checkpoint.pt",
+                on_epoch=note,
+            )
+
+    def _stage(
+        self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]
+    ) -> Stage:
+        def metered_compute(folder: Path) -> None:
+            with metered(self.device) as cost:
+                compute(folder)
+            write_json(folder / "cost.json", self._cost_record(cost))
+
+        stage = self._store.get(kind, inputs, metered_compute)
+        self.stages[f"{kind} {label}"] = stage
+        self.costs.append({"stage": f"{kind} {label}", "reused": stage.reused, **stage.read_json("cost.json")})
+        return stage
+
+    def _cost_record(self, cost: Cost) -> dict[str, Any]:
+        return {
+            "seconds": cost.seconds,
+            "peak_bytes": cost.peak_bytes,
+            "device": device_name(self.device),
+        }
+
+
+def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}

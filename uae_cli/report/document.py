@@ -1,0 +1,196 @@
+"""A table of the paper as a document of blocks, one per experiment, before any format."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+
+from uae_cli.report.collect import Measured
+from uae_cli.report.columns import experiment_name
+from uae_cli.report.context import as_in_paper, facts, shortfalls
+from uae_cli.report.numbers import NOTHING, gain, plural
+from uae_cli.report.paper import full_name, reported, reported_pairs
+from uae_cli.report.specs import Measure, TableSpec
+
+FOREIGN = "†"
+DRAWS = "*"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One experiment: its heading, the facts about it, and one line per arm.
+
+    `shortfalls` says what it lacks of a full run (empty: it is one), `marks` the numbers of its
+    footnotes. Headings may hold one line break, which a format without room may turn into a space.
+    """
+
+    heading: str
+    facts: tuple[str, ...]
+    shortfalls: tuple[str, ...]
+    headings: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    marks: tuple[int, ...]
+
+    @property
+    def title(self) -> str:
+        """The heading, with the numbers of its footnotes."""
+        return self.heading + "".join(f" [{mark}]" for mark in self.marks)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A whole table: blocks in the paper's order, what its signs mean, notes, and what is still missing."""
+
+    number: str
+    title: str
+    blocks: tuple[Block, ...]
+    legend: tuple[str, ...]
+    footnotes: tuple[str, ...]
+    missing: str
+
+
+def document(spec: TableSpec, rows: Iterable[Measured]) -> Document:
+    """Build the table `spec` describes from the aggregated rows that belong in it."""
+    runs = experiments(spec, rows)
+    notes = tuple(dict.fromkeys(_note(run[0]) for run in runs if run[0].note))
+    ambiguous = _repeated(_heading(run[0]) + str(facts(run)) for run in runs)
+    return Document(
+        number=spec.number,
+        title=spec.title,
+        blocks=tuple(_block(spec, run, notes, ambiguous) for run in runs),
+        legend=_legend(spec, runs),
+        footnotes=notes,
+        missing=missing_line(spec, runs),
+    )
+
+
+def experiments(spec: TableSpec, rows: Iterable[Measured]) -> list[list[Measured]]:
+    """Rows of the table, one list per experiment, in the paper's order and then the others by name."""
+    wanted = [row for row in rows if spec.holds(row.dataset, row.model, row.arm, row.metric)]
+    datasets = list(dict.fromkeys(dataset for dataset, _ in reported_pairs(spec.number)))
+
+    def order(row: Measured) -> tuple[object, ...]:
+        whole = full_name(row.dataset)
+        place = datasets.index(whole) if whole in datasets else len(datasets)
+        plain = not as_in_paper(row)
+        return (place, whole, row.dataset, spec.models.index(row.model), plain, *row.identity)
+
+    wanted.sort(key=order)
+    return [list(run) for _, run in groupby(wanted, key=attrgetter("identity"))]
+
+
+def missing_line(spec: TableSpec, runs: Sequence[Sequence[Measured]]) -> str:
+    """Which of the paper's experiments have no full run yet, and the command; empty if none."""
+    done = {(run[0].dataset, run[0].model) for run in runs if as_in_paper(run[0])}
+    names = [experiment_name(*pair) for pair in reported_pairs(spec.number) if pair not in done]
+    if not names:
+        return ""
+    several = "-m " if len(names) > 1 else ""
+    command = f"uae run {several}experiment={','.join(names)}"
+    return f"In the paper, not yet run in full here: {plural(len(names), 'experiment')}; `{command}`"
+
+
+def _block(spec: TableSpec, run: Sequence[Measured], notes: Sequence[str], ambiguous: set[str]) -> Block:
+    first = run[0]
+    how = facts(run)
+    if _heading(first) + str(how) in ambiguous:
+        how = (*how, f"settings {first.settings[:8]}")
+    seeds = {row.seeds for row in run}
+    cells = {(row.arm, row.metric): row for row in run}
+    arms = [arm for arm in spec.arms if any(row.arm == arm for row in run)]
+    return Block(
+        heading=_heading(first),
+        facts=how,
+        shortfalls=shortfalls(first),
+        headings=_headings(spec, plural(seeds.pop(), "seed") if len(seeds) == 1 else ""),
+        lines=tuple(_line(spec, first, arm, cells, each_seeds=len(seeds) > 1) for arm in arms),
+        marks=(notes.index(_note(first)) + 1,) if first.note else (),
+    )
+
+
+def _headings(spec: TableSpec, seeds: str) -> tuple[str, ...]:
+    headings = ["arm"]
+    for index, measure in enumerate(spec.measures):
+        ours = f"ours ({seeds})" if seeds and index == 0 else "ours"
+        headings += [f"{measure.heading}\n{ours}", f"{measure.heading}\npaper"]
+        headings += [f"gain % vs\n{reference}" for reference in measure.gains]
+    return (*headings, "epochs") if spec.epochs else tuple(headings)
+
+
+def _line(
+    spec: TableSpec, first: Measured, arm: str, cells: dict[tuple[str, str], Measured], *, each_seeds: bool
+) -> tuple[str, ...]:
+    line = [arm]
+    for measure in spec.measures:
+        line += [
+            _ours(measure, cells.get((arm, measure.metric)), each_seeds=each_seeds),
+            _papers(spec, measure, first, arm),
+        ]
+        line += [
+            _gain(arm, reference, cells.get((arm, measure.gain(reference)))) for reference in measure.gains
+        ]
+    if spec.epochs:
+        line.append(next(row.epochs for (name, _), row in cells.items() if name == arm))
+    return tuple(line)
+
+
+def _ours(measure: Measure, row: Measured | None, *, each_seeds: bool) -> str:
+    if row is None:
+        return NOTHING
+    text = measure.show(row.mean, row.std)
+    if each_seeds:
+        text += f" ({plural(row.seeds, 'seed')})"
+    return text + DRAWS if row.spread == "draws" else text
+
+
+def _papers(spec: TableSpec, measure: Measure, first: Measured, arm: str) -> str:
+    number = reported(spec.number, first.dataset, first.model, arm, measure.metric)
+    if number is None:
+        return NOTHING
+    return measure.show_paper(*number) + ("" if as_in_paper(first) else FOREIGN)
+
+
+def _gain(arm: str, reference: str, row: Measured | None) -> str:
+    return NOTHING if row is None or arm == reference else gain(row.mean, row.std)
+
+
+def _heading(row: Measured) -> str:
+    plain = experiment_name(row.dataset, row.model)
+    parts = [row.dataset, row.model, row.experiment if row.experiment != plain else "", row.overrides]
+    return " · ".join(part for part in parts if part)
+
+
+def _note(row: Measured) -> str:
+    return f"{row.dataset}: {row.note}"
+
+
+def _repeated(texts: Iterable[str]) -> set[str]:
+    seen: set[str] = set()
+    return {text for text in texts if text in seen or seen.add(text)}  # type: ignore[func-returns-value]
+
+
+def _legend(spec: TableSpec, runs: Sequence[Sequence[Measured]]) -> tuple[str, ...]:
+    rows = [row for run in runs for row in run]
+    lines = []
+    if any(row.spread == "seeds" for row in rows):
+        lines.append("Ours: mean ± standard deviation over seeds.")
+    if any(measure.gains for measure in spec.measures):
+        lines.append(
+            "Gain: how far the error fell below that arm's; negative is worse. "
+            "replicate: the same extra training, no new samples."
+        )
+    if any(row.spread == "draws" for row in rows):
+        draws = " or ".join(
+            str(count) for count in sorted({row.draws for row in rows if row.spread == "draws"})
+        )
+        lines.append(f"{DRAWS} one seed: mean ± standard deviation over the {draws} noise draws of its run.")
+    if any(not as_in_paper(row) and _has_paper(spec, row) for row in rows):
+        lines.append(
+            f"{FOREIGN} the paper's value is of the full dataset, at full scale, with the paper's settings; "
+            "ours is not."
+        )
+    return tuple(lines)
+
+
+def _has_paper(spec: TableSpec, row: Measured) -> bool:
+    return reported(spec.number, row.dataset, row.model, row.arm, row.metric) is not None

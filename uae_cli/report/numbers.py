@@ -1,0 +1,47 @@
+"""Numbers as people read them; every rendering uses these."""
+
+import math
+
+NOTHING = "–"
+
+
+def fixed(value: float, decimals: int, *, sign: bool = False) -> str:
+    """`value` with so many decimals and a real minus sign; exponential if it would round to zero."""
+    text = f"{value:{'+' if sign else ''}.{decimals}f}"
+    if math.isfinite(value) and 0 < abs(value) < 0.5 * 10.0**-decimals and not sign:
+        return f"{value:.1e}"
+    return text.replace("-", "−")
+
+
+def with_spread(value: float, std: float | None, decimals: int, *, sign: bool = False) -> str:
+    """`value ± std`, or the value alone; a small error's std keeps two digits (2.6e-05)."""
+    text = fixed(value, decimals, sign=sign)
+    if std is None:
+        return text
+    fine = decimals > 2 and 0 < std < 10.0 ** (1 - decimals)
+    return f"{text} ± {std:.1e}" if fine else f"{text} ± {fixed(std, decimals)}"
+
+
+def error(value: float, std: float | None = None) -> str:
+    """Write a reconstruction error: five decimals, as the paper prints it."""
+    return with_spread(value, std, 5)
+
+
+def rate(value: float, std: float | None = None) -> str:
+    """Write a success rate in percent, without its sign `%`: one decimal with a spread, two without."""
+    return with_spread(value, std, 2 if std is None else 1)
+
+
+def gain(value: float, std: float | None = None) -> str:
+    """Write a gain in percent, with its sign, without `%`; no decimals from 100 on."""
+    return with_spread(value, std, 0 if abs(value) >= 100 else 1, sign=True)
+
+
+def significant(value: float, std: float | None = None) -> str:
+    """Three significant digits: norms, seconds."""
+    return f"{value:.3g}" if std is None else f"{value:.3g} ± {std:.1g}"
+
+
+def plural(count: int, what: str) -> str:
+    """'1 seed', '3 seeds'."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

@@ -1,0 +1,110 @@
+"""From measurements to the tidy rows of `results.csv`."""
+
+import statistics
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import torch
+
+from uae_cli.datasets import Dataset
+from uae_cli.experiment import ORIGINAL, REPLICATE, Experiment
+from uae_cli.hardware import device_name
+from uae_cli.protocols.augmentation import ArmResult
+from uae_cli.report.columns import UNITS, ResultRow
+from uae_cli.stages import digest
+
+# What doesn't change a result, or has a column of its own
+_NOT_SETTINGS = ("name", "seed", "device", "threads", "chunk_size", "outputs")
+_SILENT_OVERRIDES = (*_NOT_SETTINGS, "experiment", "scale", "data.root", "data.download", "hydra")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What every row of a run says of itself."""
+
+    experiment: str
+    dataset: str
+    model: str
+    seed: int
+    scale: str
+    n_train: int
+    n_test: int
+    device: str
+    settings: str
+    overrides: str
+    started: str
+    note: str
+
+    @classmethod
+    def of(
+        cls,
+        experiment: Experiment,
+        config: dict[str, Any],
+        data: Dataset,
+        device: torch.device,
+        overrides: list[str],
+        started: datetime,
+    ) -> "Provenance":
+        """Collect it from the parts of a run."""
+        return cls(
+            experiment=experiment.name,
+            dataset=data.name,
+            model=experiment.model.name,
+            seed=experiment.seed,
+            scale=experiment.scale.name,
+            n_train=len(data.x_train),
+            n_test=len(data.x_test),
+            device=device_name(device),
+            settings=settings_hash(config),
+            overrides=" ".join(sorted(o for o in overrides if not _silent(o))),
+            started=started.isoformat(timespec="seconds"),
+            note=data.note,
+        )
+
+
+def settings_hash(config: dict[str, Any]) -> str:
+    """Identifies everything but the seed and the machine that determines a result."""
+    kept = {name: value for name, value in config.items() if name not in _NOT_SETTINGS}
+    kept["data"] = {n: v for n, v in config["data"].items() if n not in ("root", "download")}
+    return digest(kept)
+
+
+def result_rows(results: list[ArmResult], provenance: Provenance) -> list[ResultRow]:
+    """One row per arm and metric; gains are against `original` and against `replicate`."""
+    means = {result.name: _mean_metrics(result) for result in results}
+    rows = []
+    for result in results:
+        metrics = {name: [draw[name] for draw in result.draws if name in draw] for name in means[result.name]}
+        for metric in ("test_mse", "train_mse"):
+            for reference in (ORIGINAL, REPLICATE):
+                if result.name in (ORIGINAL, reference):
+                    continue
+                base = means[reference][metric]
+                gains = [100 * (1 - value / base) for value in metrics[metric]]
+                metrics[f"{metric}_gain_vs_{reference}"] = gains
+        rows += [_row(result, name, values, provenance) for name, values in metrics.items()]
+    return rows
+
+
+def _mean_metrics(result: ArmResult) -> dict[str, float]:
+    names = {name: None for draw in result.draws for name in draw}
+    return {name: statistics.fmean(draw[name] for draw in result.draws if name in draw) for name in names}
+
+
+def _row(result: ArmResult, metric: str, values: list[float], provenance: Provenance) -> ResultRow:
+    return ResultRow(
+        **vars(provenance),
+        arm=result.name,
+        metric=metric,
+        value=statistics.fmean(values),
+        std=statistics.stdev(values) if len(values) > 1 else None,
+        draws=len(values),
+        unit=UNITS[metric],
+        epochs=result.epochs,
+    )
+
+
+def _silent(override: str) -> bool:
+    key = override.lstrip("+~").split("=", 1)[0]
+    return any(key == silent or key.startswith(f"{silent}.") for silent in _SILENT_OVERRIDES)

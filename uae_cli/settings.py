@@ -1,0 +1,16 @@
+"""Checked settings: the classes that do the work declare their own types and ranges.
+
+A YAML file names such a class in `_target_`; Hydra builds it and pydantic checks every value, so a
+setting out of range is refused before any data is read. Defaults live in `conf/`, never in code.
+"""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+UnitInterval = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]

@@ -1,0 +1,83 @@
+"""Cached stages: work keyed by what determines it, so that nothing finished is ever done twice or lost.
+
+A stage lives in `<root>/<kind>-<hash>/`. It is computed in `<root>/.partial/…` and renamed when done, so
+its presence means that it is complete. What a killed process leaves in the partial folder is handed to
+the next attempt, which may resume from it. A lock per stage lets parallel jobs share one store.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from torch import Tensor
+
+_LAYOUT = 1  # raise when a stage's files or meaning change, so that old ones are not reused
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage: its folder, its key, and whether it was found rather than computed."""
+
+    folder: Path
+    key: str
+    reused: bool
+
+    def read_json(self, name: str) -> Any:
+        """Parse one of the stage's JSON files."""
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
+
+class StageStore:
+    """A folder of finished stages.
+
+    Args:
+        root: the folder, made if needed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def get(self, kind: str, inputs: Mapping[str, Any], compute: Callable[[Path], None]) -> Stage:
+        """The stage for these inputs, computed only if no finished one is there.
+
+        Args:
+            kind: "fit", "attack", …; the first part of the folder's name.
+            inputs: everything that determines the outcome, as JSON.
+            compute: writes the stage's files into the folder it is given, which may hold what an
+                interrupted attempt left there.
+        """
+        key = f"{kind}-{digest({'layout': _LAYOUT, **inputs})}"
+        final, partial = self._root / key, self._root / ".partial" / key
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._root / ".partial" / f"{key}.lock"):
+            if final.is_dir():
+                return Stage(final, key, reused=True)
+            partial.mkdir(exist_ok=True)
+            compute(partial)
+            write_json(partial / "inputs.json", inputs)
+            partial.rename(final)
+        return Stage(final, key, reused=False)
+
+
+def digest(value: Any) -> str:
+    """16 hex digits that identify a JSON value, whatever the order of its keys."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+
+
+def fingerprint(samples: Tensor) -> str:
+    """32 hex digits that identify a tensor's shape and values."""
+    hasher = hashlib.blake2b(str(tuple(samples.shape)).encode(), digest_size=16)
+    hasher.update(samples.contiguous().numpy())
+    return hasher.hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON in one step: readers see the whole file or none."""
+    part = path.with_suffix(path.suffix + ".part")
+    part.write_text(json.dumps(value, indent=1, default=str), encoding="utf-8")
+    part.replace(path)

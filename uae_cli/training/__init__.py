@@ -1,0 +1,6 @@
+"""Training: one loop, and one objective per kind of model."""
+
+from uae_cli.training.objectives import AdversarialObjective, ReconstructionObjective, Sparsity
+from uae_cli.training.trainer import EarlyStopping, Trainer
+
+__all__ = ["AdversarialObjective", "EarlyStopping", "ReconstructionObjective", "Sparsity", "Trainer"]
