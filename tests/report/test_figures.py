@@ -69,7 +69,7 @@ def test_the_ten_largest_successful_perturbations(tmp_path: Path, monkeypatch: p
     rows = drawn["rows"]
     assert isinstance(rows, dict)
     torch.testing.assert_close(rows["UAE"], uae[expected])
-    assert drawn["captions"] == [f"{4 * index / 40:.3g}" for index in expected]
+    assert drawn["captions"] == [f"{index / 10:.2f}" for index in expected]
     assert float(list(rows.values())[2].max()) == 1.0
 
 

@@ -174,6 +174,12 @@ def test_table_10_tells_epochs_and_training_error(outputs: Path, finish: Finish)
     assert "0.00770" not in text
 
 
+def test_an_arm_has_no_gain_against_itself(outputs: Path, finish: Finish) -> None:
+    gains = [{"metric": f"test_mse_gain_vs_{name}", "value": 0.0} for name in ("original", "replicate")]
+    finish("a", *({"arm": "replicate", **gain} for gain in gains))
+    assert line_of(table(outputs), "replicate") == "replicate – – +0.0 – – –"
+
+
 def test_seed_numbers_that_differ_stand_at_each_value(outputs: Path, finish: Finish) -> None:
     finish("a", {"seed": 0}, {"seed": 1}, {"arm": "l2_uae"})
     text = table(outputs)

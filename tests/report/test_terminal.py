@@ -28,7 +28,7 @@ def test_every_measure_stands_in_its_arms_line(frame_of: FrameOf) -> None:
 
 
 def test_the_lowest_error_is_marked_and_nothing_else(frame_of: FrameOf) -> None:
-    arms = {"original": 0.003, "replicate": 0.001, "mine_uae": float("nan")}
+    arms = {"mine_uae": float("nan"), "original": 0.003, "replicate": 0.001}
     text = printed(frame_of(*({"arm": arm, "value": value} for arm, value in arms.items())))
     assert [line.split()[0] for line in text.splitlines() if "◄" in line and "lowest" not in line] == [
         "replicate"

@@ -15,6 +15,7 @@ from uae_cli.report.style import INK, SMALL_SIZE, TITLE_SIZE, dress, line_of, ne
 
 WIDTH = 7.2
 LOG_FROM = 8.0
+MANY_DECADES = 1e3
 
 
 def loss_curves(path: Path, curves: Mapping[str, Sequence[float]], ylabel: str, title: str) -> bool:
@@ -33,7 +34,7 @@ def loss_curves(path: Path, curves: Mapping[str, Sequence[float]], ylabel: str, 
     dress(axes, "epoch", ylabel)
     _scale(axes, [loss for losses in drawn.values() for loss in losses if math.isfinite(loss)])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    figure.legend(loc="outside right upper", fontsize=SMALL_SIZE, frameon=False, labelcolor=INK)
+    figure.legend(loc="outside right center", fontsize=SMALL_SIZE, frameon=False, labelcolor=INK)
     _title(figure, title)
     save(figure, path)
     return True
@@ -127,11 +128,12 @@ def _scale(axes: Axes, losses: Sequence[float]) -> None:
     if min(losses) <= 0 or max(losses) / min(losses) < LOG_FROM:
         return
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    few_decades = max(losses) / min(losses) < MANY_DECADES
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few_decades else (1.0,)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _title(figure: Figure, title: str) -> None:
-    text = "\n".join(textwrap.wrap(title, 76))
+    text = "\n".join(textwrap.wrap(title, 72))
     figure.suptitle(text, x=0.01, ha="left", size=TITLE_SIZE, weight="bold", color=INK, parse_math=False)

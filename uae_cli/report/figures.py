@@ -60,7 +60,9 @@ def largest_perturbations(path: Path, original: Tensor, uae: Tensor, success: Te
         "UAE": uae[chosen],
         f"|δ|\nwhite = {peak:.2g}": size / peak if peak > 0 else size,
     }
-    draw_mosaic(path, rows, title, captions=[f"{norm:.3g}" for norm in norms], caption_label="‖δ‖₂")
+    draw_mosaic(
+        path, rows, title, captions=[f"{norm:#.3g}".rstrip(".") for norm in norms], caption_label="‖δ‖₂"
+    )
     return True
 
 

@@ -62,7 +62,7 @@ def _place(figure: Figure, picture: Picture, bottom: int) -> None:
     across, up = _size(figure)
     height, width = picture.shape[:2]
     axes = figure.add_axes((LABELS / across, bottom / up, width / across, height / up))
-    axes.imshow(picture, interpolation="bilinear", aspect="auto")
+    axes.imshow(picture, interpolation="nearest", aspect="auto")
     axes.set_axis_off()
 
 
