@@ -1,4 +1,4 @@
-"""Arms: what the model is retrained on beside the training samples (paper §4.4; SPEC §5, §6).
+"""Arms: what the model is retrained on beside the training samples (paper §4.4, §6.10).
 
 Every arm but `original` doubles the data: extra sample i belongs to training sample i, so that all of
 them are compute-matched to `replicate`, which lists the samples twice.
@@ -136,7 +136,7 @@ def _normal(shop: Workshop, stream: str) -> Tensor:
 
 
 def _noise_of_norm(x: Tensor, direction: Tensor, wanted: Tensor) -> Tensor:
-    """x + s·direction clipped to [0, 1], with s found by bisection so that ‖δ‖₂ = `wanted` (N,).
+    """X + s·direction clipped to [0, 1], with s found by bisection so that ‖δ‖₂ = `wanted` (N,).
 
     Clipping shortens a perturbation, so a closed form would fall short. The norm grows with s. Where
     the box leaves no room for the wanted norm, the largest s tried is used.
@@ -160,4 +160,5 @@ def _moved(x: Tensor, direction: Tensor, scale: Tensor) -> Tensor:
 
 
 def _clipped_norm(x: Tensor, direction: Tensor, scale: Tensor) -> Tensor:
-    return (_moved(x, direction, scale) - x).flatten(1).norm(dim=1)
+    norm: Tensor = (_moved(x, direction, scale) - x).flatten(1).norm(dim=1)
+    return norm

@@ -64,7 +64,9 @@ def _add_table(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     table.add_argument("number", help="4 (test error and success) or 10 (training error)")
     table.add_argument("--format", choices=["text", "csv", "markdown", "latex"], default="text")
     table.add_argument("--out", type=Path, help="write to this file instead of the terminal")
-    table.add_argument("--outputs", type=Path, default=Path("outputs"), help="where runs are (default: outputs)")
+    table.add_argument(
+        "--outputs", type=Path, default=Path("outputs"), help="where runs are (default: outputs)"
+    )
 
     def call(options: argparse.Namespace) -> int:
         from uae_cli.report.tables import table_command
@@ -75,8 +77,12 @@ def _add_table(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _add_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    data = commands.add_parser("data", help="which datasets are at hand, which are missing, where they come from")
-    data.add_argument("--root", type=Path, default=Path(os.environ.get("UAE_DATA", "data")), help="the data root")
+    data = commands.add_parser(
+        "data", help="which datasets are at hand, which are missing, where they come from"
+    )
+    data.add_argument(
+        "--root", type=Path, default=Path(os.environ.get("UAE_DATA", "data")), help="the data root"
+    )
     data.add_argument("--verify", action="store_true", help="compare checksums too")
 
     def call(options: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from hydra.errors import InstantiationException
@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from uae_cli.arms import Arm, MatchedNoise
+from uae_cli.arms import Adversarial, Arm, MatchedNoise
 from uae_cli.attacks.criteria import Criterion
 from uae_cli.attacks.generate import Attack
 from uae_cli.attacks.minmax import MinMax
@@ -95,8 +95,8 @@ class Experiment:
         name: as results call it.
         seed: of everything random.
         device: auto, cpu, cuda or cuda:N.
-        threads: CPU threads torch may use.
-        chunk_size: samples attacked at once, or auto.
+        threads: CPU threads torch may use, or auto.
+        chunk_size: samples attacked at once, or null to let the runner choose.
         outputs: folder of runs and cached stages.
         arm: what the model is retrained on, by name; `original` and `replicate` always run.
     """
@@ -104,7 +104,7 @@ class Experiment:
     name: str
     seed: Annotated[int, Field(ge=0)]
     device: str
-    threads: Count
+    threads: Count | Literal["auto"]
     chunk_size: Count | None
     outputs: Path
     data: DataSettings
@@ -116,6 +116,21 @@ class Experiment:
     arm: dict[str, Arm]
     augmentation: Augmentation
     scale: Scale
+
+    def check_fit(self, shape: tuple[int, ...]) -> None:
+        """Build what can be built for samples of this shape, so that misfits show before any work.
+
+        Raises:
+            ConfigError: model and samples, sampling and model, or objective and model don't go together.
+        """
+        model = self.model.build(shape, self.seed)
+        for arm in self.arm.values():
+            if isinstance(arm, Adversarial):
+                arm.similarity.tapped_layer(model)
+        try:
+            self.model.trainer.objective.bind(model, generator(0, "check", torch.device("cpu")))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"model.trainer.objective: {error}") from None
 
     def triple(self, similarity: Similarity) -> Attack:
         """The attack with this similarity."""
@@ -140,7 +155,9 @@ def from_config(config: dict[str, Any]) -> Experiment:
 
 def _explained(error: InstantiationException) -> UaeError:
     cause = error.__cause__
-    place = next((line.split(":", 1)[1].strip() for line in str(error).splitlines() if "full_key:" in line), "")
+    place = next(
+        (line.split(":", 1)[1].strip() for line in str(error).splitlines() if "full_key:" in line), ""
+    )
     if isinstance(cause, UaeError):
         return cause
     if isinstance(cause, ValidationError):
@@ -152,7 +169,7 @@ def _check_arms(arms: dict[str, Arm]) -> None:
     for name, arm in arms.items():
         if isinstance(arm, MatchedNoise) and arm.of not in arms:
             raise ConfigError(
-                f"arm.{name}.of = {arm.of}: that arm doesn't run; add it, e.g. arm=[replicate,{arm.of},{name}]"
+                f"arm.{name}.of = {arm.of}: that arm doesn't run; use arm=[replicate,{arm.of},{name}]"
             )
     if REPLICATE not in arms:
         raise ConfigError(

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 import torch
+from omegaconf import OmegaConf
 
 from uae_cli.errors import UaeError
 from uae_cli.experiment import Experiment, from_config
-from uae_cli.hardware import choose_device, describe
+from uae_cli.hardware import choose_device, choose_threads, describe
 from uae_cli.progress import Bars
 from uae_cli.protocols.augmentation import AugmentationRun
 from uae_cli.protocols.observer import Observer
@@ -59,10 +60,12 @@ def prepare(config: dict[str, Any]) -> tuple[Experiment, torch.device]:
 def _run(config: dict[str, Any], folder: Path, overrides: list[str]) -> pd.DataFrame:
     started = datetime.now(UTC)
     experiment, device = prepare(config)
-    torch.set_num_threads(experiment.threads)
+    torch.set_num_threads(choose_threads(experiment.threads))
     data = experiment.dataset.load(experiment.data.root, download=experiment.data.download)
     data = data.first(experiment.data.train_size, experiment.data.test_size)
     log.info("%s on %s: %d training samples from %s", experiment.name, device, len(data.x_train), data.source)
+    experiment.check_fit(data.shape)
+    (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
     observer = Observer(folder / "tensorboard")
     bench = Workbench(experiment, config, data, device, Bars())
     results = AugmentationRun(bench, observer).run()

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from uae_cli.compose import CONFIG_NAME, VERSION_BASE, compose_jobs, conf_dir, plain, register_resolvers
-from uae_cli.errors import ConfigError, DataError
+from uae_cli.errors import ConfigError, DataError, UaeError
 
 
 def run_command(arguments: list[str]) -> int:
@@ -27,8 +27,11 @@ def run_command(arguments: list[str]) -> int:
     # Let exceptions through: main() turns the user's mistakes into one line and shows real failures whole
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["uae run", *arguments]
+    failures: list[UaeError] = []
     decorate = hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG_NAME)
-    decorate(_job)()
+    decorate(lambda config: _job(config, failures))()
+    if failures:
+        raise type(failures[0])("; ".join(map(str, failures)))
     return 0
 
 
@@ -57,12 +60,17 @@ def _check_writable(outputs: Path) -> None:
         ) from None
 
 
-def _job(config: DictConfig) -> None:
+def _job(config: DictConfig, failures: list[UaeError]) -> None:
+    """One job; a mistake of the user's is kept for the end, so that the other jobs of a sweep still run."""
     from uae_cli.report.terminal import print_run
     from uae_cli.run import run
 
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
-    rows = run(plain(config), folder, overrides=list(hydra_config.overrides.task))
+    try:
+        rows = run(plain(config), folder, overrides=list(hydra_config.overrides.task))
+    except UaeError as error:
+        failures.append(error)
+        return
     print_run(rows, None)
     print(f"Everything is in {os.path.relpath(folder)}")

@@ -72,7 +72,7 @@ def digest(value: Any) -> str:
 def fingerprint(samples: Tensor) -> str:
     """32 hex digits that identify a tensor's shape and values."""
     hasher = hashlib.blake2b(str(tuple(samples.shape)).encode(), digest_size=16)
-    hasher.update(samples.contiguous().numpy())
+    hasher.update(samples.contiguous().numpy().data)
     return hasher.hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""When an attack has succeeded: f(x + δ) ≤ 0, apart from how it is found (SPEC §2)."""
+"""When an attack has succeeded: f(x + δ) ≤ 0, apart from how it is found (paper §3.2)."""
 
 from typing import Protocol, runtime_checkable
 
@@ -22,7 +22,7 @@ class BoundCriterion(Protocol):
     """A criterion that knows the clean samples."""
 
     def __call__(self, response: Response) -> Tensor:
-        """f (B,), differentiable in `response.x`; success means f ≤ 0."""
+        """F (B,), differentiable in `response.x`; success means f ≤ 0."""
         ...
 
 

@@ -69,7 +69,7 @@ def generate(
 
 
 def judge(criterion: Criterion, model: TappedModel, x: Tensor, candidates: Tensor, chunk_size: int) -> Tensor:
-    """f of every candidate against its clean sample, (N,): what a saved tensor's success is judged by."""
+    """F of every candidate against its clean sample, (N,): what a saved tensor's success is judged by."""
     device = model.device
     values = []
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The MinMax solver (paper §3.3, Algorithm 1; SPEC §4)."""
+"""The MinMax solver (paper §3.3, Algorithm 1)."""
 
 import math
 from collections.abc import Callable
@@ -24,8 +24,9 @@ class MinMax:
         epsilon: ε > 0, largest |δ| of any value; 1 leaves only the box [0, 1].
         c_start: c₀ ≥ 0: 0 in the paper's text, 1e-3 in its program.
         c_decay_exponent: r in c ← max(0, (1 − β/t^r) c + β f⁺): 1/4, and 1/2 for SimCLR.
-        delta_start: zero as in the paper's text, or glorot as in its program: uniform in
-            ±√(6/(fan_in + fan_out)), ±0.086 on MNIST, then clipped to the feasible box.
+        delta_start: zero as in the paper's text; glorot as in its program, which means uniform in
+            ±√(6/(fan_in + fan_out)), ±0.086 on MNIST; or a number b for uniform in ±b. Then clipped to
+            the feasible box.
         step: gradient (the paper's), or sign, which moves every value by α.
     """
 
@@ -35,7 +36,7 @@ class MinMax:
     epsilon: Positive
     c_start: NonNegative
     c_decay_exponent: NonNegative
-    delta_start: Literal["zero", "glorot"]
+    delta_start: Literal["zero", "glorot"] | Positive
     step: Literal["gradient", "sign"]
 
     def run(
@@ -68,7 +69,7 @@ class MinMax:
     def _start(self, x: Tensor, index: Tensor, seed: int) -> Tensor:
         if self.delta_start == "zero":
             return x.clone()
-        limit = glorot_limit(tuple(x.shape[1:]))
+        limit = glorot_limit(tuple(x.shape[1:])) if self.delta_start == "glorot" else float(self.delta_start)
         delta = uniform(seed, "delta", index, x[0].numel(), x.dtype).mul_(2 * limit).sub_(limit)
         return (x + delta.view_as(x).clamp_(-self.epsilon, self.epsilon)).clamp_(0, 1)
 

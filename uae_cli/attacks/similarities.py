@@ -1,4 +1,4 @@
-"""What a solver optimises besides the criterion: S(x, x + δ) (SPEC §3)."""
+"""What a solver optimises besides the criterion: S(x, x + δ) (paper §3.2)."""
 
 from typing import Literal, Protocol, runtime_checkable
 

@@ -1,7 +1,7 @@
 """The Donsker–Varadhan bound of K paired vectors, its two marginals, and their closed-form gradients.
 
 The statistics network is T(u, v) = w · relu(A u + B v + b). Everything here sees it through the parts
-p = A u + b and q = B v, so nothing depends on the dimension of u and v (SPEC §1).
+p = A u + b and q = B v, so nothing depends on the dimension of u and v (paper §3.1, §6.2).
 
 Shapes: p, q are (B, H, K) for B samples, H hidden units and K vectors; w is (B, H); bounds are (B,), in
 nats.

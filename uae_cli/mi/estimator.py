@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from uae_cli.models.tapped import Response
 from uae_cli.mi.bound import MARGINALS
 from uae_cli.mi.networks import LinearLayer, StatisticsNetworks
 from uae_cli.mi.sampling import MarginalsName, Sampler
+from uae_cli.models.tapped import Response
 from uae_cli.randomness import generator, uniform
 
 

@@ -89,7 +89,7 @@ class StatisticsNetworks:
     def bound(self, u: Tensor, vectors: Tensor, order: Tensor) -> Tensor:
         """The bound (B,), differentiable in `vectors` (B, K, D); u are coordinates (B, R, K)."""
         p = torch.baddbmm(self.bias[..., None], self.left.coefficients, u)
-        q = self.right.weights @ vectors.mT
+        q: Tensor = self.right.weights @ vectors.mT
         return self._marginals.bound(p, q, self.head, order)
 
 

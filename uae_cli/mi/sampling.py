@@ -1,4 +1,4 @@
-"""Two ways to turn one sample into K vectors, so that a mutual information exists for a single pair (SPEC §1)."""
+"""Two ways to turn one sample into K vectors, so that a single pair has a mutual information (paper §3.1)."""
 
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
@@ -7,8 +7,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from uae_cli.models.tapped import Response
 from uae_cli.errors import ConfigError
+from uae_cli.models.tapped import Response
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT
 

@@ -6,4 +6,12 @@ from uae_cli.models.conv import ConvAutoencoder
 from uae_cli.models.dense import DenseAutoencoder
 from uae_cli.models.tapped import Response, TappedModel
 
-__all__ = ["AdversarialAutoencoder", "Autoencoder", "ConvAutoencoder", "DenseAutoencoder", "Response", "TappedModel", "glorot_"]
+__all__ = [
+    "AdversarialAutoencoder",
+    "Autoencoder",
+    "ConvAutoencoder",
+    "DenseAutoencoder",
+    "Response",
+    "TappedModel",
+    "glorot_",
+]

@@ -1,4 +1,4 @@
-"""Adversarial autoencoder (Makhzani et al. 2016; SPEC §5)."""
+"""Adversarial autoencoder (Makhzani et al. 2016; paper §4.4)."""
 
 from pydantic import validate_call
 from torch import Tensor, nn

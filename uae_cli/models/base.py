@@ -12,7 +12,7 @@ class Autoencoder(nn.Module):
     """A network Φ: [0, 1]^shape → [0, 1]^shape.
 
     `feature_layer` names the submodule whose output is the K feature maps of the first convolution,
-    after its activation (SPEC §1, `conv` sampling); None for a network without a convolution.
+    after its activation (paper §6.2); None for a network without a convolution.
     """
 
     feature_layer: str | None = None

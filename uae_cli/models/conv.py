@@ -1,4 +1,4 @@
-"""Convolutional autoencoder (paper §4.4; SPEC §5)."""
+"""Convolutional autoencoder (paper §4.4; settings of the authors' program)."""
 
 from typing import Annotated
 

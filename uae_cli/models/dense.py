@@ -1,4 +1,4 @@
-"""Dense and sparse autoencoders: one layer each way (paper §4.4; SPEC §5)."""
+"""Dense and sparse autoencoders: one layer each way (paper §4.4; settings of the authors' program)."""
 
 from pydantic import validate_call
 from torch import Tensor, nn

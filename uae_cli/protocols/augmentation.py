@@ -107,12 +107,13 @@ class AugmentationRun:
         }
 
     def _sample_metrics(self, name: str, extra: Extra) -> Metrics:
-        """ASR is judged anew on the saved tensors; a sample that kept its original has not succeeded."""
+        """ASR is judged anew on the saved tensors; one that equals its original has not succeeded."""
         if extra.x is self.x:
             return {}
         criterion = self._bench.experiment.criterion
         f = judge(criterion, self._tapped, self.x, extra.x, self._bench.chunk_size)
-        success = f <= 0 if extra.success is None else (f <= 0) & extra.success
+        moved = (extra.x != self.x).flatten(1).any(dim=1)
+        success = (f <= 0) & moved
         metrics = {
             "asr": 100 * float(success.double().mean()),
             "perturbation_l2": float((extra.x - self.x).flatten(1).norm(dim=1).mean()),

@@ -70,11 +70,15 @@ class Workbench:
     def fit(self, label: str, x: Tensor, *, epochs: int, on_epoch: OnEpoch) -> Fitted:
         """A model trained from scratch on `x` (N, *shape): cached by the samples and the settings."""
         settings = self.experiment.model
-        model = settings.build(self.data.shape, self.seed).to(self.device)
+        model = settings.build(self.data.shape, self.seed)
+        # Convolutions run 1.3 to 1.7 times faster with channels last; other layers don't mind
+        model = model.to(self.device).to(memory_format=torch.channels_last)
 
         def compute(folder: Path) -> None:
             losses = self._train(label, model, x, epochs, folder, on_epoch)
-            save_file({name: value.cpu() for name, value in model.state_dict().items()}, folder / MODEL)
+            save_file(
+                {name: value.cpu().contiguous() for name, value in model.state_dict().items()}, folder / MODEL
+            )
             write_json(folder / "history.json", {"loss": losses})
 
         inputs = {
@@ -147,9 +151,7 @@ class Workbench:
                 on_epoch=note,
             )
 
-    def _stage(
-        self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]
-    ) -> Stage:
+    def _stage(self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]) -> Stage:
         def metered_compute(folder: Path) -> None:
             with metered(self.device) as cost:
                 compute(folder)
@@ -157,7 +159,9 @@ class Workbench:
 
         stage = self._store.get(kind, inputs, metered_compute)
         self.stages[f"{kind} {label}"] = stage
-        self.costs.append({"stage": f"{kind} {label}", "reused": stage.reused, **stage.read_json("cost.json")})
+        self.costs.append(
+            {"stage": f"{kind} {label}", "reused": stage.reused, **stage.read_json("cost.json")}
+        )
         return stage
 
     def _cost_record(self, cost: Cost) -> dict[str, Any]:

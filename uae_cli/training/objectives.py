@@ -87,7 +87,7 @@ class _ReconstructionUpdater:
     def step(self, batch: Tensor) -> Tensor:
         loss = self._total_loss(batch)
         self._optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._optimizer.step()
         return loss.detach()
 
@@ -148,7 +148,7 @@ class _AdversarialUpdater:
 
     def _update(self, name: str, loss: Tensor) -> None:
         self._model.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self._optimizers[name].step()
 
     def state_dict(self) -> dict[str, Any]:
