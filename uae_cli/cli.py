@@ -5,32 +5,52 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from uae_cli import __version__
-from uae_cli.errors import UaeError
+from uae_cli.errors import ConfigError, UaeError
 
 _TOP_HELP = """\
 Unsupervised adversarial examples: generate them, retrain on them, measure what they change.
 
   uae run                                        digits, convolutional autoencoder, every arm (a CPU minute)
+  uae run scale=smoke                            the same code in seconds, on a few samples
   uae run experiment=mnist_dense_ae seed=1       one row of the paper's Table 4
-  uae run experiment=svhn_conv_ae scale=smoke    the same code in seconds, on a few samples
   uae run -m attack.alpha=0.01,0.05 seed=0,1,2   a sweep; what jobs share is computed once
-  uae run --help                                 every setting and every choice
+  uae run --help                                 every choice, the settings, your own experiments
   uae table 4                                    the paper's Table 4 from all finished runs
-  uae data                                       which datasets are at hand
+  uae data                                       which datasets are at hand, and how to get the others
 """
+
+_TABLE_HELP = """\
+The paper's table N from all finished runs below outputs/: ours ± deviation (over n seeds) beside the
+paper's number. Runs that differ in a setting or in scale stand in rows of their own.
+
+  uae table 4                                    test error, gain and success rate, in the terminal
+  uae table 10                                   training error
+  uae table 4 --format markdown --out t4.md      also csv and latex
+  uae table 4 --outputs /scratch/me/outputs      runs made with outputs=/scratch/me/outputs
+"""
+
+_DATA_HELP = """\
+Every dataset that `uae run dataset=NAME` takes: whether it is in the data root, its size, where it comes
+from, how to get it. Your own arrays are listed too: NAME.npz in the data root, with x_train, y_train,
+x_test, y_test (and note), images uint8 or in [0, 1].
+
+  uae data                                       what is in UAE_DATA, or in ./data where that isn't set
+  uae data --root /data/sets                     look elsewhere
+  uae data --verify                              compare checksums too; exit status 1 if something is corrupt
+"""
+
+_COMMANDS = ("run", "table", "data")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status (2 for a mistake that one line explains)."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        if arguments[:1] == ["run"]:
-            from uae_cli.run_command import run_command
-
-            return run_command(arguments[1:])
-        return _parse_and_call(arguments)
+        status = _call(arguments)
+        sys.stdout.flush()
     except UaeError as error:
         if os.environ.get("UAE_DEBUG"):
             raise
@@ -39,17 +59,35 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("uae: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # The reader (head, less) has left; Python would complain once more while it shuts down
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status
 
 
-def _parse_and_call(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="uae", description=_TOP_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--version", action="version", version=f"uae {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="run | table | data")
-    commands.add_parser("run", help="run an experiment (arguments are Hydra's: group=choice, key=value)")
-    _add_table(commands)
-    _add_data(commands)
+class _Parser(argparse.ArgumentParser):
+    """Mistakes are told like all others, in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """See `argparse.ArgumentParser.error`.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+def _call(arguments: list[str]) -> int:
+    if arguments[:1] == ["run"]:
+        from uae_cli.run_command import run_command
+
+        return run_command(arguments[1:])
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
+        from uae_cli.messages import nearest
+
+        raise ConfigError(f"{arguments[0]}: no such command; {nearest(arguments[0], _COMMANDS)}")
+    parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:
         parser.print_help()
@@ -59,8 +97,23 @@ def _parse_and_call(arguments: list[str]) -> int:
     return status
 
 
-def _add_table(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    table = commands.add_parser("table", help="the paper's table N from all finished runs")
+def _parser() -> _Parser:
+    parser = _Parser(prog="uae", description=_TOP_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"uae {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="run | table | data")
+    commands.add_parser("run", help="run an experiment (arguments are Hydra's: group=choice, key=value)")
+    _add_table(commands)
+    _add_data(commands)
+    return parser
+
+
+def _add_table(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    table = commands.add_parser(
+        "table",
+        help="the paper's table N from all finished runs",
+        description=_TABLE_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     table.add_argument("number", help="4 (test error and success) or 10 (training error)")
     table.add_argument("--format", choices=["text", "csv", "markdown", "latex"], default="text")
     table.add_argument("--out", type=Path, help="write to this file instead of the terminal")
@@ -76,9 +129,12 @@ def _add_table(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     table.set_defaults(call=call)
 
 
-def _add_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_data(commands: "argparse._SubParsersAction[_Parser]") -> None:
     data = commands.add_parser(
-        "data", help="which datasets are at hand, which are missing, where they come from"
+        "data",
+        help="which datasets are at hand, which are missing, where they come from",
+        description=_DATA_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     data.add_argument(
         "--root", type=Path, default=Path(os.environ.get("UAE_DATA", "data")), help="the data root"

@@ -1,27 +1,43 @@
-"""From `conf/` and the command line to configs, with Hydra's complaints turned into one line each."""
+"""From `conf/` and the command line to the configs of every job, exactly as Hydra will compose them."""
 
-import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+import yaml
+from hydra import compose, version
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    MissingConfigException,
-    OverrideParseException,
-)
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from uae_cli.complaints import UnknownKeyError, complaint
 from uae_cli.errors import ConfigError
 from uae_cli.messages import nearest
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to come.
+
+    Attributes:
+        config: resolved, without Hydra's own section.
+        above: the folder in which the run's (or sweep's) own folder will be made.
+    """
+
+    config: dict[str, Any]
+    above: Path
 
 
 def conf_dir() -> Path:
@@ -36,68 +52,105 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("uae_id", lambda: secrets.token_hex(3), use_cache=True, replace=True)
 
 
-def compose_jobs(overrides: list[str], *, multirun: bool, extra_dir: str | None) -> list[dict[str, Any]]:
-    """The resolved config of every job that these overrides stand for, in Hydra's order.
+def compose_jobs(overrides: list[str], *, multirun: bool, extra_dir: str | None) -> list[Job]:
+    """Every job that these overrides stand for, in Hydra's order.
 
     Args:
         overrides: as on the command line.
         multirun: whether comma-separated values are swept over.
-        extra_dir: the user's own folder of configs, searched too.
+        extra_dir: the user's own folder of configs, searched first.
 
     Raises:
         ConfigError: an override doesn't parse, or names a setting or choice that isn't there.
     """
-    searchpath = [f"hydra.searchpath=[file://{Path(extra_dir).resolve()}]"] if extra_dir else []
     try:
-        with initialize_config_dir(str(conf_dir()), version_base=VERSION_BASE):
-            jobs = _expand(overrides) if multirun else [overrides]
-            return [plain(compose(CONFIG_NAME, [*job, *searchpath])) for job in jobs]
-    except MissingConfigException as error:
-        raise ConfigError(_unknown_choice(error)) from None
-    except OverrideParseException as error:
-        raise ConfigError(f"{error.override}: {str(error).splitlines()[0]}") from None
-    except ConfigCompositionException as error:
-        raise ConfigError(_unknown_setting(error, extra_dir)) from None
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(str(error).splitlines()[0]) from None
+        with _hydra(extra_dir) as loader:
+            try:
+                jobs = _expand(overrides, loader) if multirun else [overrides]
+                return [_job(job, multirun=multirun) for job in jobs]
+            except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+                raise complaint(error, overrides, loader) from error
+    except UnknownKeyError as error:
+        raise ConfigError(_unknown_key(error.key, overrides, extra_dir)) from error
+
+
+def default_of(setting: str, overrides: list[str], extra_dir: str | None) -> object:
+    """The value a setting has where the user doesn't set it, and None if that can't be told."""
+    others = [override for override in overrides if override.lstrip("+~").split("=", 1)[0] != setting]
+    try:
+        node: object = compose_jobs(others, multirun=True, extra_dir=extra_dir)[0].config
+    except ConfigError:
+        return None
+    for part in setting.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    return None if isinstance(node, dict) else node
+
+
+def siblings(setting: str, config: dict[str, Any]) -> list[str]:
+    """The other settings in the section of `config` that `setting` stands in."""
+    *parents, name = setting.split(".")
+    node: object = config
+    for part in parents:
+        node = node.get(part, {}) if isinstance(node, dict) else {}
+    return [other for other in _names(node) if other != name]
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """Every interpolation resolved, as plain containers, without Hydra's own section."""
-    container = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(container, dict)
-    return {str(name): value for name, value in container.items() if name != "hydra"}
+    return {str(name): _plain_value(config[name]) for name in config if name != "hydra"}
 
 
-def choices(group: str) -> list[str]:
-    """The names of a config group's files."""
-    return sorted(file.stem for file in (conf_dir() / group).glob("*.yaml"))
+def _plain_value(node: object) -> object:
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
-def _expand(overrides: list[str]) -> list[list[str]]:
-    parsed = OverridesParser.create().parse_overrides(overrides)
-    batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+@contextmanager
+def _hydra(extra_dir: str | None) -> Iterator[ConfigLoader]:
+    """Hydra with the search path that `uae run` will have."""
+    version.setbase(VERSION_BASE)
+    path = create_config_search_path(str(conf_dir()))
+    if extra_dir:
+        path.prepend("command-line", f"file://{Path(extra_dir).resolve()}")
+    Hydra.create_main_hydra2("uae", path)
+    try:
+        yield GlobalHydra.instance().config_loader()
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _job(overrides: list[str], *, multirun: bool) -> Job:
+    config = compose(CONFIG_NAME, overrides, return_hydra_config=True)
+    folder = config.hydra.sweep.dir if multirun else config.hydra.run.dir
+    return Job(plain(config), Path(folder).parent)
+
+
+def _expand(overrides: list[str], loader: ConfigLoader) -> list[list[str]]:
+    """The overrides of each job; those of a YAML file's `hydra.sweeper.params` come first, as in Hydra."""
+    parser = OverridesParser.create(config_loader=loader)
+    once = [o.input_line for o in parser.parse_overrides(overrides) if not o.is_sweep_override()]
+    sweeper = compose(CONFIG_NAME, [str(o) for o in once], return_hydra_config=True).hydra.sweeper
+    params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
+    batches = BasicSweeper.split_arguments(parser.parse_overrides([*params, *overrides]), max_batch_size=None)
     return [list(job) for batch in batches for job in batch]
 
 
-def _unknown_choice(error: MissingConfigException) -> str:
-    group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-    return f"{group} = {choice}: no such choice; {nearest(choice, list(error.options or []))}"
-
-
-def _unknown_setting(error: Exception, extra_dir: str | None) -> str:
-    found = re.search(r"Could not (?:override|append to|delete from) '([^']+)'", str(error))
-    if found is None:
-        return " ".join(str(error).split())
-    key = found.group(1)
-    parent, _, name = key.rpartition(".")
-    [node] = compose_jobs([], multirun=False, extra_dir=extra_dir)
-    for part in parent.split(".") if parent else []:
+def _unknown_key(key: str, overrides: list[str], extra_dir: str | None) -> str:
+    """What to say of a key that isn't in the config, given where it leaves the tree."""
+    choices = [o for o in overrides if "." not in o.split("=", 1)[0] and o.split("=", 1)[0] != key]
+    try:
+        node: Any = compose_jobs(choices, multirun=True, extra_dir=extra_dir)[0].config
+    except ConfigError:
+        node = compose_jobs([], multirun=False, extra_dir=extra_dir)[0].config
+    if key.startswith("arm.") and ".similarity." in key:
+        return (
+            f"{key}: an arm's similarity is that of all arms; set similarity.{key.split('.similarity.')[1]}"
+        )
+    for part in key.split("."):
         if not isinstance(node, dict) or part not in node:
             return f"{key}: no such setting; {nearest(part, _names(node))}"
         node = node[part]
-    return f"{key}: no such setting; {nearest(name, _names(node))}"
+    return f"{key}: no such setting"
 
 
-def _names(node: Any) -> list[str]:
-    return [name for name in node if not name.startswith("_")] if isinstance(node, dict) else []
+def _names(node: object) -> list[str]:
+    return [str(name) for name in node if not str(name).startswith("_")] if isinstance(node, dict) else []

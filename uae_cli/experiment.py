@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from torch import nn
+from torch import Tensor, nn
 
 from uae_cli.arms import Adversarial, Arm, MatchedNoise
 from uae_cli.attacks.criteria import Criterion
@@ -18,8 +18,8 @@ from uae_cli.attacks.minmax import MinMax
 from uae_cli.attacks.similarities import Similarity
 from uae_cli.datasets import Loader
 from uae_cli.errors import ConfigError, UaeError
-from uae_cli.messages import explain_validation
-from uae_cli.models import glorot_
+from uae_cli.messages import check_optimizer, one_line, validation_error
+from uae_cli.models import TappedModel, glorot_
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count
 from uae_cli.training import Trainer
@@ -64,7 +64,10 @@ class ModelSettings:
         try:
             model = self.network(shape=shape)
         except ValidationError as error:
-            raise ConfigError(explain_validation(error, "model.network")) from None
+            raise validation_error(error, "model.network") from None
+        # A user's own network may check its settings in its own words, or not at all
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"model.network: {one_line(error)}") from error
         glorot_(model, generator(seed, "weights", torch.device("cpu")))
         return model
 
@@ -92,7 +95,7 @@ class Experiment:
     """Dataset × model × attack × arms.
 
     Attributes:
-        name: as results call it.
+        name: as results call it; a folder is named after it.
         seed: of everything random.
         device: auto, cpu, cuda or cuda:N.
         threads: CPU threads torch may use, or auto.
@@ -101,7 +104,7 @@ class Experiment:
         arm: what the model is retrained on, by name; `original` and `replicate` always run.
     """
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[\w.+-]+$")]
     seed: Annotated[int, Field(ge=0)]
     device: str
     threads: Count | Literal["auto"]
@@ -118,19 +121,18 @@ class Experiment:
     scale: Scale
 
     def check_fit(self, shape: tuple[int, ...]) -> None:
-        """Build what can be built for samples of this shape, so that misfits show before any work.
+        """Try what this experiment will do on samples of this shape, so that misfits show before any work.
 
         Raises:
             ConfigError: model and samples, sampling and model, or objective and model don't go together.
         """
         model = self.model.build(shape, self.seed)
+        samples = torch.zeros(2, *shape)
+        _check_reconstruction(model, samples)
         for arm in self.arm.values():
-            if isinstance(arm, Adversarial):
-                arm.similarity.tapped_layer(model)
-        try:
-            self.model.trainer.objective.bind(model, generator(0, "check", torch.device("cpu")))
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"model.trainer.objective: {error}") from None
+            if isinstance(arm, Adversarial) and (layer := arm.similarity.tapped_layer(model)) is not None:
+                _check_feature_maps(TappedModel(model, layer)(samples).features, layer)
+        _check_objective(self.model, samples)
 
     def triple(self, similarity: Similarity) -> Attack:
         """The attack with this similarity."""
@@ -144,25 +146,73 @@ def from_config(config: dict[str, Any]) -> Experiment:
         ConfigError: a setting is unknown, of the wrong type, out of range, or at odds with another.
     """
     try:
+        # First, since the arms repeat its values and would be blamed for them
+        TypeAdapter(Augmentation).validate_python(config.get("augmentation"))
+    except ValidationError as error:
+        raise validation_error(error, "augmentation") from error
+    try:
         experiment: Experiment = instantiate(
             {"_target_": f"{__name__}.Experiment", "_convert_": "all", **config}
         )
     except InstantiationException as error:
-        raise _explained(error) from None
+        raise _explained(error) from error
     _check_arms(experiment.arm)
+    optimizer = getattr(experiment.model.trainer.objective, "optimizer", None)
+    if optimizer is not None:
+        check_optimizer(optimizer, "model.trainer.objective.optimizer")
     return experiment
 
 
 def _explained(error: InstantiationException) -> UaeError:
     cause = error.__cause__
-    place = next(
-        (line.split(":", 1)[1].strip() for line in str(error).splitlines() if "full_key:" in line), ""
-    )
+    text, _, place = one_line(error).partition(" full_key: ")
     if isinstance(cause, UaeError):
         return cause
     if isinstance(cause, ValidationError):
-        return ConfigError(explain_validation(cause, place))
-    return ConfigError(f"{place or 'config'}: {str(cause or error).splitlines()[0]}")
+        return validation_error(cause, place)
+    return ConfigError(f"{place or 'config'}: {one_line(cause) if cause else text}")
+
+
+def _check_reconstruction(model: nn.Module, samples: Tensor) -> None:
+    with torch.no_grad():
+        output = _tried("model.network", lambda: model(samples))
+    if output.shape != samples.shape:
+        raise ConfigError(
+            f"model.network: answers samples of shape {tuple(samples.shape[1:])} with "
+            f"{tuple(output.shape[1:])}; an autoencoder must give back the shape it takes"
+        )
+
+
+def _check_feature_maps(features: Tensor | None, layer: str) -> None:
+    """Two vectors at least, or there is nothing to shuffle."""
+    shape = () if features is None else tuple(features.shape[1:])
+    if len(shape) < 2 or shape[0] < 2:
+        raise ConfigError(
+            f"sampling = conv: layer {layer} gives {_counted(shape)}, but a mutual information needs at "
+            "least 2 feature maps; use more model.network.channels, another similarity.sampling.layer, or "
+            "sampling=random"
+        )
+
+
+def _counted(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} feature map" if len(shape) > 1 else f"outputs of shape {shape}"
+
+
+def _check_objective(settings: ModelSettings, samples: Tensor) -> None:
+    model = settings.build(tuple(samples.shape[1:]), 0)
+
+    def one_step() -> Tensor:
+        updater = settings.trainer.objective.bind(model, generator(0, "check", torch.device("cpu")))
+        return updater.step(samples)
+
+    _tried("model.trainer.objective", one_step)
+
+
+def _tried(place: str, work: Callable[[], Tensor]) -> Tensor:
+    try:
+        return work()
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise ConfigError(f"{place}: {one_line(error)}") from error
 
 
 def _check_arms(arms: dict[str, Arm]) -> None:

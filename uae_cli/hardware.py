@@ -14,7 +14,20 @@ import torch
 
 from uae_cli.errors import ConfigError
 
-_REPORTED_PACKAGES = ("uae", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "scikit-learn")
+_REPORTED_PACKAGES = (
+    "torch",
+    "torchvision",
+    "hydra-core",
+    "omegaconf",
+    "pydantic",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "safetensors",
+    "tensorboard",
+    "matplotlib",
+)
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,32 +1,130 @@
 """From a library's report of a bad setting to one line: the setting, its value, the way out."""
 
+import inspect
+import re
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
+from uae_cli.errors import ConfigError, SettingError, UnknownSettingError
 
-def explain_validation(error: ValidationError, place: str) -> str:
-    """One line a problem, of what pydantic refused at `place` ("attack", "model.trainer", …)."""
-    return "; ".join(_one(problem, place) for problem in error.errors())
+_UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
+_MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
+# What pydantic appends to a setting's name for each type that a union admits
+_ALTERNATIVE = re.compile(r"constrained-\w+|literal\[.*\]|int|float|str|bool|none|list\[.*\]")
+_WORDINGS = (
+    ("Input should be ", "must be "),
+    ("Value error, ", ""),
+    ("a valid integer", "a whole number"),
+    ("a valid number", "a number"),
+    ("a valid boolean", "true or false"),
+    ("greater than or equal to", "at least"),
+    ("less than or equal to", "at most"),
+    ("List should have", "must have"),
+    (" after validation", ""),
+    ("a dictionary or an instance of ", "a section of settings, as of "),
+    ("an instance of ", "a section with the _target_ of an "),
+    ("String should match pattern '^[\\w.+-]+$'", "must be a word of letters, digits and . _ + -"),
+)
+# Reasons that only repeat the value
+_REDUNDANT = re.compile(r", (unable to (parse|interpret)|got a number with a fractional part).*|, not 0$")
+_LONGEST_VALUE = 60
 
 
-def nearest(name: str, known: list[str]) -> str:
+def validation_error(error: ValidationError, place: str) -> ConfigError:
+    """What pydantic refused at `place` ("attack", "model.trainer", …), as one line."""
+    problems = _without_alternatives(error)
+    if len(problems) > 1:
+        return ConfigError("; ".join(str(_one(problem, place)) for problem in problems))
+    return _one(problems[0], place)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
     """The known name that was probably meant, as a question, and the list of all of them."""
-    close = get_close_matches(name, known, n=1, cutoff=0.5)
-    guess = f"did you mean {close[0]}? " if close else ""
-    return f"{guess}There are: {', '.join(sorted(known))}"
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    listed = ", ".join(names) or "none"
+    return f"did you mean {close[0]}? There are: {listed}" if close else f"there are: {listed}"
 
 
-def _one(problem: Any, place: str) -> str:
-    parts = [part for part in (place, *map(str, problem["loc"])) if part]
-    setting = ".".join(parts)
-    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"{setting}: no such setting"
-    if problem["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
-        return f"{setting}: must be given, e.g. {setting}=…"
-    return f"{setting} = {problem['input']}: {_plain(problem['msg'])}"
+def one_line(error: object) -> str:
+    """Any error's text, on one line."""
+    return " ".join(str(error).split())
+
+
+def check_optimizer(factory: Callable[..., Any], place: str) -> None:
+    """Try an optimiser's settings on a parameter of no consequence.
+
+    Raises:
+        ConfigError: torch refuses one of them; the line names it.
+    """
+    from torch import nn, zeros
+
+    try:
+        factory([nn.Parameter(zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise _optimizer_error(factory, place, str(error)) from error
+
+
+def _optimizer_error(factory: Callable[..., Any], place: str, reason: str) -> ConfigError:
+    settings = factory.keywords if isinstance(factory, partial) else {}
+    known = _parameters(factory)
+    if unknown := [name for name in settings if name not in known]:
+        return ConfigError(f"{place}.{unknown[0]}: no such setting; {nearest(unknown[0], known)}")
+    for name, value in settings.items():
+        if isinstance(value, str):
+            return SettingError(f"{place}.{name}", value, "must be a number")
+        # torch ends its sentences with the value: "Invalid learning rate: -1"
+        if reason.endswith(f": {value}"):
+            return SettingError(f"{place}.{name}", str(value), reason.removesuffix(f": {value}").lower())
+    return ConfigError(f"{place}: {one_line(reason)}")
+
+
+def _parameters(factory: Callable[..., Any]) -> list[str]:
+    """The settings that torch's optimiser knows; Hydra wraps its class twice."""
+    target = factory.func if isinstance(factory, partial) else factory
+    target = getattr(target, "_target", getattr(target, "target", target))
+    return [name for name in inspect.signature(target).parameters if name != "params"]
+
+
+def _without_alternatives(error: ValidationError) -> list[dict[str, Any]]:
+    """The problems, with those of the alternatives of one union joined by "or"."""
+    merged: dict[tuple[object, ...], dict[str, Any]] = {}
+    for problem in error.errors():
+        location = problem["loc"]
+        if len(location) > 1 and _ALTERNATIVE.fullmatch(str(location[-1])):
+            location = location[:-1]
+        if location not in merged:
+            merged[location] = {**problem, "loc": location}
+        else:
+            other = _plain(problem["msg"]).removeprefix("must be ")
+            merged[location]["msg"] = f"{_plain(merged[location]['msg'])}, or {other}"
+    return list(merged.values())
+
+
+def _one(problem: dict[str, Any], place: str) -> ConfigError:
+    setting = ".".join(part for part in (place, *map(str, problem["loc"])) if part)
+    if problem["type"] in _UNKNOWN:
+        return UnknownSettingError(setting)
+    if problem["type"] in _MISSING:
+        return ConfigError(f"{setting}: must be given, e.g. {setting}=…")
+    return SettingError(setting, shown(problem["input"]), _plain(problem["msg"]))
+
+
+def shown(value: object) -> str:
+    """A value as a user would write it on the command line, shortened if long."""
+    if value is None:
+        return "null"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if len(text) > _LONGEST_VALUE:
+        return f"{text[:_LONGEST_VALUE]}…"
+    return text or "''"
 
 
 def _plain(message: str) -> str:
-    return message.replace("Input should be ", "must be ").replace("Value error, ", "")
+    for theirs, ours in _WORDINGS:
+        message = message.replace(theirs, ours)
+    return _REDUNDANT.sub("", message)

@@ -10,9 +10,11 @@ import pandas as pd
 import torch
 from omegaconf import OmegaConf
 
+from uae_cli import __version__
+from uae_cli.checkout import commit
 from uae_cli.errors import UaeError
-from uae_cli.experiment import Experiment, from_config
-from uae_cli.hardware import choose_device, choose_threads, describe
+from uae_cli.hardware import choose_threads, describe
+from uae_cli.preparation import Preparation
 from uae_cli.progress import Bars
 from uae_cli.protocols.augmentation import AugmentationRun
 from uae_cli.protocols.observer import Observer
@@ -24,54 +26,75 @@ from uae_cli.run_rows import Provenance, result_rows
 log = logging.getLogger(__name__)
 
 
-def run(config: dict[str, Any], folder: Path, *, overrides: list[str]) -> pd.DataFrame:
+def run(
+    config: dict[str, Any],
+    folder: Path,
+    *,
+    overrides: list[str],
+    command: str = "",
+    preparation: Preparation | None = None,
+) -> pd.DataFrame:
     """Run one experiment.
 
     Args:
         config: the resolved config, without Hydra's own section.
         folder: the run folder, which exists.
         overrides: what the user set, as `key=value`.
+        command: the whole command line, for the record.
+        preparation: checks the job; one that has read the dataset already spares reading it again.
 
     Returns:
         The rows of `results.csv`.
 
     Raises:
-        UaeError: a setting or the data are unusable; the run folder is removed then.
+        UaeError: a setting or the data are unusable; the run folder is removed then, as it is after Ctrl-C.
     """
     try:
-        return _run(config, folder, overrides)
-    except UaeError:
+        return _run(config, folder, overrides, command, preparation or Preparation())
+    except (UaeError, KeyboardInterrupt):
         logging.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+        _discard(folder, Path(config["outputs"]))
         raise
 
 
-def prepare(config: dict[str, Any]) -> tuple[Experiment, torch.device]:
-    """Check everything that can be checked before data are read.
-
-    Raises:
-        UaeError: the first thing that would stop the run.
-    """
-    experiment = from_config(config)
-    device = choose_device(experiment.device)
-    return experiment, device
-
-
-def _run(config: dict[str, Any], folder: Path, overrides: list[str]) -> pd.DataFrame:
+def _run(
+    config: dict[str, Any], folder: Path, overrides: list[str], command: str, preparation: Preparation
+) -> pd.DataFrame:
     started = datetime.now(UTC)
-    experiment, device = prepare(config)
+    ready = preparation.whole(config)
+    experiment, device, data = ready.experiment, ready.device, ready.data
     torch.set_num_threads(choose_threads(experiment.threads))
-    data = experiment.dataset.load(experiment.data.root, download=experiment.data.download)
-    data = data.first(experiment.data.train_size, experiment.data.test_size)
     log.info("%s on %s: %d training samples from %s", experiment.name, device, len(data.x_train), data.source)
-    experiment.check_fit(data.shape)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
     observer = Observer(folder / "tensorboard")
     bench = Workbench(experiment, config, data, device, Bars())
     results = AugmentationRun(bench, observer).run()
     provenance = Provenance.of(experiment, config, data, device, overrides, started)
     rows = result_rows(results, provenance)
-    RunFolder(folder).write(results, rows, bench, observer, provenance, describe(device))
+    run_folder = RunFolder(folder)
+    run_folder.draw(results, bench, observer, provenance)
     observer.close()
-    log.info("finished in %.1f s", (datetime.now(UTC) - started).total_seconds())
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    record = {
+        **vars(provenance),
+        "uae": __version__,
+        "commit": commit(),
+        "command": command,
+        "seconds": seconds,
+        "machine": describe(device),
+    }
+    run_folder.write(results, rows, bench, record)
+    log.info("finished in %.1f s", seconds)
     return to_frame(rows)
+
+
+def _discard(folder: Path, outputs: Path) -> None:
+    """Remove an unfinished run, but nothing outside the folders that runs are put into by default.
+
+    A user may have pointed hydra.run.dir at a folder with files of their own.
+    """
+    folder = folder.resolve()
+    for above in ("runs", "multirun"):
+        ours = (outputs / above).resolve()
+        if folder.is_relative_to(ours) and folder != ours:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,16 +1,38 @@
 """`uae run`: check every job of the command line, then let Hydra run them."""
 
+import argparse
 import os
+import shlex
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
-import hydra
-from hydra._internal.utils import get_args_parser
+from hydra import version
+from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from uae_cli.compose import CONFIG_NAME, VERSION_BASE, compose_jobs, conf_dir, plain, register_resolvers
-from uae_cli.errors import ConfigError, DataError, UaeError
+from uae_cli.compose import (
+    CONFIG_NAME,
+    VERSION_BASE,
+    Job,
+    compose_jobs,
+    conf_dir,
+    default_of,
+    plain,
+    register_resolvers,
+    siblings,
+)
+from uae_cli.errors import ConfigError, SettingError, UaeError, UnknownSettingError
+from uae_cli.messages import nearest, one_line, shown
+
+if TYPE_CHECKING:
+    from uae_cli.preparation import Preparation
+
+Task = Callable[[DictConfig], None]
 
 
 def run_command(arguments: list[str]) -> int:
@@ -20,55 +42,161 @@ def run_command(arguments: list[str]) -> int:
         UaeError: a job can't run; none has been started then.
     """
     register_resolvers()
-    options = get_args_parser().parse_args(arguments)
-    only_shows = options.help or options.hydra_help or options.cfg or options.info or options.shell_completion
-    if not only_shows:
-        _check_jobs(options.overrides, multirun=options.multirun, extra_dir=options.config_dir)
-    # Let exceptions through: main() turns the user's mistakes into one line and shows real failures whole
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["uae run", *arguments]
+    parser = _parser()
+    # Intermixed, so that `-m` may also stand after the settings
+    options = parser.parse_intermixed_args(arguments)
+    _check_options(options)
+    if options.hydra_help or options.shell_completion:
+        _hand_over(options, parser, lambda _config: None)
+        return 0
+    jobs = compose_jobs(options.overrides, multirun=options.multirun, extra_dir=options.config_dir)
+    if options.help or options.cfg or options.info:
+        _hand_over(options, parser, lambda _config: None)
+        return 0
+    return _run(jobs, options, parser, command=shlex.join(["uae", "run", *arguments]))
+
+
+def _run(jobs: list[Job], options: argparse.Namespace, parser: argparse.ArgumentParser, command: str) -> int:
+    # Only now: with torch it takes two seconds, which a misspelled setting need not cost
+    from uae_cli.preparation import Preparation
+
+    preparation = Preparation()
+    _check_jobs(jobs, preparation, options)
+    _note_inherited_settings(options.overrides)
     failures: list[UaeError] = []
-    decorate = hydra.main(version_base=VERSION_BASE, config_path=str(conf_dir()), config_name=CONFIG_NAME)
-    decorate(lambda config: _job(config, failures))()
+
+    def task(config: DictConfig) -> None:
+        _job(config, failures, preparation, command)
+
+    _hand_over(options, parser, task)
     if failures:
         raise type(failures[0])("; ".join(map(str, failures)))
     return 0
 
 
-def _check_jobs(overrides: list[str], *, multirun: bool, extra_dir: str | None) -> None:
-    from uae_cli.run import prepare
+def _parser() -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = get_args_parser()
+    parser.prog = "uae run"
 
-    for config in compose_jobs(overrides, multirun=multirun, extra_dir=extra_dir):
-        experiment, _ = prepare(config)
-        _check_writable(experiment.outputs)
-        found = experiment.dataset.check(experiment.data.root, verify=False)
-        if found.problem:
-            raise DataError(f"dataset {experiment.dataset.name}: {found.problem}")
-        if not found.present and not experiment.data.download:
-            raise DataError(f"dataset {experiment.dataset.name}: {found.path} is missing; {found.remedy}")
+    def error(message: str) -> NoReturn:
+        raise ConfigError(f"run: {message}; see uae run --help")
+
+    parser.error = error  # type: ignore[method-assign]
+    return parser
 
 
-def _check_writable(outputs: Path) -> None:
-    probe = outputs / f".probe-{os.getpid()}"
+def _check_options(options: argparse.Namespace) -> None:
+    if options.config_dir and not Path(options.config_dir).is_dir():
+        raise ConfigError(
+            f"--config-dir = {options.config_dir}: no such folder; name the one above experiment/"
+        )
+    for name in ("config_name", "config_path"):
+        if value := getattr(options, name):
+            raise ConfigError(
+                f"--{name.replace('_', '-')} = {value}: uae always starts from its own config; put your own "
+                "files in DIR/experiment/ and use --config-dir DIR experiment=NAME"
+            )
+
+
+def _check_jobs(jobs: list[Job], preparation: "Preparation", options: argparse.Namespace) -> None:
+    """Everything cheap for all jobs first, then their data, then the place for their results.
+
+    Raises:
+        UaeError: a job can't run.
+    """
+    for job in jobs:
+        try:
+            preparation.settings(job.config)
+        except SettingError as error:
+            default = default_of(error.setting, options.overrides, options.config_dir)
+            hint = "" if default is None else f" (default: {shown(default)})"
+            raise ConfigError(f"{error}{hint}") from error
+        except UnknownSettingError as error:
+            raise ConfigError(_unknown(error, job.config)) from error
+    for job in jobs:
+        preparation.whole(job.config)
+    for job in jobs:
+        _check_writable("outputs", Path(job.config["outputs"]))
+        _check_writable("hydra.run.dir or hydra.sweep.dir", job.above)
+
+
+def _unknown(error: UnknownSettingError, config: dict[str, object]) -> str:
+    if error.setting == "experiment":
+        return (
+            "experiment: your file's settings came to stand below this name; make its first line "
+            "# @package _global_"
+        )
+    name = error.setting.rpartition(".")[2]
+    return f"{error}; {nearest(name, siblings(error.setting, config))}"
+
+
+def _check_writable(setting: str, folder: Path) -> None:
+    probe = folder / f".probe-{os.getpid()}"
     try:
-        outputs.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
     except OSError as error:
         raise ConfigError(
-            f"outputs = {outputs}: cannot be written ({error.strerror}); set outputs=DIR to a folder of yours"
-        ) from None
+            f"{setting} = {folder}: cannot be written ({error.strerror}); use outputs=DIR, a folder of yours"
+        ) from error
 
 
-def _job(config: DictConfig, failures: list[UaeError]) -> None:
+def _note_inherited_settings(overrides: list[str]) -> None:
+    """The default experiment's own settings would else slip into one put together by hand."""
+    set_by_user = {override.lstrip("+~").split("=", 1)[0] for override in overrides}
+    if set_by_user & {"dataset", "model"} and "experiment" not in set_by_user:
+        print(
+            "uae: note: what experiment=digits_conv_ae sets (attack.alpha, epochs …) still applies; "
+            "add ~experiment to start from the plain defaults",
+            file=sys.stderr,
+        )
+
+
+def _hand_over(options: argparse.Namespace, parser: argparse.ArgumentParser, task: Task) -> None:
+    version.setbase(VERSION_BASE)
+    with _whole_errors():
+        try:
+            _run_hydra(
+                args=options,
+                args_parser=parser,
+                task_function=task,
+                config_path=str(conf_dir()),
+                config_name=CONFIG_NAME,
+            )
+        except HydraException as error:
+            raise ConfigError(one_line(error)) from error
+        except SystemExit as end:
+            # Hydra leaves so when it has shown its help
+            if end.code:
+                raise
+
+
+@contextmanager
+def _whole_errors() -> Iterator[None]:
+    """Have Hydra let exceptions through: `main` tells a user's mistake in one line, shows a failure whole."""
+    name = "HYDRA_FULL_ERROR"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _job(config: DictConfig, failures: list[UaeError], preparation: "Preparation", command: str) -> None:
     """One job; a mistake of the user's is kept for the end, so that the other jobs of a sweep still run."""
     from uae_cli.report.terminal import print_run
     from uae_cli.run import run
 
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
+    overrides = list(hydra_config.overrides.task)
     try:
-        rows = run(plain(config), folder, overrides=list(hydra_config.overrides.task))
+        rows = run(plain(config), folder, overrides=overrides, command=command, preparation=preparation)
     except UaeError as error:
         failures.append(error)
         return

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uae_cli import __version__
 from uae_cli.evaluation.reconstruction import reconstruct
 from uae_cli.protocols.augmentation import ArmResult
 from uae_cli.protocols.observer import Observer, similarity_quartiles
@@ -31,23 +30,36 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def write(
-        self,
-        results: list[ArmResult],
-        rows: list[ResultRow],
-        bench: Workbench,
-        observer: Observer,
-        provenance: Provenance,
-        machine: dict[str, Any],
+    def draw(
+        self, results: list[ArmResult], bench: Workbench, observer: Observer, provenance: Provenance
     ) -> None:
-        """Write everything; see the README for the list of files."""
+        """Figures, and what TensorBoard shows of the attacks."""
+        folder = self._path / "figures"
+        folder.mkdir(exist_ok=True)
+        title = f"{provenance.experiment}, seed {provenance.seed}"
+        if provenance.scale != "full":
+            title += f", scale {provenance.scale}"
+        figures.loss_curves(folder / "training_loss.png", observer.losses, "training loss", title)
+        observer.images("original", bench.data.x_train[:_SHOWN])
+        for result in results:
+            if result.extra is not None and result.extra.success is not None:
+                self._draw_attack(folder, result, results[0], bench, observer, title)
+
+    def write(
+        self, results: list[ArmResult], rows: list[ResultRow], bench: Workbench, record: dict[str, Any]
+    ) -> None:
+        """Tensors and tables.
+
+        Args:
+            results: of the arms.
+            rows: the table.
+            bench: what the run worked with.
+            record: what else `results.json` says of the run.
+        """
         self._link_stages(bench)
-        self._draw(results, bench, observer, provenance)
         record = {
-            **vars(provenance),
-            "uae": __version__,
+            **record,
             "source": bench.data.source,
-            "machine": machine,
             "stages": bench.costs,
             "results": [vars(row) for row in rows],
             "draws": {result.name: result.draws for result in results},
@@ -66,19 +78,6 @@ class RunFolder:
             target = self._path / "tensors" / f"{name.replace(' ', '_')}.{suffix}.safetensors"
             target.parent.mkdir(exist_ok=True)
             _link(source, target)
-
-    def _draw(
-        self, results: list[ArmResult], bench: Workbench, observer: Observer, provenance: Provenance
-    ) -> None:
-        folder = self._path / "figures"
-        folder.mkdir(exist_ok=True)
-        title = f"{provenance.experiment}, seed {provenance.seed}"
-        if provenance.scale != "full":
-            title += f", scale {provenance.scale}"
-        figures.loss_curves(folder / "training_loss.png", observer.losses, "training loss", title)
-        for result in results:
-            if result.extra is not None and result.extra.success is not None:
-                self._draw_attack(folder, result, results[0], bench, observer, title)
 
     def _draw_attack(
         self,

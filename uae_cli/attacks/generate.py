@@ -125,5 +125,5 @@ def _write(found: Found, index: Tensor, started: float, path: Path) -> None:
 def _merge(parts: list[Path], path: Path) -> None:
     chunks = [load_file(part) for part in parts]
     save_file({name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}, path)
-    for part in parts:
-        part.unlink()
+    for chunk in path.parent.glob("chunk-*"):  # also those of an attempt with another chunk size
+        chunk.unlink()

@@ -75,17 +75,21 @@ class _Best:
         self._sign = 1 if problem.goal == "minimize" else -1
         self._require_positive = problem.require_positive
         self.x = problem.x.clone()
-        self.similarity = problem.x.new_full((len(problem.x),), torch.nan)
+        self._score = problem.x.new_full((len(problem.x),), torch.inf)  # S, negated where it is maximised
         self.success = torch.zeros(len(problem.x), dtype=torch.bool, device=problem.x.device)
 
     def offer(self, x: Tensor, f: Tensor, similarity: Tensor) -> None:
-        better = ~self.success | (self._sign * similarity < self._sign * self.similarity)
-        kept = (f <= 0) & better
+        score = self._sign * similarity
+        kept = (f <= 0) & (score < self._score)  # never true of NaN
         if self._require_positive:
             kept &= similarity > 0
         self.x = torch.where(kept.view(-1, *[1] * (x.ndim - 1)), x, self.x)
-        self.similarity = torch.where(kept, similarity, self.similarity)
+        self._score = torch.where(kept, score, self._score)
         self.success |= kept
+
+    @property
+    def similarity(self) -> Tensor:
+        return (self._sign * self._score).masked_fill(~self.success, torch.nan)
 
 
 def descend(

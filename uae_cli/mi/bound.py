@@ -8,10 +8,12 @@ nats.
 """
 
 import math
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+MarginalsName = Literal["all_pairs", "shuffle"]
 
 _threshold_backward = torch.ops.aten.threshold_backward.default
 
@@ -92,7 +94,7 @@ class Shuffle:
         )
 
 
-MARGINALS: dict[str, Marginals] = {"all_pairs": AllPairs(), "shuffle": Shuffle()}
+MARGINALS: dict[MarginalsName, Marginals] = {"all_pairs": AllPairs(), "shuffle": Shuffle()}
 
 
 def _pairwise_relu(p: Tensor, q: Tensor) -> Tensor:

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from uae_cli.mi.bound import MARGINALS
-from uae_cli.mi.networks import LinearLayer, StatisticsNetworks
-from uae_cli.mi.sampling import MarginalsName, Sampler
+from uae_cli.mi.bound import MarginalsName
+from uae_cli.mi.networks import StatisticsNetworks
+from uae_cli.mi.sampling import Sampler
 from uae_cli.models.tapped import Response
 from uae_cli.randomness import generator, uniform
 
@@ -48,11 +48,12 @@ class PerSampleMine:
         # torch's own start of linear layers: ±1/√fan_in; u and v enter one layer together
         entry = (2 * size) ** -0.5
         self._networks = StatisticsNetworks(
-            left=LinearLayer(start("left", entry, hidden, size), k),
-            right=LinearLayer(start("right", entry, hidden, size), k),
+            left=start("left", entry, hidden, size),
+            right=start("right", entry, hidden, size),
             bias=start("bias", entry, hidden),
             head=start("head", hidden**-0.5, hidden),
-            marginals=MARGINALS[marginals],
+            vectors=k,
+            marginals=marginals,
             learning_rate=learning_rate,
         )
         self._u = self._networks.left.enter(vectors)
@@ -65,22 +66,22 @@ class PerSampleMine:
 
         Iteration 0 only evaluates: the attack's first gradient is taken before any training.
         """
+        networks = self._networks
         vectors = self._sampler(response, iteration)
-        if iteration > 0:
-            self._train(vectors.detach(), iteration)
-        return self._networks.bound(self._u, vectors, self._judging)
-
-    def _train(self, vectors: Tensor, iteration: int) -> None:
-        left, right = self._networks.left, self._networks.right
         if self._sampler.redraws:
-            self._u = left.enter(self._sampler(self._clean, iteration).detach())
-        v = right.enter(vectors)
+            self._u = networks.left.enter(self._sampler(self._clean, iteration).detach())
+        v = networks.right.enter(vectors.detach())
+        if iteration > 0:
+            networks.ascend(self._u, v, self._orders(iteration))
+            networks.right.leave()
+            if self._sampler.redraws:
+                networks.left.leave()
+        return networks.bound(self._u, v, vectors, self._judging)
+
+    def _orders(self, iteration: int) -> Tensor:
         source = self._generator(f"train/{iteration}")
         orders = torch.stack([torch.randperm(self._k, generator=source) for _ in range(self._steps)])
-        self._networks.ascend(self._u, v, orders.to(v.device))
-        right.leave()
-        if self._sampler.redraws:
-            left.leave()
+        return orders.to(self._judging.device)
 
     def _generator(self, stream: str) -> torch.Generator:
         return generator(self._seed, f"mine/{stream}", torch.device("cpu"))

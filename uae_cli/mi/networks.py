@@ -7,10 +7,13 @@ Adam is not rotation-equivariant, so its path (not its optimum) differs from tha
 moments stay in the coordinates, which turn slowly between two attack iterations.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from uae_cli.mi.bound import Marginals
+from uae_cli.mi.ascent import Ascent, CompiledAscent, Weights, kernel_pays
+from uae_cli.mi.bound import MarginalsName
 
 
 class LinearLayer:
@@ -18,13 +21,20 @@ class LinearLayer:
 
     Args:
         weights: (B, H, D) starting weights in full space.
-        rank: K, the number of vectors; coordinates are used where K < D.
+        coefficients: (B, H, R) where the ascent works: R = K < D for reduced coordinates, else R = D
+            and they are the weights.
     """
 
-    def __init__(self, weights: Tensor, rank: int) -> None:
-        self.weights = weights
-        self.reduced = rank < weights.shape[2]
-        self.coefficients = weights.new_zeros(*weights.shape[:2], rank) if self.reduced else weights
+    def __init__(self, weights: Tensor, coefficients: Tensor) -> None:
+        self._weights, self.coefficients = weights, coefficients
+        self.reduced = coefficients.shape[2] < weights.shape[2]
+        if not self.reduced:
+            coefficients.copy_(weights)
+
+    @property
+    def weights(self) -> Tensor:
+        """(B, H, D) in full space, as of the last `leave`."""
+        return self._weights if self.reduced else self.coefficients
 
     def enter(self, vectors: Tensor) -> Tensor:
         """Take up new vectors (B, K, D); returns their coordinates, transposed: (B, R, K)."""
@@ -32,65 +42,82 @@ class LinearLayer:
             return vectors.mT
         self._vectors = vectors
         self._triangle = _cholesky(vectors @ vectors.mT)
-        projected = torch.linalg.solve_triangular(self._triangle, vectors @ self.weights.mT, upper=False)
+        projected = torch.linalg.solve_triangular(self._triangle, vectors @ self._weights.mT, upper=False)
         self.coefficients.copy_(projected.mT)
-        self._entered = self.coefficients.clone()
+        self._entered = projected
         return self._triangle.mT
 
     def leave(self) -> None:
         """Carry what the coefficients learnt since `enter` back to the full weights."""
         if not self.reduced:
             return
-        change = (self.coefficients - self._entered).mT
+        change = self.coefficients.mT - self._entered
         lifted = torch.linalg.solve_triangular(self._triangle.mT, change, upper=True)
-        self.weights.baddbmm_(lifted.mT, self._vectors)
+        self._weights.baddbmm_(lifted.mT, self._vectors)
 
 
 class StatisticsNetworks:
-    """T(u, v) = w · relu(A u + B v + b) for B samples, with one Adam for all.
+    """T(u, v) = w · relu(A u + B v + b) for B samples.
 
     Adam's step count is the same for every sample and its update is elementwise, so samples don't
     influence each other.
 
     Args:
-        left, right: the linear maps of u and v.
-        bias, head: b and w, (B, H).
+        left, right: starting weights A and B, (B, H, D).
+        bias, head: starting b and w, (B, H).
+        vectors: K, the number of vectors a sample.
         marginals: how the bound's second term is sampled.
         learning_rate: Adam's.
+        compiled: whether to ascend by the CPU kernel; None takes it where it is the faster way.
     """
 
     def __init__(
         self,
         *,
-        left: LinearLayer,
-        right: LinearLayer,
+        left: Tensor,
+        right: Tensor,
         bias: Tensor,
         head: Tensor,
-        marginals: Marginals,
+        vectors: int,
+        marginals: MarginalsName,
         learning_rate: float,
+        compiled: bool | None = None,
     ) -> None:
-        self.left, self.right, self.bias, self.head = left, right, bias, head
-        self._marginals = marginals
-        self._parameters = [left.coefficients, right.coefficients, bias, head]
-        self._adam = torch.optim.Adam(self._parameters, lr=learning_rate, maximize=True, fused=True)
+        batch, hidden, size = left.shape
+        weights = Weights((batch, hidden, min(vectors, size)), left)
+        weights.bias.copy_(bias)
+        weights.head.copy_(head)
+        self.left, self.right = LinearLayer(left, weights.left), LinearLayer(right, weights.right)
+        by_kernel = kernel_pays(weights) if compiled is None else compiled
+        way = CompiledAscent if by_kernel else Ascent
+        self._ascent = way(weights, marginals, learning_rate)
 
     @torch.no_grad()
     def ascend(self, u: Tensor, v: Tensor, orders: Tensor) -> None:
-        """One Adam step per row of `orders` (steps, K), on coordinates u and v (B, R, K)."""
-        for order in orders:
-            p = torch.baddbmm(self.bias[..., None], self.left.coefficients, u)
-            q = torch.bmm(self.right.coefficients, v)
-            slope = self._marginals.gradients(p, q, self.head, order)
-            gradients = (torch.bmm(slope.p, u.mT), torch.bmm(slope.q, v.mT), slope.p.sum(2), slope.w)
-            for parameter, gradient in zip(self._parameters, gradients, strict=True):
-                parameter.grad = gradient
-            self._adam.step()
+        """One Adam step per row of `orders` (steps, K), on coordinates that the layers' `enter` gave."""
+        self._ascent.run(u, v, orders)
 
-    def bound(self, u: Tensor, vectors: Tensor, order: Tensor) -> Tensor:
-        """The bound (B,), differentiable in `vectors` (B, K, D); u are coordinates (B, R, K)."""
-        p = torch.baddbmm(self.bias[..., None], self.left.coefficients, u)
-        q: Tensor = self.right.weights @ vectors.mT
-        return self._marginals.bound(p, q, self.head, order)
+    def bound(self, u: Tensor, v: Tensor, vectors: Tensor, order: Tensor) -> Tensor:
+        """The bound (B,), differentiable in `vectors` (B, K, D), whose coordinates are v; after `leave`."""
+        with torch.no_grad():
+            value, slopes = self._ascent.judge(u, v, order)
+            gradient = slopes.mT @ self.right.weights
+        bound: Tensor = _WithGradient.apply(vectors, value, gradient)
+        return bound
+
+
+class _WithGradient(torch.autograd.Function):
+    """A value per sample whose gradient is known in closed form."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, value: Tensor, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        ctx.save_for_backward(gradient)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return upstream[:, None, None] * gradient, None, None
 
 
 def _cholesky(gram: Tensor) -> Tensor:
@@ -99,5 +126,5 @@ def _cholesky(gram: Tensor) -> Tensor:
     epsilon = torch.finfo(gram.dtype).eps
     ridge = 32 * epsilon * gram.shape[1] * trace + torch.finfo(gram.dtype).tiny
     gram.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
-    triangle, _ = torch.linalg.cholesky_ex(gram)
+    triangle: Tensor = torch.linalg.cholesky_ex(gram).L
     return triangle

@@ -1,6 +1,6 @@
 """Two ways to turn one sample into K vectors, so that a single pair has a mutual information (paper §3.1)."""
 
-from typing import Annotated, Literal, Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field
@@ -8,11 +8,10 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
+from uae_cli.mi.bound import MarginalsName
 from uae_cli.models.tapped import Response
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT
-
-MarginalsName = Literal["all_pairs", "shuffle"]
 
 
 @runtime_checkable
@@ -62,8 +61,7 @@ class FeatureMaps:
         layer = self.layer or getattr(model, "feature_layer", None)
         if layer is None:
             raise ConfigError(
-                f"attack.similarity.sampling = conv: {type(model).__name__} has no convolution; "
-                "use sampling=random"
+                f"sampling = conv: {type(model).__name__} has no convolution; use sampling=random"
             )
         return str(layer)
 

@@ -57,5 +57,5 @@ def _submodule(model: nn.Module, layer: str) -> nn.Module:
     except AttributeError:
         names = ", ".join(name for name, _ in model.named_modules() if name)
         raise ConfigError(
-            f"attack.similarity.sampling.layer = {layer}: the model has no such layer; it has {names}"
+            f"similarity.sampling.layer = {layer}: the model has no such layer; it has {names}"
         ) from None

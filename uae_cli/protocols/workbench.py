@@ -1,5 +1,6 @@
 """What a protocol works with: data on the device, cached fits and attacks, and a record of their cost."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from uae_cli.experiment import Experiment
 from uae_cli.hardware import Cost, device_name, metered
 from uae_cli.progress import Bars
 from uae_cli.stages import Stage, StageStore, fingerprint, write_json
+
+log = logging.getLogger(__name__)
 
 MODEL = "model.safetensors"
 OnEpoch = Callable[[int, float], None]
@@ -159,9 +162,10 @@ class Workbench:
 
         stage = self._store.get(kind, inputs, metered_compute)
         self.stages[f"{kind} {label}"] = stage
-        self.costs.append(
-            {"stage": f"{kind} {label}", "reused": stage.reused, **stage.read_json("cost.json")}
-        )
+        cost = stage.read_json("cost.json")
+        self.costs.append({"stage": f"{kind} {label}", "reused": stage.reused, **cost})
+        took = "reused" if stage.reused else f"{cost['seconds']:.1f} s"
+        log.info("%s %s: %s, %s", kind, label, took, stage.key)
         return stage
 
     def _cost_record(self, cost: Cost) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """What a model is trained for: each objective turns batches into optimiser steps."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 import torch
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uae_cli.models import AdversarialAutoencoder
-from uae_cli.settings import STRICT, NonNegative, Positive
+from uae_cli.settings import STRICT, NonNegative
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -48,7 +49,7 @@ class Sparsity:
         weight: w, at least 0.
     """
 
-    target: Positive
+    target: Annotated[float, Field(gt=0, lt=1)]
     weight: NonNegative
 
     def penalty(self, code: Tensor) -> Tensor:

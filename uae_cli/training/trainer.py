@@ -84,7 +84,7 @@ class Trainer:
             progress.finish_epoch(float(total) / len(x), keep_best=self.keep == "best")
             on_epoch(len(progress.losses), progress.losses[-1])
             progress.save_now_and_then(checkpoint)
-        if self.keep == "best":
+        if self.keep == "best" and progress.best:  # none where no loss was a number
             model.load_state_dict(progress.best)
         checkpoint.unlink(missing_ok=True)
         model.eval()
@@ -95,7 +95,7 @@ class Trainer:
         if rule is None or len(losses) <= rule.patience:
             return False
         before = min(losses[: -rule.patience])
-        return min(losses[-rule.patience :]) > before - rule.min_delta * abs(before)
+        return min(losses[-rule.patience :]) >= before - rule.min_delta * abs(before)
 
 
 @plain_dataclass

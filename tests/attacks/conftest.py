@@ -1,0 +1,105 @@
+"""Problems simple enough to solve by hand."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from uae_cli.attacks.criteria import Reconstruction
+from uae_cli.attacks.generate import Attack
+from uae_cli.attacks.minmax import MinMax
+from uae_cli.attacks.similarities import Mine
+from uae_cli.attacks.solver import Problem
+from uae_cli.mi import FeatureMaps, RandomProjections
+from uae_cli.models import TappedModel
+
+MINMAX = {
+    "alpha": 0.01,
+    "beta": 0.1,
+    "iterations": 1,
+    "epsilon": 1.0,
+    "c_start": 0.0,
+    "c_decay_exponent": 0.25,
+    "delta_start": "zero",
+    "step": "gradient",
+}
+SAMPLINGS = {
+    "conv": lambda marginals: FeatureMaps(layer=None, marginals=marginals),
+    "random": lambda marginals: RandomProjections(
+        count=12, dimension=24, redraw=True, standardize=True, marginals=marginals
+    ),
+}
+
+
+class Identity(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+@pytest.fixture
+def minmax() -> Callable[..., MinMax]:
+    """The solver with the paper's settings but for the ones given."""
+    return lambda **changes: MinMax(**(MINMAX | changes))
+
+
+@pytest.fixture
+def problem() -> Callable[..., Problem]:
+    """S and f as plain functions of the iterate (B, *shape) and its number."""
+
+    def make(x: Tensor, similarity: Callable[[Tensor, int], Tensor], f: Any = None, **changes: Any) -> Problem:
+        def always(moved: Tensor) -> Tensor:
+            return -torch.ones(len(moved), dtype=moved.dtype)
+
+        criterion = f or always
+        settings = {"goal": "minimize", "require_positive": False} | changes
+        return Problem(
+            model=TappedModel(Identity(), None),
+            x=x,
+            criterion=lambda response: criterion(response.x),
+            similarity=lambda response, iteration: similarity(response.x, iteration),
+            **settings,
+        )
+
+    return make
+
+
+@pytest.fixture
+def mine_attack(minmax: Callable[..., MinMax]) -> Callable[..., Attack]:
+    """MINE-UAE as `conf/` sets it for digits, but shorter."""
+
+    def make(sampling: str = "conv", marginals: str = "all_pairs", **solver: Any) -> Attack:
+        mine = Mine(
+            goal="minimize",
+            require_positive=True,
+            sampling=SAMPLINGS[sampling](marginals),
+            hidden=10,
+            steps=10,
+            learning_rate=1e-3,
+        )
+        settings = {"alpha": 0.05, "iterations": 10, "c_start": 1e-3, "delta_start": 0.086} | solver
+        return Attack(Reconstruction(kappa=0.0), mine, minmax(**settings))
+
+    return make
+
+
+@pytest.fixture
+def result_of(tmp_path: Path) -> Callable[..., dict[str, Tensor]]:
+    """Run `generate` and load what it wrote."""
+    from safetensors.torch import load_file
+
+    from uae_cli.attacks.generate import RESULT, generate
+
+    def make(attack: Attack, model: nn.Module, x: Tensor, folder: str = "attack", **options: Any) -> Any:
+        path = tmp_path / folder
+        path.mkdir(exist_ok=True)
+        generate(attack, model, x, folder=path, **({"seed": 0, "chunk_size": 8} | options))
+        return load_file(path / RESULT)
+
+    return make

@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from uae_cli.attacks.criteria import Criterion, Reconstruction
+from uae_cli.models import Response
+
+CLEAN = Response(torch.tensor([[0.0, 0.0], [1.0, 0.5]]), torch.tensor([[0.3, 0.4], [1.0, 0.5]]), None)
+
+
+def f(output: list[list[float]], kappa: float = 0.0) -> list[float]:
+    moved = Response(CLEAN.x + 9, torch.tensor(output), None)  # where x + δ is doesn't matter, only Φ there
+    return Reconstruction(kappa=kappa).against(CLEAN)(moved).tolist()
+
+
+# ‖x − Φ(x)‖² is 0.25 for the first sample and 0 for the second
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ([[0.3, 0.4], [1.0, 0.5]], [0.0, 0.0]),
+        ([[0.0, 0.0], [1.0, 0.5]], [-0.25, 0.0]),  # x is explained better: success
+        ([[0.0, 0.1], [0.0, 0.5]], [-0.24, 1.0]),
+        ([[1.0, 1.0], [0.4, 0.7]], [1.75, 0.40]),  # explained worse: squared norms, summed over values
+    ],
+)
+def test_f_is_the_rise_of_the_squared_reconstruction_error(output, expected):
+    assert f(output) == pytest.approx(expected, abs=1e-6)
+    assert f(output, kappa=0.2) == pytest.approx([value + 0.2 for value in expected], abs=1e-6)
+
+
+@pytest.mark.parametrize("kappa", [0.0, 0.5])
+def test_without_perturbation_f_is_kappa(kappa):
+    assert f(CLEAN.output.tolist(), kappa) == [kappa, kappa]
+
+
+def test_f_pulls_on_the_moved_output_alone():
+    x, output = CLEAN.x.clone().requires_grad_(), CLEAN.output.clone().requires_grad_()
+    bound = Reconstruction(kappa=0.0).against(Response(x, output, None))
+    moved = torch.zeros(2, 2, requires_grad=True)
+    bound(Response(moved, moved, None)).sum().backward()
+    assert torch.equal(moved.grad, -2 * CLEAN.x)
+    assert (x.grad, output.grad) == (None, None)
+
+
+def test_margins_below_zero_are_refused():
+    with pytest.raises(ValueError, match="kappa"):
+        Reconstruction(kappa=-0.1)
+    assert isinstance(Reconstruction(kappa=0.0), Criterion)

@@ -1,0 +1,113 @@
+import pytest
+import torch
+
+from uae_cli.attacks.criteria import Reconstruction
+from uae_cli.attacks.generate import RESULT, Attack, judge
+from uae_cli.attacks.similarities import ReconstructionError
+from uae_cli.models import TappedModel
+
+N = 20
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture
+def attack(minmax) -> Attack:
+    """The baseline attack: some samples succeed and some fail."""
+    solver = minmax(iterations=6, alpha=0.05, c_start=1e-3, delta_start=0.086)
+    return Attack(Reconstruction(kappa=0.0), ReconstructionError(goal="maximize"), solver)
+
+
+def test_it_writes_one_row_a_sample_and_nothing_else(attack, trained_ae, digits, result_of, tmp_path):
+    found = result_of(attack, trained_ae, digits[:N])
+    shapes = {name: tuple(tensor.shape) for name, tensor in found.items()}
+    assert shapes == {
+        "x": (N, 1, 8, 8),
+        **dict.fromkeys(("success", "similarity", "index", "seconds"), (N,)),
+        **dict.fromkeys(("trace_f", "trace_similarity", "trace_c"), (N, 6)),
+    }
+    assert found["success"].dtype == torch.bool
+    assert found["index"].tolist() == list(range(N))
+    assert bool((found["seconds"] > 0).all())
+    assert [path.name for path in (tmp_path / "attack").iterdir()] == [RESULT]
+
+
+@pytest.mark.parametrize("kind", ["baseline", "mine"])
+def test_success_is_what_a_judge_of_the_saved_tensors_says(kind, attack, mine_attack, trained_ae, digits, result_of):
+    x = digits[:N]
+    found = result_of(attack if kind == "baseline" else mine_attack(), trained_ae, x)
+    success, moved = found["success"], (found["x"] != x).flatten(1).any(dim=1)
+    f = judge(Reconstruction(kappa=0.0), TappedModel(trained_ae, None), x, found["x"], 8)
+    assert 0 < int(success.sum()) < N or kind == "mine"
+    assert torch.equal(success, moved & (f <= 0))
+    assert torch.equal(found["similarity"].isnan(), ~success)
+    assert torch.equal(found["x"][~success], x[~success])
+    assert 0 <= float(found["x"].min()) <= float(found["x"].max()) <= 1
+
+
+def test_the_similarity_kept_is_that_of_the_saved_sample(attack, trained_ae, digits, result_of):
+    found = result_of(attack, trained_ae, digits[:N])
+    error = (trained_ae(found["x"]) - digits[:N]).flatten(1).norm(dim=1)
+    torch.testing.assert_close(found["similarity"], torch.where(found["success"], error, torch.nan), equal_nan=True)
+
+
+def test_the_best_of_the_trace_is_kept(attack, trained_ae, digits, result_of):
+    found = result_of(attack, trained_ae, digits[:N])
+    legal = found["trace_similarity"].masked_fill(found["trace_f"] > 0, -torch.inf)
+    assert torch.equal(legal.max(1).values[found["success"]], found["similarity"][found["success"]])
+    assert torch.equal((found["trace_f"] <= 0).any(1), found["success"])
+
+
+@pytest.mark.parametrize("finished", [0, 1, 2])
+def test_a_killed_attack_goes_on_where_it_stopped(finished, mine_attack, trained_ae, digits, result_of, tmp_path):
+    attack = mine_attack()
+    whole = result_of(attack, trained_ae, digits[:N], "whole")
+    told: list[int] = []
+
+    def die_in_the_next_chunk(samples: int) -> None:
+        told.append(samples)
+        if len(told) == 10 * finished + 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        result_of(attack, trained_ae, digits[:N], "killed", on_iteration=die_in_the_next_chunk)
+    chunks = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed").iterdir()}
+    assert len(chunks) == finished
+
+    told.clear()
+    resumed = result_of(attack, trained_ae, digits[:N], "killed", on_iteration=told.append)
+    assert told[:finished] == [80] * finished, "a finished chunk was attacked again"
+    assert len(told) == finished + 10 * (3 - finished)
+    assert sum(told) == 10 * N
+    del resumed["seconds"], whole["seconds"]
+    assert all(torch.equal(resumed[name], whole[name]) for name in (whole | resumed) if not whole[name].isnan().any())
+    assert torch.allclose(resumed["similarity"], whole["similarity"], rtol=0, atol=0, equal_nan=True)
+
+
+def test_chunks_of_another_size_are_not_left_behind(attack, trained_ae, digits, result_of, tmp_path):
+    def die_in_the_second_chunk(samples: int, told: list[int] = []) -> None:  # noqa: B006
+        told.append(samples)
+        if len(told) == 7:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        result_of(attack, trained_ae, digits[:N], on_iteration=die_in_the_second_chunk)
+    found = result_of(attack, trained_ae, digits[:N], chunk_size=5)
+    assert found["index"].tolist() == list(range(N))
+    assert [path.name for path in (tmp_path / "attack").iterdir()] == [RESULT]
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}])
+def test_another_seed_starts_elsewhere(attack, trained_ae, digits, result_of, other):
+    first = result_of(attack, trained_ae, digits[:4], "first")
+    second = result_of(attack, trained_ae, digits[:4], "second", **other)
+    assert not torch.equal(first["trace_f"], second["trace_f"])
+
+
+def test_the_model_is_not_changed(attack, trained_ae, digits, result_of):
+    before = {name: value.clone() for name, value in trained_ae.state_dict().items()}
+    result_of(attack, trained_ae, digits[:N])
+    assert all(torch.equal(value, before[name]) for name, value in trained_ae.state_dict().items())
+    assert all(parameter.grad is None for parameter in trained_ae.parameters())

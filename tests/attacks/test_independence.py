@@ -1,0 +1,60 @@
+"""Nothing in one sample's result depends on the others in its batch (issue 2, point 5)."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from uae_cli.attacks.generate import Attack
+from uae_cli.attacks.solver import Found, Problem
+from uae_cli.models import TappedModel
+
+N = 24
+
+
+def run(attack: Attack, model: nn.Module, x: Tensor, index: Tensor) -> Found:
+    tapped = TappedModel(model, attack.similarity.tapped_layer(model))
+    clean = tapped(x[index])
+    problem = Problem(
+        model=tapped,
+        x=x[index],
+        criterion=attack.criterion.against(clean),
+        similarity=attack.similarity.begin(clean, index, 0),
+        goal=attack.similarity.goal,
+        require_positive=attack.similarity.require_positive,
+    )
+    return attack.solver.run(problem, index=index, seed=0)
+
+
+def in_batches(attack: Attack, model: nn.Module, x: Tensor, order: Tensor, size: int) -> Tensor:
+    """The UAEs, in the samples' own order."""
+    found = torch.empty_like(x)
+    for index in order.split(size):
+        found[index] = run(attack, model, x, index).x
+    return found
+
+
+def apart(a: Tensor, b: Tensor) -> Tensor:
+    """Largest difference of any value, per sample."""
+    return (a - b).abs().flatten(1).amax(1)
+
+
+SHUFFLED = torch.randperm(N, generator=torch.Generator().manual_seed(3))
+OTHER_BATCHES = [(torch.arange(N), 1), (torch.arange(N), 5), (SHUFFLED, N), (SHUFFLED, 7)]
+# In single precision a value on the edge (a ReLU at 0, f at 0) may tip to the other side by rounding alone
+TIPPED = {torch.float64: 0, torch.float32: 2}
+
+
+@pytest.mark.parametrize("dtype", TIPPED)
+@pytest.mark.parametrize("step", [{"step": "sign", "alpha": 0.01}, {"step": "gradient", "alpha": 0.05}], ids=str)
+@pytest.mark.parametrize("marginals", ["all_pairs", "shuffle"])
+@pytest.mark.parametrize("sampling", ["conv", "random"])
+def test_batches_and_order_leave_every_uae_where_it_was(
+    mine_attack, trained_ae, digits, sampling, marginals, step, dtype
+):
+    attack = mine_attack(sampling, marginals, iterations=12, delta_start=0.03, c_start=0.1, beta=1.0, **step)
+    model, x = trained_ae.to(dtype), digits[:N].to(dtype)
+    whole = in_batches(attack, model, x, torch.arange(N), N)
+    assert int((apart(whole, x) > 1e-3).sum()) >= N // 4, "too few samples succeeded to tell"
+    for order, size in OTHER_BATCHES:
+        again = in_batches(attack, model, x, order, size)
+        assert int((apart(again, whole) > 1e-5).sum()) <= TIPPED[dtype]

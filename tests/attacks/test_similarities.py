@@ -1,0 +1,92 @@
+import pytest
+import torch
+
+from uae_cli.attacks.similarities import Mine, ReconstructionError, Similarity
+from uae_cli.errors import ConfigError
+from uae_cli.mi import FeatureMaps
+from uae_cli.models import DenseAutoencoder, Response, TappedModel
+
+INDEX = torch.arange(2)
+X = torch.tensor([[0.0, 1.0], [0.5, 0.5]], dtype=torch.float64)
+
+
+def mine(**changes) -> Mine:
+    plain = {
+        "goal": "minimize",
+        "require_positive": True,
+        "sampling": FeatureMaps(layer=None, marginals="all_pairs"),
+        "hidden": 10,
+        "steps": 5,
+        "learning_rate": 1e-3,
+    }
+    return Mine(**(plain | changes))
+
+
+def error_of(output: torch.Tensor) -> torch.Tensor:
+    return ReconstructionError(goal="maximize").begin(Response(X, X, None), INDEX, 0)(Response(X, output, None), 1)
+
+
+def test_the_reconstruction_error_is_the_norm_of_a_samples_error():
+    output = X + torch.tensor([[0.3, -0.4], [0.0, 0.1]])
+    assert error_of(output).tolist() == pytest.approx([0.5, 0.1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e-20, 1e-3])
+def test_its_gradient_is_finite_however_small_the_error(dtype, size):
+    clean = X.to(dtype)
+    output = torch.full_like(clean, size).requires_grad_()
+    bound = ReconstructionError(goal="maximize").begin(Response(0 * clean, clean, None), INDEX, 0)
+    error = bound(Response(clean, output, None), 1)
+    (slope,) = torch.autograd.grad(error.sum(), output)
+    assert bool(error.isfinite().all())
+    assert bool(slope.isfinite().all())
+    if size == 0:
+        assert not bool(slope.any())
+    if size == 1e-3:
+        torch.testing.assert_close(slope, torch.full_like(slope, 0.5**0.5))
+
+
+def test_it_is_differentiable():
+    output = (X + 0.3).requires_grad_()
+    assert torch.autograd.gradcheck(error_of, (output,))
+
+
+def test_mine_reads_the_feature_maps_of_the_attacked_model(trained_ae, digits):
+    model = TappedModel(trained_ae, mine().tapped_layer(trained_ae))
+    clean = model(digits[:2])
+    similarity = mine().begin(clean, INDEX, 0)
+    moved = model(digits[:2].clone().requires_grad_())
+    estimate = similarity(moved, 0)
+    (slope,) = torch.autograd.grad(estimate.sum(), moved.x)
+    assert estimate.shape == (2,)
+    assert bool(slope.flatten(1).any(dim=1).all())
+
+
+def test_mine_learns_from_call_to_call(trained_ae, digits):
+    clean = TappedModel(trained_ae, "encoder.1")(digits[:8])
+    similarity = mine(learning_rate=0.01).begin(clean, torch.arange(8), 0)
+    estimates = [float(similarity(clean, t).mean()) for t in range(12)]
+    assert estimates[-1] > estimates[0] + 0.1
+
+
+def test_mine_needs_what_its_sampling_needs():
+    with pytest.raises(ConfigError, match="no convolution"):
+        mine().tapped_layer(DenseAutoencoder(shape=(1, 8, 8), latent_dim=3))
+
+
+def test_the_baseline_reads_no_layer(trained_ae):
+    assert ReconstructionError(goal="maximize").tapped_layer(trained_ae) is None
+
+
+@pytest.mark.parametrize("similarity", [mine(), ReconstructionError(goal="maximize")])
+def test_both_are_similarities(similarity):
+    assert isinstance(similarity, Similarity)
+
+
+@pytest.mark.parametrize(
+    "change", [{"goal": "keep"}, {"hidden": 0}, {"steps": 0}, {"learning_rate": 0.0}, {"stray": 1}], ids=str
+)
+def test_settings_out_of_range_are_refused(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        mine(**change)

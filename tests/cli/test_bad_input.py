@@ -1,0 +1,221 @@
+"""Every mistake: one line that names the setting and the way out, status 2, nothing left behind."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from calling import TINY, Called, Uae
+
+Npz = Callable[..., Path]
+DRAW = np.random.default_rng(0)
+
+
+def assert_one_line(called: Called, folder: Path, *parts: str) -> None:
+    assert called.status == 2
+    assert called.out == ""
+    [line] = called.err.splitlines()
+    assert line.startswith("uae: ")
+    for part in parts:
+        assert part in line
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        # Unknown choices
+        (
+            "experiment=digits_cnv_ae",
+            ["experiment = digits_cnv_ae", "did you mean digits_conv_ae?", "svhn_conv_ae"],
+        ),
+        (
+            "model=convae",
+            ["model = convae", "did you mean conv_ae?", "adversarial_ae, conv_ae, dense_ae, sparse_ae"],
+        ),
+        ("dataset=mnst", ["dataset = mnst", "did you mean mnist?", "cifar10, digits"]),
+        ("scale=smok", ["scale = smok", "did you mean smoke?", "full, smoke, subset"]),
+        ("sampling=foo", ["sampling = foo", "conv, random"]),
+        ("attack=5", ["attack = 5", "minmax"]),
+        ("arm=[replicate,mine]", ["arm = mine", "did you mean mine_uae?", "matched_noise"]),
+        ("-m experiment=digits_conv_ae,foo", ["experiment = foo", "digits_conv_ae"]),
+        # Unknown settings
+        ("attack.alfa=0.1", ["attack.alfa: no such setting", "did you mean alpha?", "beta"]),
+        ("atack.alpha=0.1", ["atack.alpha", "did you mean attack?"]),
+        ("+attack.alfa=0.1", ["attack.alfa: no such setting", "did you mean alpha?"]),
+        ("+foo=1", ["foo: no such setting", "seed"]),
+        ("model.trainer.epoch=3", ["model.trainer.epoch", "did you mean epochs?"]),
+        ("arm.gaussian_1e-2.sigm=1", ["arm.gaussian_1e-2.sigm", "did you mean sigma?"]),
+        ("arm.mine_uae.similarity.steps=3", ["set similarity.steps"]),
+        ("+model.trainer.objective.optimizer.rh=5", ["optimizer.rh: no such setting", "did you mean rho?"]),
+        ("--cfg job attack.alfa=1", ["did you mean alpha?"]),
+        # Wrong types
+        ("attack.alpha=abc", ["attack.alpha = abc: must be a number", "default: 0.05"]),
+        ("attack.alpha=null", ["attack.alpha = null: must be a number"]),
+        ("attack.iterations=2.5", ["attack.iterations = 2.5: must be a whole number"]),
+        ("seed=1.5", ["seed = 1.5: must be a whole number", "default: 0"]),
+        ("data.download=maybe", ["data.download = maybe: must be true or false"]),
+        ("threads=many", ["threads = many: must be a whole number, or 'auto'"]),
+        ("attack.delta_start=foo", ["attack.delta_start = foo: must be 'zero' or 'glorot', or a number"]),
+        ("attack.step=foo", ["attack.step = foo: must be 'gradient' or 'sign'"]),
+        ("name=a/b", ["name = a/b: must be a word"]),
+        ("~attack.step", ["attack.step: must be given"]),
+        ("model.network.kernel=abc", ["model.network.kernel = abc: must be a whole number"]),
+        ("model.network._target_=nowhere.Net", ["model.network", "nowhere"]),
+        # Out of range
+        ("attack.alpha=0", ["attack.alpha = 0: must be greater than 0"]),
+        ("attack.alpha=-0.1", ["attack.alpha = -0.1: must be greater than 0"]),
+        ("attack.alpha=nan", ["attack.alpha = nan: must be a finite number"]),
+        ("attack.beta=0", ["attack.beta = 0: must be greater than 0"]),
+        ("attack.beta=1.5", ["attack.beta = 1.5: must be at most 1", "default: 0.1"]),
+        ("attack.epsilon=0", ["attack.epsilon = 0: must be greater than 0"]),
+        ("attack.iterations=0", ["attack.iterations = 0: must be at least 1"]),
+        (
+            "sampling=random similarity.sampling.count=1",
+            ["similarity.sampling.count = 1: must be at least 2"],
+        ),
+        (
+            "model.network.channels=[1,8]",
+            ["sampling = conv", "1 feature map", "at least 2", "sampling=random"],
+        ),
+        ("model.network.kernel=4", ["model.network.kernel = 4: must be odd"]),
+        ("model.trainer.epochs=-1", ["model.trainer.epochs = -1: must be at least 1"]),
+        ("model.trainer.refit_epochs=-1", ["model.trainer.refit_epochs = -1: must be at least 1"]),
+        (
+            "model.trainer.objective.optimizer.lr=-1",
+            ["optimizer.lr = -1: invalid learning rate", "default: 1.0"],
+        ),
+        ("model.trainer.objective.optimizer.lr=abc", ["optimizer.lr = abc: must be a number"]),
+        ("similarity.steps=0", ["similarity.steps = 0: must be at least 1"]),
+        ("arm.gaussian_1e-2.sigma=0", ["arm.gaussian_1e-2.sigma = 0: must be greater than 0"]),
+        ("augmentation.draws=0", ["augmentation.draws = 0: must be at least 1", "default: 1"]),
+        ("seed=-1", ["seed = -1: must be at least 0"]),
+        ("-m attack.alpha=0.01,0", ["attack.alpha = 0: must be greater than 0"]),
+        ("attack.alpha=0.01 -m seed=0,abc", ["seed = abc: must be a whole number"]),
+        # At odds with each other
+        ("model=dense_ae", ["sampling = conv", "no convolution", "sampling=random"]),
+        ("similarity.sampling.layer=foo", ["similarity.sampling.layer = foo", "encoder.1"]),
+        ("model.network.channels=[4,4,4,4]", ["multiples of 16", "8×8", "model.network.channels"]),
+        ("arm=[mine_uae]", ["replicate is missing", "arm=[replicate,mine_uae]"]),
+        ("arm=[replicate,matched_noise]", ["mine_uae", "arm=[replicate,mine_uae,matched_noise]"]),
+        ("data.train_size=100000", ["data.train_size = 100000", "1437"]),
+        # The machine
+        ("device=nonsense", ["device = nonsense", "auto, cpu, cuda"]),
+        ("device=mps", ["device = mps", "cpu"]),
+        (
+            "dataset=mnist data.download=false",
+            ["train-images-idx3-ubyte", "data/MNIST/raw", "data.download=true"],
+        ),
+        ("dataset=npz dataset.path=gone.npz", ["gone.npz", "x_train, y_train, x_test, y_test"]),
+        ("--config-dir gone", ["--config-dir = gone: no such folder"]),
+        # What isn't setting=value
+        ("attack.alpha", ["attack.alpha: can't be read as setting=value"]),
+        ("attack.alpha=[1", ["attack.alpha=[1: can't be read"]),
+        ("=3", ["=3", "name"]),
+        ("attack.alpha=0.01,0.05", ["attack.alpha = 0.01,0.05: several values", "-m"]),
+        ("--multirn", ["--multirn", "uae run --help"]),
+        ("--config-name foo", ["--config-name = foo", "--config-dir"]),
+    ],
+)
+def test_settings(uae: Uae, tmp_path: Path, arguments: str, parts: list[str]) -> None:
+    given = arguments.split()
+    rest = [setting for setting in TINY if setting.split("=")[0] not in arguments]
+    if "arm=" in arguments or "attack.alfa" in arguments:
+        rest = ["scale=smoke"]
+    assert_one_line(uae("run", *given, *rest), tmp_path, *parts)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")
+def test_cuda_where_there_is_none(uae: Uae, tmp_path: Path) -> None:
+    assert_one_line(uae("run", "device=cuda"), tmp_path, "device = cuda", "0 CUDA devices", "device=cpu")
+
+
+@pytest.mark.parametrize(
+    ("samples", "parts"),
+    [
+        (DRAW.random((8, 8, 8)) * 1.5, ["own.npz", "scale them to [0, 1]"]),
+        (np.where(DRAW.random((8, 8, 8)) < 0.1, np.nan, 0.5), ["own.npz", "NaN"]),
+        (DRAW.random((8, 10, 10)), ["model = conv_ae", "multiples of 4", "10×10"]),
+        (DRAW.random((8, 12)), ["model = conv_ae", "needs images", "model=dense_ae"]),
+        (DRAW.random((4, 8, 8)), ["data.train_size = 8", "only 4"]),
+    ],
+)
+def test_data(uae: Uae, npz: Npz, tmp_path: Path, samples: np.ndarray, parts: list[str]) -> None:
+    path = npz(samples.astype(np.float32))
+    assert_one_line(uae("run", "dataset=npz", f"dataset.path={path}", *TINY), tmp_path, *parts)
+
+
+def test_corrupt_data(uae: Uae, npz: Npz, tmp_path: Path) -> None:
+    path = npz(DRAW.random((8, 8, 8)).astype(np.float32))
+    content = bytearray(path.read_bytes())
+    content[700] ^= 0xFF
+    path.write_bytes(content)
+    called = uae("run", "dataset=npz", f"dataset.path={path}", *TINY)
+    assert_one_line(called, tmp_path, "own.npz", "x_train", "checksum", "replace")
+
+
+@pytest.mark.parametrize("setting", ["outputs", "hydra.run.dir"])
+def test_results_that_cannot_be_written(uae: Uae, npz: Npz, tmp_path: Path, setting: str) -> None:
+    file = npz(DRAW.random((8, 8, 8)).astype(np.float32))
+    called = uae("run", f"{setting}={file}/below/it", *TINY)
+    assert called.status == 2
+    [line] = called.err.splitlines()
+    assert setting in line
+    assert "cannot be written" in line
+    assert not list(tmp_path.rglob("results.csv"))
+    assert not list(tmp_path.rglob(".hydra"))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "parts"),
+    [
+        ("experiment/own.yaml", "attack: {alpha: 0.1}", ["# @package _global_"]),
+        (
+            "experiment/own.yaml",
+            "# @package _global_\nattack: {alfa: 0.1}",
+            ["attack.alfa", "did you mean alpha?"],
+        ),
+        ("experiment/own.yaml", "# @package _global_\nattack:\n  - [", ["own.yaml, line 3", "not YAML"]),
+        (
+            "experiment/own.yaml",
+            "# @package _global_\ndefaults:\n  - override /model: dens_ae",
+            ["model = dens_ae", "did you mean dense_ae?"],
+        ),
+        (
+            "experiment/own.yaml",
+            "# @package _global_\ndefaults:\n  - override /modell: dense_ae",
+            ["experiment/own.yaml", "/modell", "did you mean model?"],
+        ),
+        ("experiment/owns.yaml", "# @package _global_", ["experiment = own:", "did you mean owns?"]),
+    ],
+)
+def test_own_files(
+    uae: Uae,
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    file: str,
+    content: str,
+    parts: list[str],
+) -> None:
+    folder = tmp_path_factory.mktemp("own")
+    (folder / file).parent.mkdir()
+    (folder / file).write_text(content)
+    called = uae("run", "--config-dir", str(folder), "experiment=own", *TINY[:2])
+    assert_one_line(called, tmp_path, *parts)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["nonsense"], ["nonsense: no such command", "run", "table", "data"]),
+        (["tabel", "4"], ["tabel", "did you mean table?"]),
+        (["table", "99"], ["99", "4, 10"]),
+        (["table", "4"], ["no finished runs below outputs", "uae run experiment="]),
+        (["table"], ["number", "uae table --help"]),
+        (["table", "4", "--format", "word"], ["word", "latex"]),
+        (["data", "--foo"], ["--foo", "--help"]),
+    ],
+)
+def test_other_commands(uae: Uae, tmp_path: Path, arguments: list[str], parts: list[str]) -> None:
+    assert_one_line(uae(*arguments), tmp_path, *parts)

@@ -1,0 +1,57 @@
+"""The help teaches, and what it says is true."""
+
+import re
+
+import pytest
+from calling import Uae
+
+from uae_cli.compose import compose_jobs, conf_dir, register_resolvers
+
+
+def test_run_help_lists_every_choice(uae: Uae) -> None:
+    called = uae("run", "--help")
+    assert (called.status, called.err) == (0, "")
+    for group in conf_dir().iterdir():
+        if group.is_dir() and group.name != "hydra":
+            listed = ", ".join(sorted(file.stem for file in group.glob("*.yaml")))
+            assert f"{group.name}: {listed}\n" in called.out
+
+
+def test_the_settings_it_explains_exist(uae: Uae) -> None:
+    register_resolvers()
+    text = uae("run", "--help").out
+    section = text.split("COMMON SETTINGS")[1].split("YOUR OWN EXPERIMENT")[0]
+    named = re.findall(r"^  ([a-z][\w.]+)", section, flags=re.MULTILINE)
+    assert {"seed", "attack.alpha", "data.root", "outputs"} <= set(named)
+    [job] = compose_jobs(["sampling=random"], multirun=False, extra_dir=None)
+    for setting in named:
+        node = job.config
+        for part in setting.split("."):
+            assert part in node, setting
+            node = node[part]
+
+
+def test_its_examples_compose(uae: Uae) -> None:
+    register_resolvers()
+    section = uae("run", "--help").out.split("EXAMPLES")[1].split("CHOICES")[0]
+    examples = re.findall(r"^  uae run(.*?)(?:   |$)", section, flags=re.MULTILINE)
+    assert len(examples) >= 6
+    for example in examples:
+        words = example.replace("'", "").split()
+        assert compose_jobs([w for w in words if w != "-m"], multirun="-m" in words, extra_dir=None)
+
+
+@pytest.mark.parametrize("command", ["", "table", "data"])
+def test_other_helps(uae: Uae, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit) as done:
+        uae(*command.split(), "--help")
+    assert done.value.code == 0
+    out = capsys.readouterr().out
+    assert f"  uae {command or 'run'}" in out
+    assert not [line for line in out.splitlines() if len(line) > 110]
+
+
+def test_no_command_at_all(uae: Uae) -> None:
+    called = uae()
+    assert called.status == 0
+    assert "uae run --help" in called.out

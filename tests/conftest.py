@@ -1,0 +1,44 @@
+"""Real images, and a small autoencoder that was really trained on them."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from uae_cli.datasets import Digits
+from uae_cli.models import ConvAutoencoder, glorot_
+from uae_cli.training import ReconstructionObjective, Trainer
+
+
+@pytest.fixture(scope="session")
+def digits() -> Tensor:
+    """400 of scikit-learn's digits, (400, 1, 8, 8) in [0, 1]."""
+    return Digits(name="digits").load(Path("/nonexistent"), download=False).x_train[:400]
+
+
+@pytest.fixture(scope="session")
+def trained_state(digits: Tensor, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    objective = ReconstructionObjective(loss="bce", optimizer=partial(torch.optim.Adadelta, lr=1.0, rho=0.95))
+    trainer = Trainer(
+        objective=objective, batch_size=20, epochs=6, refit_epochs=6, keep="last", early_stopping=None
+    )
+    model = _conv_ae()
+    glorot_(model, torch.Generator().manual_seed(0))
+    checkpoint = tmp_path_factory.mktemp("fit") / "checkpoint.pt"
+    losses = trainer.fit(model, digits, epochs=6, seed=0, checkpoint=checkpoint)
+    assert losses[-1] < 0.75 * losses[0]
+    return model.state_dict()
+
+
+@pytest.fixture
+def trained_ae(trained_state: dict[str, Tensor]) -> nn.Module:
+    """A convolutional autoencoder after six epochs on digits, in evaluation mode; yours to change."""
+    model = _conv_ae()
+    model.load_state_dict(trained_state)
+    return model.eval()
+
+
+def _conv_ae() -> ConvAutoencoder:
+    return ConvAutoencoder(shape=(1, 8, 8), channels=[16, 8], kernel=5)

@@ -1,0 +1,103 @@
+"""The two marginals against their definition, term by term, and their gradients against autograd."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from uae_cli.mi.bound import MARGINALS
+
+SHAPES = [(1, 1, 2), (3, 4, 5), (2, 10, 16), (2, 3, 33)]  # samples, hidden units, vectors
+
+
+def parts(batch: int, hidden: int, k: int, *, scale: float = 1, seed: int = 0) -> tuple[Tensor, ...]:
+    source = torch.Generator().manual_seed(seed)
+    p, q = torch.randn(2, batch, hidden, k, generator=source, dtype=torch.float64) * scale
+    w = torch.randn(batch, hidden, generator=source, dtype=torch.float64)
+    return p, q, w, torch.randperm(k, generator=source)
+
+
+def score(p: Tensor, q: Tensor, w: Tensor, i: int, j: int) -> float:
+    return sum(float(w[h]) * max(0.0, float(p[h, i] + q[h, j])) for h in range(len(w)))
+
+
+def by_definition(marginals: str, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> float:
+    """mean_k T(u_k, v_k) − log mean exp T, for one sample, in plain Python."""
+    k = p.shape[1]
+    pairs = {
+        "shuffle": [(i, int(order[i])) for i in range(k)],
+        "all_pairs": [(i, j) for i in range(k) for j in range(k) if i != j],
+    }[marginals]
+    joint = sum(score(p, q, w, i, i) for i in range(k)) / k
+    return joint - math.log(sum(math.exp(score(p, q, w, i, j)) for i, j in pairs) / len(pairs))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("marginals", MARGINALS)
+def test_the_bound_is_its_definition_for_every_sample(marginals, shape):
+    p, q, w, order = parts(*shape)
+    expected = [by_definition(marginals, p[b], q[b], w[b], order) for b in range(shape[0])]
+    assert MARGINALS[marginals].bound(p, q, w, order).tolist() == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("marginals", MARGINALS)
+def test_the_closed_form_gradients_are_autograds(marginals, shape):
+    p, q, w, order = parts(*shape)
+    leaves = [value.clone().requires_grad_() for value in (p, q, w)]
+    expected = torch.autograd.grad(MARGINALS[marginals].bound(*leaves, order).sum(), leaves)
+    with torch.no_grad():
+        found = MARGINALS[marginals].gradients(p, q, w, order)
+    for ours, autograds in zip((found.p, found.q, found.w), expected, strict=True):
+        torch.testing.assert_close(ours, autograds, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("marginals", MARGINALS)
+def test_the_bound_is_differentiable(marginals):
+    p, q, w, order = parts(2, 3, 4)
+    leaves = [value.requires_grad_() for value in (p, q, w)]
+    assert torch.autograd.gradcheck(lambda *given: MARGINALS[marginals].bound(*given, order), leaves)
+
+
+@pytest.mark.parametrize("marginals", MARGINALS)
+def test_a_network_that_is_flat_at_zero_has_no_bound_and_no_slope_through_relu(marginals):
+    p, q, w, order = parts(2, 3, 4)
+    dead = -p.abs() - q.abs() - 1
+    found = MARGINALS[marginals].gradients(dead, dead, w, order)
+    assert MARGINALS[marginals].bound(dead, dead, w, order).tolist() == [0, 0]
+    assert all(not bool(gradient.any()) for gradient in (found.p, found.q, found.w))
+
+
+@pytest.mark.parametrize("marginals", MARGINALS)
+def test_huge_scores_overflow_neither_bound_nor_gradients(marginals):
+    p, q, w, order = (part.float() if part.is_floating_point() else part for part in parts(2, 3, 6, scale=1e4))
+    values = [MARGINALS[marginals].bound(p, q, w, order), *MARGINALS[marginals].gradients(p, q, w, order)]
+    assert all(bool(value.isfinite().all()) for value in values)
+    reference = MARGINALS[marginals].bound(p.double(), q.double(), w.double(), order)
+    torch.testing.assert_close(values[0].double(), reference, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("marginals", MARGINALS)
+def test_samples_are_independent(marginals):
+    p, q, w, order = parts(3, 4, 7)
+    together = MARGINALS[marginals].gradients(p, q, w, order)
+    alone = MARGINALS[marginals].gradients(p[1:2], q[1:2], w[1:2], order)
+    for whole, part in zip(together, alone, strict=True):
+        torch.testing.assert_close(whole[1:2], part, rtol=1e-12, atol=1e-14)
+
+
+def test_all_pairs_needs_no_order():
+    p, q, w, order = parts(2, 3, 8)
+    flipped = MARGINALS["all_pairs"].bound(p, q, w, order.flip(0))
+    assert torch.equal(MARGINALS["all_pairs"].bound(p, q, w, order), flipped)
+
+
+def test_the_shuffled_bound_is_all_pairs_on_average():
+    """Only exp T averages linearly: mean over cyclic shifts of the product term = the all-pairs term."""
+    p, q, w, _ = parts(1, 3, 6)
+    shifts = [torch.arange(6).roll(s) for s in range(1, 6)]
+    joint = float(torch.einsum("bhk,bh->bk", torch.relu(p + q), w).mean())
+    product = [math.exp(joint - float(MARGINALS["shuffle"].bound(p, q, w, order))) for order in shifts]
+    expected = joint - math.log(sum(product) / 5)
+    assert float(MARGINALS["all_pairs"].bound(p, q, w, shifts[0])) == pytest.approx(expected)

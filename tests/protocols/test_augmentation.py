@@ -1,0 +1,108 @@
+import pytest
+import torch
+
+from uae_cli.attacks.criteria import squared_error
+from uae_cli.protocols.augmentation import AugmentationRun
+
+ARMS = ["original", "replicate", "mine_uae", "l2_uae", "gaussian_1e-2", "gaussian_1e-3", "matched_noise"]
+
+
+@pytest.fixture
+def run(workbench, observer):
+    """A whole run and its workbench."""
+
+    def make(*overrides: str):
+        bench = workbench("augmentation.draws=2", *overrides)
+        return {result.name: result for result in AugmentationRun(bench, observer).run()}, bench
+
+    return make
+
+
+def test_every_arm_has_its_result_and_its_metrics(run):
+    results, _ = run()
+    errors, judged = {"test_mse", "train_mse"}, {"asr", "perturbation_l2", "seconds_per_sample"}
+    assert list(results) == ARMS
+    assert {name: len(result.draws) for name, result in results.items() if len(result.draws) > 1} == {
+        "gaussian_1e-2": 2,
+        "gaussian_1e-3": 2,
+    }
+    for name in ("original", "replicate"):
+        assert results[name].draws[0].keys() == errors
+    for name in ARMS[3:]:
+        assert all(draw.keys() == errors | judged for draw in results[name].draws)
+    assert results["mine_uae"].draws[0].keys() - errors - judged <= {"mi"}
+
+
+def test_errors_are_means_over_samples_and_pixels_of_each_arms_own_model(run):
+    results, bench = run()
+    for result in results.values():
+        for split, x in (("test", bench.data.x_test), ("train", bench.data.x_train)):
+            with torch.no_grad():
+                expected = float((result.fitted.model(x) - x).square().mean())
+            assert result.draws[0][f"{split}_mse"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_arms_are_compute_matched_to_replicate(run):
+    results, bench = run()
+    trained = {name: result.fitted.stage.read_json("inputs.json") for name, result in results.items()}
+    assert {name: inputs["epochs"] for name, inputs in trained.items()} == dict.fromkeys(ARMS, 3) | {"original": 2}
+    assert len({inputs["samples"] for inputs in trained.values()}) == len(ARMS)
+    for name in ARMS[1:]:
+        assert results[name].extra.x.shape == bench.data.x_train.shape
+        shared = {key: trained[name][key] for key in ("model", "trainer", "seed")}
+        assert shared == {key: trained["replicate"][key] for key in shared}
+
+
+def test_success_is_judged_on_the_saved_samples(run):
+    results, bench = run()
+    x, model = bench.data.x_train, results["original"].fitted.model
+    for name in ARMS[2:]:
+        uae, draw = results[name].extra.x, results[name].draws[0]
+        with torch.no_grad():
+            better = squared_error(x, model(uae)) <= squared_error(x, model(x))
+        moved = (uae != x).flatten(1).any(1)
+        assert draw["asr"] == pytest.approx(100 * float((better & moved).float().mean()))
+        assert draw["perturbation_l2"] == pytest.approx(float((uae - x).flatten(1).norm(dim=1).mean()))
+    attacked = results["l2_uae"]
+    assert attacked.draws[0]["asr"] == pytest.approx(100 * float(attacked.extra.success.float().mean()))
+
+
+def test_samples_that_did_not_move_are_no_successes(run):
+    """From δ = 0 with a step too small to change a float, f = 0 everywhere, and nothing was found."""
+    results, _ = run("attack.alpha=1e-30", "attack.delta_start=zero")
+    assert results["mine_uae"].draws[0]["asr"] == 0
+    assert results["l2_uae"].draws[0]["perturbation_l2"] == 0
+
+
+def test_matched_noise_is_as_large_as_the_uaes(run):
+    results, _ = run()
+    assert results["matched_noise"].draws[0]["perturbation_l2"] == pytest.approx(
+        results["mine_uae"].draws[0]["perturbation_l2"], rel=1e-4
+    )
+
+
+def test_a_second_run_computes_nothing_and_finds_the_same(run, monkeypatch):
+    first, _ = run()
+    again, bench = run()
+    assert all(cost["reused"] for cost in bench.costs)
+    for name in ARMS:
+        ours, theirs = (dict(results[name].draws[0]) for results in (first, again))
+        if name not in ("mine_uae", "l2_uae"):  # noise is made anew, in its own time
+            ours.pop("seconds_per_sample", None), theirs.pop("seconds_per_sample", None)
+        assert ours == theirs
+
+
+def test_draws_differ(run):
+    results, _ = run()
+    first, second = results["gaussian_1e-2"].draws
+    assert first["train_mse"] != second["train_mse"]
+
+
+def test_the_observer_hears_of_every_epoch_of_every_fit(run, observer):
+    results, _ = run()
+    assert {label: len(losses) for label, losses in observer.losses.items()} == {
+        "original": 2,
+        **dict.fromkeys(("replicate", "mine_uae", "l2_uae", "matched_noise"), 3),
+        **{f"gaussian_1e-{power} draw {draw}": 3 for power in (2, 3) for draw in (1, 2)},
+    }
+    assert observer.losses["original"] == results["original"].fitted.losses

@@ -1,0 +1,111 @@
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from uae_cli.arms import Adversarial, Arm, Extra, Gaussian, MatchedNoise, Replicate
+from uae_cli.attacks.similarities import ReconstructionError, Similarity
+
+
+@dataclass
+class Shop:
+    """A workshop whose adversarial examples are given."""
+
+    x: Tensor
+    uae: Tensor
+    seed: int = 0
+
+    def attacked(self, arm: str, similarity: Similarity) -> Extra:
+        return Extra(self.uae, similarity=torch.full((len(self.x),), float(arm == "mine_uae")))
+
+    def extra(self, arm: str) -> Extra:
+        return Extra(self.uae)
+
+
+def l2(a: Tensor, b: Tensor) -> Tensor:
+    return (a - b).double().flatten(1).norm(dim=1)
+
+
+@pytest.fixture
+def shop(digits) -> Shop:
+    """UAEs from hardly moved to far away, the first two not moved at all; digits are 0 in half their pixels."""
+    direction = torch.rand(digits.shape, generator=torch.Generator().manual_seed(1)) - digits
+    size = torch.logspace(-3, -0.3, len(digits))
+    size[:2] = 0
+    return Shop(digits, digits + size.view(-1, 1, 1, 1) * direction)
+
+
+ARMS = [
+    Replicate(),
+    Gaussian(sigma=0.1, draws=2),
+    MatchedNoise(of="mine_uae", draws=2),
+    Adversarial(similarity=ReconstructionError(goal="maximize")),
+]
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=lambda arm: type(arm).__name__)
+def test_every_arm_gives_one_legal_sample_per_sample_and_the_same_again(shop, arm):
+    before = shop.x.clone()
+    first, second = arm.make("arm", shop, 0).x, arm.make("arm", shop, 0).x
+    assert isinstance(arm, Arm)
+    assert first.shape == shop.x.shape
+    assert first.dtype == shop.x.dtype
+    assert float(first.min()) >= 0
+    assert float(first.max()) <= 1
+    assert torch.equal(first, second)
+    assert torch.equal(shop.x, before), "the training samples were changed"
+
+
+def test_replicate_is_the_samples_themselves(shop):
+    assert Replicate().make("replicate", shop, 0).x is shop.x
+
+
+def test_adversarial_asks_for_its_own_attack(shop):
+    extra = ARMS[3].make("mine_uae", shop, 0)
+    assert torch.equal(extra.x, shop.uae)
+    assert bool((extra.similarity == 1).all())
+
+
+@pytest.mark.parametrize("arm", ARMS[1:3], ids=lambda arm: type(arm).__name__)
+def test_draws_seeds_and_names_give_other_noise(shop, arm):
+    plain = arm.make("noise", shop, 0).x
+    others = [
+        arm.make("noise", shop, 1).x,
+        arm.make("another", shop, 0).x,
+        arm.make("noise", Shop(shop.x, shop.uae, seed=1), 0).x,
+    ]
+    assert not any(torch.equal(plain, other) for other in others)
+
+
+@pytest.mark.parametrize("sigma", [1e-2, 0.1])
+def test_gaussian_noise_has_its_deviation_where_the_box_leaves_room(shop, sigma):
+    grey = torch.full((200, 1, 8, 8), 0.5)
+    noise = Gaussian(sigma=sigma, draws=1).make("gaussian", Shop(grey, grey), 0).x - grey
+    assert float(noise.std()) == pytest.approx(sigma, rel=0.02)
+    assert abs(float(noise.mean())) < sigma * 0.03
+
+
+def test_gaussian_noise_is_cut_at_the_box(shop):
+    x = Gaussian(sigma=0.1, draws=1).make("gaussian", shop, 0).x
+    black = shop.x == 0
+    assert float((x[black] == 0).float().mean()) == pytest.approx(0.5, abs=0.02)
+
+
+def test_matched_noise_is_as_large_as_each_adversarial_example(shop):
+    noisy = MatchedNoise(of="mine_uae", draws=1).make("matched", shop, 0).x
+    wanted, got = l2(shop.uae, shop.x), l2(noisy, shop.x)
+    assert torch.allclose(got, wanted, rtol=1e-4, atol=0)
+    assert torch.equal(noisy[:2], shop.x[:2]), "a sample that wasn't moved got noise"
+
+
+def test_matched_noise_goes_its_own_way(shop):
+    noisy = MatchedNoise(of="mine_uae", draws=1).make("matched", shop, 0).x
+    cosine = torch.cosine_similarity((noisy - shop.x).flatten(1), (shop.uae - shop.x).flatten(1))[2:]
+    assert float(cosine.abs().mean()) < 0.5
+
+
+def test_matched_noise_fills_the_box_where_there_is_no_more_room():
+    corner = torch.zeros(1, 2)
+    noisy = MatchedNoise(of="a", draws=1).make("n", Shop(corner, torch.full((1, 2), 50.0)), 0).x
+    assert set(noisy.flatten().tolist()) <= {0.0, 1.0}

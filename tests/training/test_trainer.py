@@ -1,0 +1,194 @@
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from uae_cli.training import EarlyStopping, trainer as trainer_module
+
+EPOCHS = 5
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture
+def saved_every_epoch(monkeypatch):
+    monkeypatch.setattr(trainer_module, "_CHECKPOINT_SECONDS", 0)
+
+
+def killed_after(epochs: int):
+    def on_epoch(epoch: int, loss: float) -> None:
+        if epoch > epochs:
+            raise KilledError
+
+    return on_epoch
+
+
+def equal_weights(a: nn.Module, b: nn.Module) -> bool:
+    ours, theirs = a.state_dict(), b.state_dict()
+    return all(torch.equal(ours[name], theirs[name]) for name in ours | theirs)
+
+
+def test_losses_fall_on_real_images(kind, trainer, network, fit, digits):
+    losses = fit(trainer(kind), network(kind), digits, 12)
+    assert len(losses) == 12
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(kind, trainer, network, fit, digits):
+    models = [network(kind) for _ in range(3)]
+    losses = [fit(trainer(kind), model, digits, 2, seed=seed) for model, seed in zip(models, (0, 0, 1), strict=True)]
+    assert losses[0] == losses[1] != losses[2]
+    assert equal_weights(models[0], models[1])
+    assert not equal_weights(models[0], models[2])
+
+
+@pytest.mark.usefixtures("saved_every_epoch")
+@pytest.mark.parametrize("keep", ["last", "best"])
+@pytest.mark.parametrize("killed", [0, 1, 3])
+def test_a_killed_fit_resumes_bit_for_bit(kind, keep, killed, trainer, network, fit, digits, tmp_path):
+    settings = trainer(kind, keep=keep)
+    whole = network(kind)
+    losses = fit(settings, whole, digits, EPOCHS)
+    with pytest.raises(KilledError):
+        fit(settings, network(kind), digits, EPOCHS, on_epoch=killed_after(killed))
+    resumed, told = network(kind), []
+    again = fit(settings, resumed, digits, EPOCHS, on_epoch=lambda *of: told.append(of))
+    assert again == losses
+    assert equal_weights(resumed, whole)
+    assert told == list(enumerate(losses, start=1)), "past epochs are told again"
+    assert list(tmp_path.iterdir()) == [], "a checkpoint was left behind"
+
+
+@pytest.mark.usefixtures("saved_every_epoch")
+def test_finished_epochs_are_not_trained_again(trainer, network, fit, digits, monkeypatch):
+    with pytest.raises(KilledError):
+        fit(trainer(), network("dense"), digits, EPOCHS, on_epoch=killed_after(3))
+    passes = []
+    monkeypatch.setattr(torch, "randperm", lambda n, *, _real=torch.randperm, **o: passes.append(n) or _real(n, **o))
+    fit(trainer(), network("dense"), digits, EPOCHS)
+    assert passes == [len(digits)] * (EPOCHS - 3)
+
+
+class Script:
+    """An objective whose loss in epoch e is given; the model's one number counts the steps."""
+
+    def __init__(self, losses: list[float]) -> None:
+        self.losses = losses
+
+    def bind(self, model: nn.Module, generator: torch.Generator) -> "Script":
+        self.model, self.steps = model, 0
+        return self
+
+    def step(self, batch: Tensor) -> Tensor:
+        self.steps += 1
+        self.model.count.data += 1
+        return torch.tensor(self.losses[int(self.model.count) - 1])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        pass
+
+
+class Counter(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = nn.Parameter(torch.zeros(()))
+
+
+# patience 2: the best of the last two epochs must be more than min_delta below the best before them
+@pytest.mark.parametrize(
+    ("losses", "min_delta", "epochs"),
+    [
+        ([5, 4, 3, 2, 1], 0, 5),
+        ([5, 4, 4, 4, 1], 0, 4),
+        ([5, 4, 6, 7, 1], 0, 4),
+        ([5, 6, 7, 1, 1], 0, 3),
+        ([5, 6, 4, 5, 3], 0, 5),
+        ([5, 6, 4, 5, 6], 0, 5),
+        ([5, 4.9, 4.8, 4.7, 4.6], 0.1, 3),  # falls, but by less than a tenth in two epochs
+        ([5, 4.7, 4.4, 4.1, 3.8], 0.1, 5),
+        ([-1, -1.1, -1.2, -1.3, -1.4], 0.1, 5),
+        ([-1, -1.01, -1.02, -2, -3], 0.1, 3),
+    ],
+)
+def test_early_stopping_by_hand(losses, min_delta, epochs, trainer, fit):
+    rule = EarlyStopping(patience=2, min_delta=min_delta)
+    settings = trainer(objective=Script(losses), early_stopping=rule)
+    assert fit(settings, Counter(), torch.zeros(4, 1), len(losses)) == pytest.approx(losses[:epochs])
+
+
+@pytest.mark.parametrize(("keep", "count"), [("last", 4), ("best", 2)])
+def test_the_weights_kept_are_the_last_or_those_of_the_lowest_loss(keep, count, trainer, fit):
+    model = Counter()
+    losses = fit(trainer(objective=Script([3, 1, 1, 2]), keep=keep), model, torch.zeros(4, 1), 4)
+    assert losses == [3, 1, 1, 2]
+    assert float(model.count.detach()) == count
+
+
+def test_an_epochs_loss_is_the_mean_over_samples(trainer, fit):
+    settings = trainer(objective=Script([3, 3, 9]), batch_size=4)  # batches of 4, 4 and 2
+    assert fit(settings, Counter(), torch.zeros(10, 1), 1) == pytest.approx([(4 * 3 + 4 * 3 + 2 * 9) / 10])
+
+
+def test_every_sample_is_seen_once_an_epoch_in_a_new_order(trainer, fit, monkeypatch):
+    seen = []
+
+    def remember(self, batch: Tensor) -> Tensor:
+        seen.append(batch[:, 0].tolist())
+        return torch.zeros(())
+
+    monkeypatch.setattr(Script, "step", remember)
+    fit(trainer(objective=Script([]), batch_size=4), Counter(), torch.arange(10.0)[:, None], 2)
+    first, second = sum(seen[:3], []), sum(seen[3:], [])
+    assert [len(batch) for batch in seen] == [4, 4, 2] * 2
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second != sorted(second)
+
+
+def test_a_diverged_fit_ends_with_its_losses(trainer, network, fit, digits):
+    """Best weights don't exist where every loss is NaN; the last ones are left."""
+    losses = fit(trainer(keep="best"), network("dense"), digits * math.nan, 2)
+    assert all(math.isnan(loss) for loss in losses)
+
+
+def test_the_model_trains_in_training_mode_and_is_left_in_evaluation_mode(trainer, network, fit, digits):
+    model, modes = network("dense").eval(), []
+    model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    fit(trainer(), model, digits, 1)
+    assert modes
+    assert all(modes)
+    assert not model.training
+
+
+class Exploit:
+    """A pickle that writes a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_checkpoint_with_code_is_refused_unrun(trainer, network, fit, digits, tmp_path):
+    torch.save({"model": Exploit(tmp_path / "harm")}, tmp_path / "checkpoint.pt")
+    with pytest.raises(Exception, match="[Ww]eights.only"):
+        fit(trainer(), network("dense"), digits, 1)
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"batch_size": 0}, {"epochs": -1}, {"refit_epochs": 0}, {"keep": "first"}, {"objective": 3}, {"stray": 1}],
+    ids=str,
+)
+def test_settings_out_of_range_are_refused(change, trainer):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        trainer(**change)

@@ -1,0 +1,109 @@
+"""Two ways to train all statistics networks at once: torch operations, or one compiled CPU loop."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from uae_cli.mi.bound import MARGINALS, MarginalsName
+
+_KERNEL_MOST_VECTORS = 128  # above, matrix products of a numerical library beat the kernel's plain loops
+
+
+class Weights:
+    """The trained numbers of B networks in one tensor (B, P), and the four parts as views of it.
+
+    One row a sample is what the compiled kernel copies into the cache; torch works on the views.
+
+    Args:
+        shape: B, H and R.
+        like: gives type and device.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], like: Tensor) -> None:
+        batch, hidden, rank = shape
+        self.all = like.new_zeros(batch, hidden * (2 * rank + 2))
+        left, right, self.bias, self.head = self.all.split(
+            [hidden * rank, hidden * rank, hidden, hidden], dim=1
+        )
+        self.left, self.right = left.view(batch, hidden, rank), right.view(batch, hidden, rank)
+
+
+def kernel_pays(weights: Weights) -> bool:
+    """Whether the compiled kernel is the faster way."""
+    return weights.all.device.type == "cpu" and weights.left.shape[2] <= _KERNEL_MOST_VECTORS
+
+
+class Ascent:
+    """Adam ascent on the bounds of B samples: by torch operations here, the reference and the way on a GPU.
+
+    Coordinates u and v are transposed, (B, R, K).
+
+    Args:
+        weights: changed in place.
+        marginals: how the bound's second term is sampled.
+        learning_rate: Adam's.
+    """
+
+    def __init__(self, weights: Weights, marginals: MarginalsName, learning_rate: float) -> None:
+        self._weights, self._marginals = weights, MARGINALS[marginals]
+        self._slopes = Weights((len(weights.left), weights.left.shape[1], weights.left.shape[2]), weights.all)
+        weights.all.grad = self._slopes.all
+        self._adam = torch.optim.Adam([weights.all], lr=learning_rate, maximize=True, fused=True)
+
+    def run(self, u: Tensor, v: Tensor, orders: Tensor) -> None:
+        """One step per row of `orders` (steps, K)."""
+        for order in orders:
+            slope = self._marginals.gradients(*self._parts(u, v), self._weights.head, order)
+            self._slopes.left.copy_(torch.bmm(slope.p, u.mT))
+            self._slopes.right.copy_(torch.bmm(slope.q, v.mT))
+            self._slopes.bias.copy_(slope.p.sum(2))
+            self._slopes.head.copy_(slope.w)
+            self._adam.step()
+
+    def judge(self, u: Tensor, v: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+        """The bound (B,), and its slopes in q = B v, (B, H, K), under one `order` (K,)."""
+        parts = (*self._parts(u, v), self._weights.head, order)
+        return self._marginals.bound(*parts), self._marginals.gradients(*parts).q
+
+    def _parts(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        weights = self._weights
+        return torch.baddbmm(weights.bias[..., None], weights.left, u), torch.bmm(weights.right, v)
+
+
+class CompiledAscent(Ascent):
+    """The same steps by the kernel of `kernels.py`, the batch shared among torch's number of threads."""
+
+    def __init__(self, weights: Weights, marginals: MarginalsName, learning_rate: float) -> None:
+        super().__init__(weights, marginals, learning_rate)
+        from uae_cli.mi import kernels  # numba takes half a second to import
+
+        self._kernels, self._all_pairs = kernels, marginals == "all_pairs"
+        self._moments = weights.all.new_zeros(2, *weights.all.shape).numpy()
+        self._constants = kernels.constants(self._moments.dtype, learning_rate)  # type: ignore[no-untyped-call]
+        self._steps = 0
+
+    def run(self, u: Tensor, v: Tensor, orders: Tensor) -> None:
+        """See `Ascent.run`."""
+        batch, threads = len(u), min(torch.get_num_threads(), len(u))
+        arrays = [tensor.contiguous().numpy() for tensor in (u.mT, v.mT, u, v)]
+        weights, order = self._weights.all.numpy(), orders.numpy()
+
+        def part(thread: int) -> None:
+            own = slice(batch * thread // threads, batch * (thread + 1) // threads)
+            self._kernels.ascend(
+                weights[own],
+                self._moments[:, own],
+                *(array[own] for array in arrays),
+                order,
+                self._all_pairs,
+                self._steps,
+                *self._constants,
+            )
+
+        if threads == 1:
+            part(0)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(part, range(threads)))
+        self._steps += len(orders)

@@ -1,0 +1,237 @@
+"""The ascent of all statistics networks as one compiled loop for the CPU.
+
+A sample's whole network (some 350 numbers, twice as many moments) stays in the first-level cache for
+all its steps, where torch streams every intermediate of the batch through memory. The torch path in
+`ascent.py` is the reference; the two agree to rounding, which the tests hold them to.
+
+Shapes for one sample: coefficients a, b (H, R); coordinates u, v (K, R) and transposed u_t, v_t (R, K);
+bias and head (H,); parts p = a uᵀ + bias and q = b vᵀ, and their slopes, (H, K).
+"""
+
+import numpy as np
+from numba import njit
+
+_FIRST, _SECOND, _EPSILON = 0.9, 0.999, 1e-8  # Adam's decay rates and ε: torch's defaults
+_SERIES = tuple(1.0 / factorial for factorial in (1, 1, 2, 6, 24, 120, 720, 5040))
+_OPTIONS = {"fastmath": {"contract", "reassoc", "nsz", "arcp"}, "error_model": "numpy"}
+_INLINED = {"inline": "always", **_OPTIONS}
+
+
+def constants(dtype, learning_rate):
+    """The kernels' numbers in their own type: a Python float would turn float32 arithmetic into float64."""
+    adam = (learning_rate, 1 - _FIRST, _SECOND, 1 - _SECOND, _EPSILON)
+    return np.array(_SERIES, dtype), np.array(adam, dtype), np.array([0, 1 / 64, -60], dtype)
+
+
+@njit(nogil=True, cache=True, **_OPTIONS)
+def ascend(weights, moments, u, v, u_t, v_t, orders, all_pairs, steps_before, series, adam, numbers):
+    """Adam ascent on every sample's bound, one step per row of `orders`, in place.
+
+    It holds no lock while it runs, so that threads can share the batch. (Numba's own threads would more
+    than double the time to compile.)
+
+    Args:
+        weights: (B, P): a, b (H·R each), bias and head (H each) of every sample, in a row.
+        moments: (2, B, P): Adam's first and second.
+        u: (B, K, R) coordinates of the clean samples' vectors.
+        v: (B, K, R) coordinates of the perturbed samples' vectors.
+        u_t: u transposed, (B, R, K).
+        v_t: v transposed, (B, R, K).
+        orders: (steps, K) permutations; read for shuffled marginals only.
+        all_pairs: which marginals.
+        steps_before: Adam steps already taken.
+        series: see `constants`.
+        adam: see `constants`.
+        numbers: see `constants`.
+    """
+    k, rank = u.shape[1], u.shape[2]
+    hidden = weights.shape[1] // (2 * rank + 2)
+    for i in range(weights.shape[0]):
+        row, first, second = weights[i].copy(), moments[0, i].copy(), moments[1, i].copy()
+        slope = np.empty_like(row)
+        a, b, bias, head = _views(row, hidden, rank)
+        slope_a, slope_b, slope_bias, slope_head = _views(slope, hidden, rank)
+        p, q = np.empty((hidden, k), row.dtype), np.empty((hidden, k), row.dtype)
+        slope_p, slope_q, scores = np.empty_like(p), np.empty_like(q), np.empty((max(k, 3), k), row.dtype)
+        for step in range(orders.shape[0]):
+            _parts(a, u[i], bias, p)
+            _parts(b, v[i], numbers[:1], q)
+            if all_pairs:
+                _all_pairs(p, q, head, scores, slope_p, slope_q, slope_head, series, numbers)
+            else:
+                _shuffled(p, q, head, orders[step], scores, slope_p, slope_q, slope_head, series, numbers)
+            _pull_back(slope_p, u_t[i], slope_a, numbers[0])
+            _pull_back(slope_q, v_t[i], slope_b, numbers[0])
+            for h in range(hidden):
+                slope_bias[h] = slope_p[h].sum()
+            done = steps_before + step + 1
+            scale_first = row.dtype.type(1 / (1 - _FIRST**done))
+            scale_second = row.dtype.type(1 / (1 - _SECOND**done))
+            _adam_step(row, slope, first, second, scale_first, scale_second, adam)
+        weights[i], moments[0, i], moments[1, i] = row, first, second
+
+
+@njit(**_INLINED)
+def _views(row, hidden, rank):
+    """The four parts of one sample's row of weights (or of their slopes)."""
+    size = hidden * rank
+    a, b = row[:size].reshape(hidden, rank), row[size : 2 * size].reshape(hidden, rank)
+    return a, b, row[2 * size : 2 * size + hidden], row[2 * size + hidden :]
+
+
+@njit(**_INLINED)
+def _parts(coefficients, coordinates, bias, out):
+    """`out` = coefficients · coordinatesᵀ + bias, (H, R) and (K, R); a single bias serves all rows."""
+    for h in range(out.shape[0]):
+        start = bias[h if bias.shape[0] > 1 else 0]
+        for k in range(out.shape[1]):
+            part = start
+            for r in range(coordinates.shape[1]):
+                part += coefficients[h, r] * coordinates[k, r]
+            out[h, k] = part
+
+
+@njit(**_INLINED)
+def _pull_back(slope, coordinates, out, zero):
+    """`out` = slope · coordinatesᵀ, (H, K) and (R, K): the gradient of the coefficients."""
+    for h in range(out.shape[0]):
+        for r in range(out.shape[1]):
+            gradient = zero
+            for k in range(slope.shape[1]):
+                gradient += slope[h, k] * coordinates[r, k]
+            out[h, r] = gradient
+
+
+@njit(**_INLINED)
+def _larger(x, y):
+    """max(x, y) without max's care for NaN, which costs the vector instruction."""
+    return x if x > y else y
+
+
+@njit(**_INLINED)
+def _exp(x, series, numbers):
+    """exp(x) for x ≤ 0 as (exp(x/64))⁶⁴ by a power series: unlike the C library's it vectorises."""
+    y = _larger(x, numbers[2]) * numbers[1]
+    e = series[6] + y * series[7]
+    e = series[4] + y * (series[5] + y * e)
+    e = series[2] + y * (series[3] + y * e)
+    e = series[0] + y * (series[1] + y * e)
+    e *= e
+    e *= e
+    e *= e
+    e *= e
+    e *= e
+    return e * e
+
+
+@njit(**_INLINED)
+def _all_pairs(p, q, head, scores, slope_p, slope_q, slope_head, series, numbers):
+    """Slopes of mean_k T_kk − log mean_{k≠m} exp T_km; T_km = Σ_h head_h relu(p_hk + q_hm)."""
+    hidden, size = p.shape
+    zero = numbers[0]
+    _pair_scores(p, q, head, scores, zero)
+    top, total = scores[0, 1], zero
+    for k in range(size):
+        scores[k, k] = top  # neutral for the maximum; taken out of the sum again
+    for k in range(size):
+        for m in range(size):
+            top = _larger(scores[k, m], top)
+    for k in range(size):
+        for m in range(size):
+            scores[k, m] = _exp(scores[k, m] - top, series, numbers)
+            total += scores[k, m]
+    for k in range(size):
+        total -= scores[k, k]
+    inverse = -series[0] / total
+    joint = series[0] / p.dtype.type(size)
+    for k in range(size):
+        for m in range(size):
+            scores[k, m] *= inverse
+        scores[k, k] = joint
+    for h in range(hidden):
+        slope_head[h] = _pair_slopes(p[h], q[h], head[h], scores, slope_p[h], slope_q[h], zero)
+
+
+@njit(**_INLINED)
+def _pair_scores(p, q, head, scores, zero):
+    """T of every pair."""
+    hidden, size = p.shape
+    for k in range(size):
+        for m in range(size):
+            scores[k, m] = zero
+    for h in range(hidden):
+        weight = head[h]
+        for k in range(size):
+            part = p[h, k]
+            for m in range(size):
+                scores[k, m] += weight * _larger(part + q[h, m], zero)
+
+
+@njit(**_INLINED)
+def _pair_slopes(p, q, weight, scores, slope_p, slope_q, zero):
+    """Slopes of one hidden unit's parts (K,), from those of all scores; returns that of its head."""
+    size, slope = p.shape[0], zero
+    for m in range(size):
+        slope_q[m] = zero
+    for k in range(size):
+        part, row = p[k], zero
+        for m in range(size):
+            z = part + q[m]
+            active = scores[k, m] if z > zero else zero
+            row += active
+            slope_q[m] += active
+            slope += active * z
+        slope_p[k] = row * weight
+    for m in range(size):
+        slope_q[m] *= weight
+    return slope
+
+
+@njit(**_INLINED)
+def _shuffled(p, q, head, order, scores, slope_p, slope_q, slope_head, series, numbers):
+    """Slopes of mean_k T_kk − log mean_k exp T_kπ(k); `scores` is scratch of three rows."""
+    hidden, size = p.shape
+    zero = numbers[0]
+    product, reordered, back = scores[0], scores[1], scores[2]
+    for k in range(size):
+        product[k] = zero
+    for h in range(hidden):
+        for k in range(size):
+            reordered[k] = q[h, order[k]]
+        for k in range(size):
+            product[k] += head[h] * _larger(p[h, k] + reordered[k], zero)
+    top = product[0]
+    for k in range(size):
+        top = _larger(product[k], top)
+    total = zero
+    for k in range(size):
+        product[k] = _exp(product[k] - top, series, numbers)
+        total += product[k]
+    inverse = -series[0] / total
+    joint = series[0] / p.dtype.type(size)
+    for h in range(hidden):
+        weight, slope = head[h], zero
+        for k in range(size):
+            reordered[k] = q[h, order[k]]
+        for k in range(size):
+            z, z_product = p[h, k] + q[h, k], p[h, k] + reordered[k]
+            active = joint if z > zero else zero
+            active_product = product[k] * inverse if z_product > zero else zero
+            slope += active * z + active_product * z_product
+            slope_p[h, k] = (active + active_product) * weight
+            slope_q[h, k] = active * weight
+            back[k] = active_product * weight
+        for k in range(size):
+            slope_q[h, order[k]] += back[k]
+        slope_head[h] = slope
+
+
+@njit(**_INLINED)
+def _adam_step(parameter, slope, first, second, scale_first, scale_second, adam):
+    """One step of Adam, uphill, on a vector."""
+    for n in range(parameter.shape[0]):
+        g = slope[n]
+        m = first[n] + adam[1] * (g - first[n])
+        s = adam[2] * second[n] + adam[3] * g * g
+        first[n], second[n] = m, s
+        parameter[n] += adam[0] * (m * scale_first) / (np.sqrt(s * scale_second) + adam[4])
