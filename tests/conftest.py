@@ -12,6 +12,11 @@ from uae_cli.models import ConvAutoencoder, glorot_
 from uae_cli.training import ReconstructionObjective, Trainer
 
 
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def digits() -> Tensor:
     """400 of scikit-learn's digits, (400, 1, 8, 8) in [0, 1]."""

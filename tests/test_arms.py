@@ -29,7 +29,7 @@ def l2(a: Tensor, b: Tensor) -> Tensor:
 
 @pytest.fixture
 def shop(digits) -> Shop:
-    """UAEs from hardly moved to far away, the first two not moved at all; digits are 0 in half their pixels."""
+    """UAEs from hardly moved to far away, the first two not moved at all."""
     direction = torch.rand(digits.shape, generator=torch.Generator().manual_seed(1)) - digits
     size = torch.logspace(-3, -0.3, len(digits))
     size[:2] = 0

@@ -44,7 +44,13 @@ def test_another_store_on_the_same_folder_reuses_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("kind", "inputs"),
-    [("attack", {"a": 1}), ("fit", {"a": 2}), ("fit", {"a": "1"}), ("fit", {"b": 1}), ("fit", {"a": 1, "b": 0})],
+    [
+        ("attack", {"a": 1}),
+        ("fit", {"a": 2}),
+        ("fit", {"a": "1"}),
+        ("fit", {"b": 1}),
+        ("fit", {"a": 1, "b": 0}),
+    ],
 )
 def test_other_kinds_and_inputs_are_other_stages(store, kind, inputs):
     plain = store.get("fit", {"a": 1}, Work())
@@ -86,7 +92,13 @@ def test_jobs_that_want_the_same_stage_at_once_compute_it_once(tmp_path):
 def test_the_digest_sees_values_but_not_the_order_of_keys():
     nested = {"a": 1, "b": {"c": [1, 2], "d": None}}
     assert digest(nested) == digest({"b": {"d": None, "c": [1, 2]}, "a": 1})
-    others = [{**nested, "a": 2}, {**nested, "b": {"c": [2, 1], "d": None}}, {"a": 1}, {"a": True}, {"a": 1.5}]
+    others = [
+        {**nested, "a": 2},
+        {**nested, "b": {"c": [2, 1], "d": None}},
+        {"a": 1},
+        {"a": True},
+        {"a": 1.5},
+    ]
     assert len({digest(value) for value in [nested, *others]}) == 6
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from uae_cli.attacks.criteria import Reconstruction
-from uae_cli.attacks.generate import Attack
+from uae_cli.attacks.generate import RESULT, Attack, generate
 from uae_cli.attacks.minmax import MinMax
 from uae_cli.attacks.similarities import Mine
 from uae_cli.attacks.solver import Problem
@@ -53,7 +54,9 @@ def minmax() -> Callable[..., MinMax]:
 def problem() -> Callable[..., Problem]:
     """S and f as plain functions of the iterate (B, *shape) and its number."""
 
-    def make(x: Tensor, similarity: Callable[[Tensor, int], Tensor], f: Any = None, **changes: Any) -> Problem:
+    def make(
+        x: Tensor, similarity: Callable[[Tensor, int], Tensor], f: Any = None, **changes: Any
+    ) -> Problem:
         def always(moved: Tensor) -> Tensor:
             return -torch.ones(len(moved), dtype=moved.dtype)
 
@@ -92,9 +95,6 @@ def mine_attack(minmax: Callable[..., MinMax]) -> Callable[..., Attack]:
 @pytest.fixture
 def result_of(tmp_path: Path) -> Callable[..., dict[str, Tensor]]:
     """Run `generate` and load what it wrote."""
-    from safetensors.torch import load_file
-
-    from uae_cli.attacks.generate import RESULT, generate
 
     def make(attack: Attack, model: nn.Module, x: Tensor, folder: str = "attack", **options: Any) -> Any:
         path = tmp_path / folder

@@ -35,7 +35,9 @@ def test_it_writes_one_row_a_sample_and_nothing_else(attack, trained_ae, digits,
 
 
 @pytest.mark.parametrize("kind", ["baseline", "mine"])
-def test_success_is_what_a_judge_of_the_saved_tensors_says(kind, attack, mine_attack, trained_ae, digits, result_of):
+def test_success_is_what_a_judge_of_the_saved_tensors_says(
+    kind, attack, mine_attack, trained_ae, digits, result_of
+):
     x = digits[:N]
     found = result_of(attack if kind == "baseline" else mine_attack(), trained_ae, x)
     success, moved = found["success"], (found["x"] != x).flatten(1).any(dim=1)
@@ -50,7 +52,9 @@ def test_success_is_what_a_judge_of_the_saved_tensors_says(kind, attack, mine_at
 def test_the_similarity_kept_is_that_of_the_saved_sample(attack, trained_ae, digits, result_of):
     found = result_of(attack, trained_ae, digits[:N])
     error = (trained_ae(found["x"]) - digits[:N]).flatten(1).norm(dim=1)
-    torch.testing.assert_close(found["similarity"], torch.where(found["success"], error, torch.nan), equal_nan=True)
+    torch.testing.assert_close(
+        found["similarity"], torch.where(found["success"], error, torch.nan), equal_nan=True
+    )
 
 
 def test_the_best_of_the_trace_is_kept(attack, trained_ae, digits, result_of):
@@ -61,7 +65,9 @@ def test_the_best_of_the_trace_is_kept(attack, trained_ae, digits, result_of):
 
 
 @pytest.mark.parametrize("finished", [0, 1, 2])
-def test_a_killed_attack_goes_on_where_it_stopped(finished, mine_attack, trained_ae, digits, result_of, tmp_path):
+def test_a_killed_attack_goes_on_where_it_stopped(
+    finished, mine_attack, trained_ae, digits, result_of, tmp_path
+):
     attack = mine_attack()
     whole = result_of(attack, trained_ae, digits[:N], "whole")
     told: list[int] = []
@@ -82,7 +88,9 @@ def test_a_killed_attack_goes_on_where_it_stopped(finished, mine_attack, trained
     assert len(told) == finished + 10 * (3 - finished)
     assert sum(told) == 10 * N
     del resumed["seconds"], whole["seconds"]
-    assert all(torch.equal(resumed[name], whole[name]) for name in (whole | resumed) if not whole[name].isnan().any())
+    assert all(
+        torch.equal(resumed[name], whole[name]) for name in (whole | resumed) if not whole[name].isnan().any()
+    )
     assert torch.allclose(resumed["similarity"], whole["similarity"], rtol=0, atol=0, equal_nan=True)
 
 

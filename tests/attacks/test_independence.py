@@ -8,7 +8,7 @@ from uae_cli.attacks.generate import Attack
 from uae_cli.attacks.solver import Found, Problem
 from uae_cli.models import TappedModel
 
-N = 24
+N = 16
 
 
 def run(attack: Attack, model: nn.Module, x: Tensor, index: Tensor) -> Found:
@@ -39,22 +39,25 @@ def apart(a: Tensor, b: Tensor) -> Tensor:
 
 
 SHUFFLED = torch.randperm(N, generator=torch.Generator().manual_seed(3))
-OTHER_BATCHES = [(torch.arange(N), 1), (torch.arange(N), 5), (SHUFFLED, N), (SHUFFLED, 7)]
+OTHER_BATCHES = [(torch.arange(N), 1), (SHUFFLED, N), (SHUFFLED, 7)]
 # In single precision a value on the edge (a ReLU at 0, f at 0) may tip to the other side by rounding alone
-TIPPED = {torch.float64: 0, torch.float32: 2}
+TIPPED = {torch.float64: 0, torch.float32: 1}
 
 
 @pytest.mark.parametrize("dtype", TIPPED)
-@pytest.mark.parametrize("step", [{"step": "sign", "alpha": 0.01}, {"step": "gradient", "alpha": 0.05}], ids=str)
+@pytest.mark.parametrize(
+    "step", [{"step": "sign", "alpha": 0.01}, {"step": "gradient", "alpha": 0.05}], ids=str
+)
 @pytest.mark.parametrize("marginals", ["all_pairs", "shuffle"])
 @pytest.mark.parametrize("sampling", ["conv", "random"])
 def test_batches_and_order_leave_every_uae_where_it_was(
-    mine_attack, trained_ae, digits, sampling, marginals, step, dtype
+    mine_attack, trained_ae, digits, sampling, marginals, dtype
 ):
-    attack = mine_attack(sampling, marginals, iterations=12, delta_start=0.03, c_start=0.1, beta=1.0, **step)
+    solver = {"step": "sign", "alpha": 0.01, "delta_start": 0.03, "c_start": 0.1, "beta": 1.0}
+    attack = mine_attack(sampling, marginals, iterations=12, **solver)
     model, x = trained_ae.to(dtype), digits[:N].to(dtype)
     whole = in_batches(attack, model, x, torch.arange(N), N)
-    assert int((apart(whole, x) > 1e-3).sum()) >= N // 4, "too few samples succeeded to tell"
+    assert int((apart(whole, x) > 1e-3).sum()) >= N // 2, "too few samples succeeded to tell"
     for order, size in OTHER_BATCHES:
         again = in_batches(attack, model, x, order, size)
         assert int((apart(again, whole) > 1e-5).sum()) <= TIPPED[dtype]

@@ -88,9 +88,7 @@ def test_c_follows_its_recursion(minmax, problem, exponent, expected):
 
 
 def test_c_is_each_samples_own(minmax, problem):
-    found = solve(
-        minmax(beta=1.0, iterations=1, alpha=1e-9), problem(X, linear, lambda x: x[:, 0] - 0.6)
-    )
+    found = solve(minmax(beta=1.0, iterations=1, alpha=1e-9), problem(X, linear, lambda x: x[:, 0] - 0.6))
     assert found.trace.c[:, 0].tolist() == pytest.approx([0.0, 0.3])
 
 
@@ -111,11 +109,11 @@ def test_one_step_is_alpha_times_the_losss_slope_or_its_sign(minmax, problem, go
         seen[t] = x.detach()
         return linear(x, t)
 
-    solve(
-        minmax(c_start=c, step=step), problem(X, similarity, lambda x: x[:, 2] + f_offset, goal=goal)
-    )
+    solve(minmax(c_start=c, step=step), problem(X, similarity, lambda x: x[:, 2] + f_offset, goal=goal))
     expected = torch.tensor(slope, dtype=torch.float64)
-    torch.testing.assert_close(seen[0] - seen[1], 0.01 * (expected.sign() if step == "sign" else expected).expand(2, 3))
+    torch.testing.assert_close(
+        seen[0] - seen[1], 0.01 * (expected.sign() if step == "sign" else expected).expand(2, 3)
+    )
 
 
 @pytest.mark.parametrize("start", ["zero", "glorot", 0.7])

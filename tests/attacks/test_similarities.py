@@ -23,7 +23,9 @@ def mine(**changes) -> Mine:
 
 
 def error_of(output: torch.Tensor) -> torch.Tensor:
-    return ReconstructionError(goal="maximize").begin(Response(X, X, None), INDEX, 0)(Response(X, output, None), 1)
+    return ReconstructionError(goal="maximize").begin(Response(X, X, None), INDEX, 0)(
+        Response(X, output, None), 1
+    )
 
 
 def test_the_reconstruction_error_is_the_norm_of_a_samples_error():

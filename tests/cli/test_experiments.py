@@ -43,6 +43,8 @@ def test_runs(uae: Uae, tmp_path: Path, name: str) -> None:
     settings = [*TINY, *STAND_INS.get(dataset, []), "arm=[replicate,mine_uae,matched_noise]"]
     if "conv" not in name:
         settings += ["similarity.sampling.count=3", "similarity.sampling.dimension=4"]
+    if "adversarial" in name:
+        settings += ["model.network.hidden_dim=16"]
     root = str(Path(DATA).resolve()) if DATA else str(tmp_path)
     settings += [f"experiment={name}", f"data.root={root}", "data.download=false"]
     [job] = compose_jobs(settings, multirun=False, extra_dir=None)

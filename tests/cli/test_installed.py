@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from uae_cli.compose import conf_dir
 
 Start = Callable[..., "subprocess.Popen[str]"]
-# Two chunks of two seconds or so, to be interrupted between them
+# Two chunks of a second or so, to be interrupted between them
 LONG = (
     *(setting for setting in TINY if not setting.startswith(("attack", "data.train"))),
-    "data.train_size=4", "attack.iterations=600", "chunk_size=2", "arm=[replicate,mine_uae]",
+    "data.train_size=4", "attack.iterations=300", "chunk_size=2", "arm=[replicate,mine_uae]",
 )  # fmt: skip
 
 

@@ -38,7 +38,9 @@ def by_definition(marginals: str, p: Tensor, q: Tensor, w: Tensor, order: Tensor
 def test_the_bound_is_its_definition_for_every_sample(marginals, shape):
     p, q, w, order = parts(*shape)
     expected = [by_definition(marginals, p[b], q[b], w[b], order) for b in range(shape[0])]
-    assert MARGINALS[marginals].bound(p, q, w, order).tolist() == pytest.approx(expected, rel=1e-12, abs=1e-12)
+    assert MARGINALS[marginals].bound(p, q, w, order).tolist() == pytest.approx(
+        expected, rel=1e-12, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -71,7 +73,9 @@ def test_a_network_that_is_flat_at_zero_has_no_bound_and_no_slope_through_relu(m
 
 @pytest.mark.parametrize("marginals", MARGINALS)
 def test_huge_scores_overflow_neither_bound_nor_gradients(marginals):
-    p, q, w, order = (part.float() if part.is_floating_point() else part for part in parts(2, 3, 6, scale=1e4))
+    p, q, w, order = (
+        part.float() if part.is_floating_point() else part for part in parts(2, 3, 6, scale=1e4)
+    )
     values = [MARGINALS[marginals].bound(p, q, w, order), *MARGINALS[marginals].gradients(p, q, w, order)]
     assert all(bool(value.isfinite().all()) for value in values)
     reference = MARGINALS[marginals].bound(p.double(), q.double(), w.double(), order)

@@ -26,7 +26,9 @@ def test_feature_maps_are_read_from_the_models_own_layer_or_the_one_named(layer,
 
 
 def test_conv_sampling_refuses_a_model_without_a_convolution():
-    with pytest.raises(ConfigError, match="sampling = conv: DenseAutoencoder has no convolution; use sampling=random"):
+    with pytest.raises(
+        ConfigError, match="sampling = conv: DenseAutoencoder has no convolution; use sampling=random"
+    ):
         FeatureMaps(layer=None, marginals="all_pairs").tapped_layer(DENSE)
 
 
@@ -54,7 +56,9 @@ def test_projections_are_linear_gaussian_and_shared_by_all_samples():
 def test_projections_preserve_length_on_average():
     x = images().x
     vectors = projections(count=4000).bind(x, 0)(images(), 0)
-    torch.testing.assert_close(vectors.square().sum(2).mean(1), x.flatten(1).square().sum(1), rtol=0.03, atol=0)
+    torch.testing.assert_close(
+        vectors.square().sum(2).mean(1), x.flatten(1).square().sum(1), rtol=0.03, atol=0
+    )
 
 
 def test_standardized_vectors_have_mean_zero_and_deviation_one():

@@ -56,7 +56,9 @@ def test_two_taps_on_one_model_do_not_mix(network):
 
 
 def test_an_unknown_layer_is_named_with_those_there_are(network):
-    with pytest.raises(ConfigError, match="layer = encoder.9: the model has no such layer; it has 0, 1, 2, 3, 4"):
+    with pytest.raises(
+        ConfigError, match=r"layer = encoder\.9: the model has no such layer; it has 0, 1, 2, 3, 4"
+    ):
         TappedModel(network, "encoder.9")
 
 

@@ -45,7 +45,9 @@ def test_errors_are_means_over_samples_and_pixels_of_each_arms_own_model(run):
 def test_arms_are_compute_matched_to_replicate(run):
     results, bench = run()
     trained = {name: result.fitted.stage.read_json("inputs.json") for name, result in results.items()}
-    assert {name: inputs["epochs"] for name, inputs in trained.items()} == dict.fromkeys(ARMS, 3) | {"original": 2}
+    assert {name: inputs["epochs"] for name, inputs in trained.items()} == dict.fromkeys(ARMS, 3) | {
+        "original": 2
+    }
     assert len({inputs["samples"] for inputs in trained.values()}) == len(ARMS)
     for name in ARMS[1:]:
         assert results[name].extra.x.shape == bench.data.x_train.shape
@@ -68,10 +70,12 @@ def test_success_is_judged_on_the_saved_samples(run):
 
 
 def test_samples_that_did_not_move_are_no_successes(run):
-    """From δ = 0 with a step too small to change a float, f = 0 everywhere, and nothing was found."""
-    results, _ = run("attack.alpha=1e-30", "attack.delta_start=zero")
-    assert results["mine_uae"].draws[0]["asr"] == 0
-    assert results["l2_uae"].draws[0]["perturbation_l2"] == 0
+    """From δ = 0 with a step below the smallest float, f = 0 everywhere, and nothing was found."""
+    results, _ = run("attack.alpha=1e-60", "attack.delta_start=zero")
+    for name in ("mine_uae", "l2_uae"):
+        assert results[name].draws[0]["asr"] == results[name].draws[0]["perturbation_l2"] == 0
+        assert not bool(results[name].extra.success.any())
+        assert bool(results[name].extra.similarity.isnan().all())
 
 
 def test_matched_noise_is_as_large_as_the_uaes(run):
@@ -81,14 +85,15 @@ def test_matched_noise_is_as_large_as_the_uaes(run):
     )
 
 
-def test_a_second_run_computes_nothing_and_finds_the_same(run, monkeypatch):
+def test_a_second_run_computes_nothing_and_finds_the_same(run):
     first, _ = run()
     again, bench = run()
     assert all(cost["reused"] for cost in bench.costs)
     for name in ARMS:
         ours, theirs = (dict(results[name].draws[0]) for results in (first, again))
         if name not in ("mine_uae", "l2_uae"):  # noise is made anew, in its own time
-            ours.pop("seconds_per_sample", None), theirs.pop("seconds_per_sample", None)
+            ours.pop("seconds_per_sample", None)
+            theirs.pop("seconds_per_sample", None)
         assert ours == theirs
 
 

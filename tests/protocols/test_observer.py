@@ -52,7 +52,9 @@ def test_an_attacks_iterations_are_written(observer, written, tag, expected):
     assert scalars(written(), f"{tag}/mine_uae") == [(1, expected[0]), (2, expected[1])]
 
 
-@pytest.mark.parametrize(("shape", "shown"), [((4, 1, 8, 8), 4), ((4, 3, 8, 8), 4), ((4, 2, 8, 8), 0), ((4, 7), 0)])
+@pytest.mark.parametrize(
+    ("shape", "shown"), [((4, 1, 8, 8), 4), ((4, 3, 8, 8), 4), ((4, 2, 8, 8), 0), ((4, 7), 0)]
+)
 def test_images_are_written_and_other_samples_passed_over(observer, written, shape, shown):
     observer.images("uae", torch.rand(shape))
     assert len(written().Tags()["images"]) == (shown > 0)

@@ -78,12 +78,13 @@ def test_an_attack_is_made_once_and_found_again_whole(workbench):
     assert torch.equal(first.x, again.x)
     assert torch.equal(first.success, again.success)
     assert first.seconds == again.seconds > 0
-    assert {name: tuple(values.shape) for name, values in again.trace.items()} == {
-        name: (24, 3) for name in ("f", "similarity", "c")
-    }
+    assert again.trace.keys() == {"f", "similarity", "c"}
+    assert all(values.shape == (24, 3) for values in again.trace.values())
 
 
-@pytest.mark.parametrize("override", ["attack.alpha=0.5", "attack.delta_start=zero", "criterion.kappa=1", "seed=1"])
+@pytest.mark.parametrize(
+    "override", ["attack.alpha=0.5", "attack.delta_start=zero", "criterion.kappa=1", "seed=1"]
+)
 def test_settings_of_the_attack_make_another(workbench, override):
     attack(workbench())
     bench = workbench(override)

@@ -50,7 +50,9 @@ def test_the_penalty_of_dead_and_saturated_units_is_finite(value):
     assert bool(code.grad.isfinite().all())
 
 
-@pytest.mark.parametrize("change", [{"target": 0.0}, {"target": 1.0}, {"target": 1.5}, {"weight": -1.0}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"target": 0.0}, {"target": 1.0}, {"target": 1.5}, {"weight": -1.0}], ids=str
+)
 def test_sparsity_settings_out_of_range_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         Sparsity(**({"target": 0.1, "weight": 1.0} | change))
@@ -60,7 +62,9 @@ def test_sparsity_pushes_the_mean_activation_to_its_target(trainer, network, fit
     def mean_activation(weight: float) -> float:
         model = network("sparse")
         objective = ReconstructionObjective(
-            loss="mse", optimizer=partial(torch.optim.Adam, lr=5e-3), sparsity=Sparsity(target=0.1, weight=weight)
+            loss="mse",
+            optimizer=partial(torch.optim.Adam, lr=5e-3),
+            sparsity=Sparsity(target=0.1, weight=weight),
         )
         fit(trainer(objective=objective), model, digits, 25)
         return float(model.encoder(digits).detach().mean())

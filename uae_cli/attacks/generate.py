@@ -99,8 +99,9 @@ def _attack_chunk(
         require_positive=attack.similarity.require_positive,
     )
     found = attack.solver.run(problem, index=index, seed=seed, on_iteration=lambda _: on_iteration(len(x)))
+    moved = (found.x != x).flatten(1).any(dim=1)  # where δ = 0, f is 0 and nothing was found
     with torch.no_grad():
-        holds = found.success & (criterion(model(found.x)) <= 0)
+        holds = found.success & moved & (criterion(model(found.x)) <= 0)
     return found.restrict(holds, x)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from uae_cli.mi.bound import MARGINALS, MarginalsName
 
-_KERNEL_MOST_VECTORS = 128  # above, matrix products of a numerical library beat the kernel's plain loops
+_KERNEL_MOST = 64 * 64  # values of a sample's vectors; above, a library's matrix products beat plain loops
 
 
 class Weights:
@@ -29,9 +29,9 @@ class Weights:
         self.left, self.right = left.view(batch, hidden, rank), right.view(batch, hidden, rank)
 
 
-def kernel_pays(weights: Weights) -> bool:
-    """Whether the compiled kernel is the faster way."""
-    return weights.all.device.type == "cpu" and weights.left.shape[2] <= _KERNEL_MOST_VECTORS
+def kernel_pays(weights: Weights, vectors: int) -> bool:
+    """Whether the compiled kernel is the faster way for this many vectors (K) a sample."""
+    return weights.all.device.type == "cpu" and vectors * weights.left.shape[2] <= _KERNEL_MOST
 
 
 class Ascent:
@@ -63,8 +63,8 @@ class Ascent:
 
     def judge(self, u: Tensor, v: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
         """The bound (B,), and its slopes in q = B v, (B, H, K), under one `order` (K,)."""
-        parts = (*self._parts(u, v), self._weights.head, order)
-        return self._marginals.bound(*parts), self._marginals.gradients(*parts).q
+        found = self._marginals.gradients(*self._parts(u, v), self._weights.head, order)
+        return found.bound, found.q
 
     def _parts(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         weights = self._weights

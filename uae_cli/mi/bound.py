@@ -19,8 +19,9 @@ _threshold_backward = torch.ops.aten.threshold_backward.default
 
 
 class PartGradients(NamedTuple):
-    """Gradients of the bound with respect to p and q (B, H, K) and w (B, H)."""
+    """The bound (B,) and its gradients with respect to p and q (B, H, K) and w (B, H)."""
 
+    bound: Tensor
     p: Tensor
     q: Tensor
     w: Tensor
@@ -34,7 +35,7 @@ class Marginals(Protocol):
         ...
 
     def gradients(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> PartGradients:
-        """Gradients of the bound's sum over the batch, without autograd."""
+        """The bound and the gradients of its sum over the batch, without autograd."""
         ...
 
 
@@ -52,11 +53,15 @@ class AllPairs:
         batch, hidden, k = p.shape
         relu = _pairwise_relu(p, q)
         scores = self._scores(relu, w)
+        joint = scores.diagonal(dim1=1, dim2=2).mean(1)
+        product = _off_diagonal(scores).view(batch, k * k)
+        normaliser = product.logsumexp(1, keepdim=True)
         # ∂bound/∂scores: 1/K on the diagonal, minus a softmax off it
-        slope = _off_diagonal(scores).view(batch, k * k).softmax(1).neg_().view(batch, k, k)
+        slope = (product - normaliser).exp_().neg_().view(batch, k, k)
         slope.diagonal(dim1=1, dim2=2).fill_(1 / k)
         active = _threshold_backward(slope[:, None].expand_as(relu), relu, 0)
         return PartGradients(
+            bound=joint - normaliser[:, 0] + math.log(_off_diagonal_count(scores)),
             p=active.sum(3).mul_(w[..., None]),
             q=active.sum(2).mul_(w[..., None]),
             w=torch.bmm(relu.view(batch, hidden, k * k), slope.view(batch, k * k, 1)).squeeze(2),
@@ -82,12 +87,16 @@ class Shuffle:
         k = p.shape[2]
         joint = torch.relu(p + q)
         product = torch.relu(p + q[..., order])
-        slope = torch.bmm(w[:, None], product).softmax(2).neg_()  # (B, 1, K)
+        scores = torch.bmm(w[:, None], product)  # (B, 1, K)
+        normaliser = scores.logsumexp(2, keepdim=True)
+        slope = (scores - normaliser).exp_().neg_()
         from_product = _threshold_backward(slope.expand_as(product), product, 0)
         from_joint = _threshold_backward(joint.new_full((), 1 / k).expand_as(joint), joint, 0)
         inverse = torch.empty_like(order)
         inverse[order] = torch.arange(k, device=order.device)
+        paired = torch.bmm(w[:, None], joint).mean((1, 2))
         return PartGradients(
+            bound=paired - normaliser[:, 0, 0] + math.log(k),
             p=(from_joint + from_product).mul_(w[..., None]),
             q=(from_joint + from_product[..., inverse]).mul_(w[..., None]),
             w=joint.mean(2) + torch.bmm(product, slope.mT).squeeze(2),

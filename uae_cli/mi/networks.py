@@ -88,7 +88,7 @@ class StatisticsNetworks:
         weights.bias.copy_(bias)
         weights.head.copy_(head)
         self.left, self.right = LinearLayer(left, weights.left), LinearLayer(right, weights.right)
-        by_kernel = kernel_pays(weights) if compiled is None else compiled
+        by_kernel = kernel_pays(weights, vectors) if compiled is None else compiled
         way = CompiledAscent if by_kernel else Ascent
         self._ascent = way(weights, marginals, learning_rate)
 
@@ -101,23 +101,27 @@ class StatisticsNetworks:
         """The bound (B,), differentiable in `vectors` (B, K, D), whose coordinates are v; after `leave`."""
         with torch.no_grad():
             value, slopes = self._ascent.judge(u, v, order)
-            gradient = slopes.mT @ self.right.weights
-        bound: Tensor = _WithGradient.apply(vectors, value, gradient)
+        bound: Tensor = _KnownGradient.apply(vectors, value, slopes, self.right.weights)
         return bound
 
 
-class _WithGradient(torch.autograd.Function):
-    """A value per sample whose gradient is known in closed form."""
+class _KnownGradient(torch.autograd.Function):
+    """The bound of vectors v, with its gradient in closed form: slopes in q = B v, carried back by B."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, value: Tensor, gradient: Tensor) -> Tensor:  # noqa: ARG004
-        ctx.save_for_backward(gradient)
-        return value
+    def forward(ctx: Any, vectors: Tensor, bound: Tensor, slopes: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(slopes, weights)
+        ctx.vectors_innermost = vectors.stride(1) == 1
+        return bound
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return upstream[:, None, None] * gradient, None, None
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
+        slopes, weights = ctx.saved_tensors
+        scaled = slopes * upstream[:, None, None]
+        # In the memory layout of the vectors (channels last or not), or autograd's sum would crawl
+        if ctx.vectors_innermost:
+            return torch.bmm(weights.mT, scaled).mT, None, None, None
+        return torch.bmm(scaled.mT, weights), None, None, None
 
 
 def _cholesky(gram: Tensor) -> Tensor:
