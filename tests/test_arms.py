@@ -105,7 +105,16 @@ def test_matched_noise_goes_its_own_way(shop):
     assert float(cosine.abs().mean()) < 0.5
 
 
+def test_matched_noise_presses_against_the_box_where_it_must():
+    """From grey, a move of 0.45 a value is 90 % of what the box allows."""
+    grey, uae = torch.full((5, 64), 0.5), torch.full((5, 64), 0.95)
+    noisy = MatchedNoise(of="a", draws=1).make("n", Shop(grey, uae), 0).x
+    assert torch.allclose(l2(noisy, grey), l2(uae, grey), rtol=1e-4, atol=0)
+
+
 def test_matched_noise_fills_the_box_where_there_is_no_more_room():
-    corner = torch.zeros(1, 2)
-    noisy = MatchedNoise(of="a", draws=1).make("n", Shop(corner, torch.full((1, 2), 50.0)), 0).x
-    assert set(noisy.flatten().tolist()) <= {0.0, 1.0}
+    corner = torch.zeros(5, 64)
+    noisy = MatchedNoise(of="a", draws=1).make("n", Shop(corner, torch.ones(5, 64)), 0).x
+    share = float((noisy == 1).float().mean())
+    assert share == pytest.approx(0.5, abs=0.1), "every value whose noise points into the box"
+    assert share == float((noisy > 0).float().mean())

@@ -45,9 +45,6 @@ TIPPED = {torch.float64: 0, torch.float32: 1}
 
 
 @pytest.mark.parametrize("dtype", TIPPED)
-@pytest.mark.parametrize(
-    "step", [{"step": "sign", "alpha": 0.01}, {"step": "gradient", "alpha": 0.05}], ids=str
-)
 @pytest.mark.parametrize("marginals", ["all_pairs", "shuffle"])
 @pytest.mark.parametrize("sampling", ["conv", "random"])
 def test_batches_and_order_leave_every_uae_where_it_was(

@@ -92,13 +92,14 @@ def test_settings_of_the_attack_make_another(workbench, override):
     assert not bench.stages["attack l2_uae"].reused
 
 
-def test_the_similarity_and_the_attacked_model_are_part_of_an_attack(workbench):
+def test_similarity_model_and_samples_are_part_of_an_attack(workbench):
     bench = workbench()
     attack(bench)
     mine = bench.experiment.arm["mine_uae"].similarity
     bench.attack("mine_uae", fit(bench), bench.data.x_train, mine)
     bench.attack("l2_uae", fit(bench, epochs=3), bench.data.x_train, L2)
-    assert [cost["reused"] for cost in bench.costs if cost["stage"].startswith("attack")] == [False] * 3
+    bench.attack("l2_uae", fit(bench), bench.data.x_test, L2)
+    assert [cost["reused"] for cost in bench.costs if cost["stage"].startswith("attack")] == [False] * 4
 
 
 def test_costs_are_recorded_and_remembered(workbench):

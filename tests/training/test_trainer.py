@@ -137,6 +137,16 @@ def test_the_weights_kept_are_the_last_or_those_of_the_lowest_loss(keep, count, 
     assert float(model.count.detach()) == count
 
 
+@pytest.mark.usefixtures("saved_every_epoch")
+def test_the_best_weights_survive_a_kill(trainer, fit):
+    settings, x = trainer(objective=Script([3, 1, 2, 4]), keep="best"), torch.zeros(4, 1)
+    with pytest.raises(KilledError):
+        fit(settings, Counter(), x, 4, on_epoch=killed_after(3))
+    model = Counter()
+    assert fit(settings, model, x, 4) == [3, 1, 2, 4]
+    assert float(model.count.detach()) == 2
+
+
 def test_an_epochs_loss_is_the_mean_over_samples(trainer, fit):
     settings = trainer(objective=Script([3, 3, 9]), batch_size=4)  # batches of 4, 4 and 2
     assert fit(settings, Counter(), torch.zeros(10, 1), 1) == pytest.approx([(4 * 3 + 4 * 3 + 2 * 9) / 10])
