@@ -13,8 +13,10 @@ from uae_cli.training import ReconstructionObjective, Trainer
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _same_start_for_every_test() -> None:
+    """One thread: with as many workers as cores, threads that wait for each other take 20 times as long."""
     torch.manual_seed(0)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

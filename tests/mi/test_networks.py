@@ -106,6 +106,22 @@ def test_the_compiled_ascent_is_torchs(k, d, marginals, dtype):
         torch.testing.assert_close(ours, theirs, **close)
 
 
+@pytest.mark.parametrize("threads", [2, 5])
+def test_the_compiled_ascent_shares_samples_among_threads(threads):
+    """Two samples: one for each of two threads, and fewer than five threads."""
+    vectors, order = normal(2, 4, 9, seed=1), torch.arange(4).expand(10, 4)
+
+    def trained(count: int) -> Tensor:
+        torch.set_num_threads(count)
+        nets = networks(4, 9, compiled=True)
+        u, v = nets.left.enter(vectors), nets.right.enter(vectors)
+        for _ in range(2):
+            nets.ascend(u, v, order)
+        return nets.bound(u, v, vectors, order[0])
+
+    assert torch.equal(trained(threads), trained(1))
+
+
 def flawed(flaw: str, dtype: torch.dtype) -> Tensor:
     """(2, 5, 8) vectors whose Gram matrix is singular in the first sample."""
     vectors = normal(2, 5, 8, seed=1, dtype=dtype)

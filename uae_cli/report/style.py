@@ -40,8 +40,11 @@ _SPARE = (Line("#666666"), Line("#8C6D31"), Line("#332288"), Line("#AA4499", "--
 
 
 def line_of(arm: str, place: int = 0) -> Line:
-    """Choose the line of an arm; an unknown one takes the spare line number `place`, counted round."""
-    return _ARMS.get(arm, _SPARE[place % len(_SPARE)])
+    """Choose the line of an arm; an unknown one takes the spare line number `place`, counted round.
+
+    The draws of an arm ("gaussian_1e-2 draw 2") share its line.
+    """
+    return _ARMS.get(arm.split(" draw ")[0], _SPARE[place % len(_SPARE)])
 
 
 def new_figure(width: float, height: float, *, constrained: bool = False) -> Figure:
