@@ -1,4 +1,4 @@
-"""The command line: `uae run`, `uae table`, `uae data`."""
+"""The command line: `uae run`, `uae table`, `uae data`, `uae bench`."""
 
 import argparse
 import logging
@@ -20,6 +20,7 @@ Unsupervised adversarial examples: generate them, retrain on them, measure what 
   uae run --help                                 every choice, the settings, your own experiments
   uae table 4                                    the paper's Table 4 from all finished runs
   uae data                                       which datasets are at hand, and how to get the others
+  uae bench attack                               what the attack costs beside the model's own passes
 """
 
 _TABLE_HELP = """\
@@ -42,7 +43,22 @@ x_test, y_test (and note), images uint8 or in [0, 1].
   uae data --verify                              compare checksums too; exit status 1 if something is corrupt
 """
 
-_COMMANDS = ("run", "table", "data")
+_BENCH_HELP = """\
+What an attack costs on this machine, as a ratio to its floor: the T forward and backward passes through
+the attacked model that no method avoids (for random sampling: drawing and applying the projections).
+Floor and attack are measured chunk by chunk in turns. The first row is the main one; then come three
+sizes each of samples, iterations and MINE steps, chunk sizes, one sample at a time, random sampling on
+the dense autoencoder, and an epoch of training. A model is trained for two epochs first (kept for the
+next call). One to two minutes on two CPU cores; the tables go to the terminal, bench.csv (a row per
+setting) and bench.png (mutual information against seconds) to a folder of outputs/bench.
+
+  uae bench attack                               MNIST if it is in the data root, else digits
+  uae bench attack experiment=svhn_conv_ae       settings as for uae run
+  uae bench attack device=cuda --samples 60000   the main row at full size
+  uae bench attack --out results/bench           write bench.csv and bench.png there
+"""
+
+_COMMANDS = ("run", "table", "data", "bench")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -88,7 +104,13 @@ def _call(arguments: list[str]) -> int:
 
         raise ConfigError(f"{arguments[0]}: no such command; {nearest(arguments[0], _COMMANDS)}")
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options, rest = parser.parse_known_args(arguments)
+    if options.command == "bench":
+        # Settings may stand on either side of the options, which argparse allows no subcommand
+        options.overrides += [argument for argument in rest if not argument.startswith("-")]
+        rest = [argument for argument in rest if argument.startswith("-")]
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if options.command is None:
         parser.print_help()
         return 0
@@ -100,10 +122,11 @@ def _call(arguments: list[str]) -> int:
 def _parser() -> _Parser:
     parser = _Parser(prog="uae", description=_TOP_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"uae {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="run | table | data")
+    commands = parser.add_subparsers(dest="command", metavar="run | table | data | bench")
     commands.add_parser("run", help="run an experiment (arguments are Hydra's: group=choice, key=value)")
     _add_table(commands)
     _add_data(commands)
+    _add_bench(commands)
     return parser
 
 
@@ -148,6 +171,26 @@ def _add_data(commands: "argparse._SubParsersAction[_Parser]") -> None:
         return data_command(options.root, options.verify, conf_dir())
 
     data.set_defaults(call=call)
+
+
+def _add_bench(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="what the attack costs beside the model's own passes",
+        description=_BENCH_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    bench.add_argument("what", choices=["attack"], help="what is measured")
+    bench.add_argument("overrides", nargs="*", help="settings, as for uae run")
+    bench.add_argument("--samples", type=int, default=1000, help="in the main row (default: 1000)")
+    bench.add_argument("--out", type=Path, help="folder of bench.csv and bench.png")
+
+    def call(options: argparse.Namespace) -> int:
+        from uae_cli.bench.command import bench_command
+
+        return bench_command(options.overrides, samples=options.samples, out=options.out)
+
+    bench.set_defaults(call=call)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from uae_cli.errors import ConfigError, UaeError
 from uae_cli.messages import check_optimizer, one_line, validation_error
 from uae_cli.models import TappedModel, glorot_
 from uae_cli.randomness import generator
-from uae_cli.settings import STRICT, Count
+from uae_cli.settings import STRICT, Count, Positive
 from uae_cli.training import Trainer
 
 ORIGINAL = "original"
@@ -100,6 +100,7 @@ class Experiment:
         device: auto, cpu, cuda or cuda:N.
         threads: CPU threads torch may use, or auto.
         chunk_size: samples attacked at once, or null to let the runner choose.
+        memory_budget: GiB that an attack may take, or null for half of what is free.
         outputs: folder of runs and cached stages.
         arm: what the model is retrained on, by name; `original` and `replicate` always run.
     """
@@ -109,6 +110,7 @@ class Experiment:
     device: str
     threads: Count | Literal["auto"]
     chunk_size: Count | None
+    memory_budget: Positive | None
     outputs: Path
     data: DataSettings
     dataset: Loader

@@ -28,10 +28,10 @@ def uniform(seed: int, stream: str, index: Tensor, count: int, dtype: torch.dtyp
     Returns:
         (B, count) on the device of `index`.
     """
-    key = _mix(index * _GOLDEN + derive_seed(seed, stream))
+    key = _mix_(index * _GOLDEN + derive_seed(seed, stream))
     counter = torch.arange(1, count + 1, device=index.device) * _GOLDEN
-    bits = _mix(key[:, None] + counter) >> 40  # arithmetic shift: 24 signed bits
-    return (bits.to(dtype) + 2.0**23) * 2.0**-24
+    bits = _mix_(key[:, None] + counter).bitwise_right_shift_(40)  # arithmetic: 24 signed bits
+    return bits.to(dtype).add_(2.0**23).mul_(2.0**-24)
 
 
 def generator(seed: int, stream: str, device: torch.device) -> torch.Generator:
@@ -45,12 +45,11 @@ def derive_seed(seed: int, stream: str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def _mix(z: Tensor) -> Tensor:
-    z = (z ^ _shift_right(z, 30)) * _MIX_1
-    z = (z ^ _shift_right(z, 27)) * _MIX_2
-    return z ^ _shift_right(z, 31)
-
-
-def _shift_right(z: Tensor, bits: int) -> Tensor:
-    """Logical shift; torch's own keeps the sign."""
-    return (z >> bits) & ((1 << (64 - bits)) - 1)
+def _mix_(z: Tensor) -> Tensor:
+    """The finaliser, in place: memory traffic is most of its cost."""
+    shifted = torch.empty_like(z)
+    for bits, factor in ((30, _MIX_1), (27, _MIX_2), (31, 1)):
+        # Logical shift; torch's own keeps the sign
+        torch.bitwise_right_shift(z, bits, out=shifted).bitwise_and_((1 << (64 - bits)) - 1)
+        z.bitwise_xor_(shifted).mul_(factor)
+    return z

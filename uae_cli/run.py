@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from uae_cli import __version__
 from uae_cli.checkout import commit
 from uae_cli.errors import UaeError
-from uae_cli.hardware import choose_threads, describe
+from uae_cli.hardware import choose_threads, describe, keep_freed_memory
 from uae_cli.preparation import Preparation
 from uae_cli.progress import Bars
 from uae_cli.protocols.augmentation import AugmentationRun
@@ -64,6 +64,7 @@ def _run(
     ready = preparation.whole(config)
     experiment, device, data = ready.experiment, ready.device, ready.data
     torch.set_num_threads(choose_threads(experiment.threads))
+    keep_freed_memory()
     log.info("%s on %s: %d training samples from %s", experiment.name, device, len(data.x_train), data.source)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
     observer = Observer(folder / "tensorboard")

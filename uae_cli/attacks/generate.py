@@ -1,5 +1,6 @@
 """Attack a whole dataset, chunk by chunk; a killed process loses at most the chunk in flight."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,12 @@ from uae_cli.attacks.criteria import Criterion
 from uae_cli.attacks.minmax import MinMax
 from uae_cli.attacks.similarities import Similarity
 from uae_cli.attacks.solver import Found, Problem
+from uae_cli.errors import ConfigError
+from uae_cli.hardware import is_out_of_memory
+from uae_cli.messages import one_line
 from uae_cli.models.tapped import TappedModel
+
+log = logging.getLogger(__name__)
 
 RESULT = "uae.safetensors"
 
@@ -48,23 +54,43 @@ def generate(
         model: the attacked model, on the device to use.
         x: (N, *shape) clean samples.
         seed: of everything random; a sample's numbers come from (seed, its index).
-        chunk_size: samples attacked at once; the outcome doesn't depend on it.
+        chunk_size: samples attacked at once, halved whenever memory runs out; the outcome doesn't depend
+            on it.
         folder: where chunks, then the result, are written; finished chunks found there are kept.
-        on_iteration: called with the number of samples after each of a chunk's iterations.
+        on_iteration: called with the number of samples after each of a chunk's iterations, and with a
+            negative number when those of a chunk that ran out of memory count no more.
+
+    Raises:
+        ConfigError: there is too little memory for one sample.
     """
     device = next(model.parameters()).device
     tapped = TappedModel(model, attack.similarity.tapped_layer(model))
-    parts = []
-    for index in torch.arange(len(x)).split(chunk_size):
-        part = folder / f"chunk-{int(index[0])}-{int(index[-1])}.safetensors"
-        parts.append(part)
-        if part.exists():
-            on_iteration(len(index) * attack.solver.iterations)
+    parts: list[Path] = []
+    while (start := _end(parts)) < len(x):
+        part = next(folder.glob(f"chunk-{start}-*.safetensors"), None)
+        if part is not None:  # finished by an earlier attempt, whatever its chunk size
+            parts.append(part)
+            on_iteration((_end(parts) - start) * attack.solver.iterations)
             continue
+        index = torch.arange(start, min(start + chunk_size, len(x)))
+        part = folder / f"chunk-{start}-{int(index[-1])}.safetensors"
+        told: list[int] = []
+
+        def tell(samples: int, told: list[int] = told) -> None:
+            told.append(samples)
+            on_iteration(samples)
+
         started = time.perf_counter()
-        samples = x[index].to(device)
-        found = _attack_chunk(attack, tapped, samples, index.to(device), seed, on_iteration)
-        _write(found, index, started, part)
+        try:
+            found = attack_chunk(attack, tapped, x[index].to(device), index.to(device), seed, tell)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            chunk_size = _halved(len(index), device, error)
+            on_iteration(-sum(told))
+        else:
+            _write(found, index, started, part)
+            parts.append(part)
     _merge(parts, folder / RESULT)
 
 
@@ -79,7 +105,7 @@ def judge(criterion: Criterion, model: TappedModel, x: Tensor, candidates: Tenso
     return torch.cat(values)
 
 
-def _attack_chunk(
+def attack_chunk(
     attack: Attack,
     model: TappedModel,
     x: Tensor,
@@ -87,6 +113,7 @@ def _attack_chunk(
     seed: int,
     on_iteration: Callable[[int], None],
 ) -> Found:
+    """Attack one batch x (B, *shape); `index` (B,) is the samples' position, `on_iteration` is told B."""
     with torch.no_grad():
         clean = model(x)
     criterion = attack.criterion.against(clean)
@@ -123,7 +150,25 @@ def _write(found: Found, index: Tensor, started: float, path: Path) -> None:
     part.replace(path)
 
 
+def _end(parts: list[Path]) -> int:
+    """How many samples these chunks, one after another, hold."""
+    return int(parts[-1].stem.rsplit("-", 1)[1]) + 1 if parts else 0
+
+
+def _halved(size: int, device: torch.device, error: BaseException) -> int:
+    if size == 1:
+        raise ConfigError(
+            f"chunk_size = 1: {device} has too little memory for a single sample ({one_line(error)}); "
+            "free some, or use a smaller model or fewer similarity.sampling vectors"
+        ) from error
+    log.warning("out of memory with %d samples at once: going on with %d", size, size // 2)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return size // 2
+
+
 def _merge(parts: list[Path], path: Path) -> None:
+    """All chunks in one file. It has the size of the data, which are in memory anyway."""
     chunks = [load_file(part) for part in parts]
     save_file({name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}, path)
     for chunk in path.parent.glob("chunk-*"):  # also those of an attempt with another chunk size

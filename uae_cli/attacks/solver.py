@@ -127,7 +127,9 @@ def descend(
         loss = (c * f.relu() + sign * similarity).sum()
         (gradient,) = torch.autograd.grad(loss, candidate.x)
         x = torch.clamp(candidate.x.detach() - step(gradient), low, high)
-        candidate, f, similarity = _evaluate(problem, x, t)
+        # Or two iterations' feature maps would be alive at once
+        del candidate, f, similarity, loss, gradient
+        candidate, f, similarity = _evaluate(problem, x, t)  # noqa: RUF059 - the next turn does
         c = next_c(c, f.detach().relu(), t)
         best.offer(x, f.detach(), similarity.detach())
         history.append((f.detach(), similarity.detach(), c))

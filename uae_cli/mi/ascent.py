@@ -85,17 +85,31 @@ class CompiledAscent(Ascent):
 
     def run(self, u: Tensor, v: Tensor, orders: Tensor) -> None:
         """See `Ascent.run`."""
+        none = u.new_empty(0)
+        self._call(u, v, orders, none, none.view(0, 1, 1))
+        self._steps += len(orders)
+
+    def judge(self, u: Tensor, v: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Ascent.judge`."""
+        batch, hidden = self._weights.head.shape
+        bounds, slopes = u.new_empty(batch), u.new_empty(batch, hidden, u.shape[2])
+        self._call(u, v, order[None], bounds, slopes)
+        return bounds, slopes
+
+    def _call(self, u: Tensor, v: Tensor, orders: Tensor, bounds: Tensor, slopes: Tensor) -> None:
         batch, threads = len(u), min(torch.get_num_threads(), len(u))
-        arrays = [tensor.contiguous().numpy() for tensor in (u.mT, v.mT, u, v)]
-        weights, order = self._weights.all.numpy(), orders.numpy()
+        coordinates = [tensor.contiguous().numpy() for tensor in (u.mT, v.mT, u, v)]
+        weights, order = self._weights.all.numpy(), orders.contiguous().numpy()
+        judged = bounds.numpy(), slopes.numpy()
 
         def part(thread: int) -> None:
             own = slice(batch * thread // threads, batch * (thread + 1) // threads)
             self._kernels.ascend(
                 weights[own],
                 self._moments[:, own],
-                *(array[own] for array in arrays),
+                *(array[own] for array in coordinates),
                 order,
+                *(array[own] for array in judged),
                 self._all_pairs,
                 self._steps,
                 *self._constants,
@@ -106,4 +120,3 @@ class CompiledAscent(Ascent):
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(part, range(threads)))
-        self._steps += len(orders)

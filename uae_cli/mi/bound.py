@@ -79,14 +79,14 @@ class Shuffle:
     def bound(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> Tensor:
         """See `Marginals.bound`."""
         joint = torch.einsum("bhk,bh->bk", torch.relu(p + q), w)
-        product = torch.einsum("bhk,bh->bk", torch.relu(p + q[..., order]), w)
+        product = torch.einsum("bhk,bh->bk", torch.relu(p + _reordered(q, order)), w)
         return joint.mean(1) - product.logsumexp(1) + math.log(p.shape[2])
 
     def gradients(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> PartGradients:
         """See `Marginals.gradients`."""
         k = p.shape[2]
         joint = torch.relu(p + q)
-        product = torch.relu(p + q[..., order])
+        product = torch.relu(p + _reordered(q, order))
         scores = torch.bmm(w[:, None], product)  # (B, 1, K)
         normaliser = scores.logsumexp(2, keepdim=True)
         slope = (scores - normaliser).exp_().neg_()
@@ -98,12 +98,17 @@ class Shuffle:
         return PartGradients(
             bound=paired - normaliser[:, 0, 0] + math.log(k),
             p=(from_joint + from_product).mul_(w[..., None]),
-            q=(from_joint + from_product[..., inverse]).mul_(w[..., None]),
+            q=(from_joint + _reordered(from_product, inverse)).mul_(w[..., None]),
             w=joint.mean(2) + torch.bmm(product, slope.mT).squeeze(2),
         )
 
 
 MARGINALS: dict[MarginalsName, Marginals] = {"all_pairs": AllPairs(), "shuffle": Shuffle()}
+
+
+def _reordered(parts: Tensor, order: Tensor) -> Tensor:
+    """`parts[..., order]`, which takes seven times as long on a CPU."""
+    return parts.flatten(0, 1).index_select(1, order).view(parts.shape)
 
 
 def _pairwise_relu(p: Tensor, q: Tensor) -> Tensor:

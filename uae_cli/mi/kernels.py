@@ -5,7 +5,8 @@ all its steps, where torch streams every intermediate of the batch through memor
 `ascent.py` is the reference; the two agree to rounding, which the tests hold them to.
 
 Shapes for one sample: coefficients a, b (H, R); coordinates u, v (K, R) and transposed u_t, v_t (R, K);
-bias and head (H,); parts p = a uᵀ + bias and q = b vᵀ, and their slopes, (H, K).
+bias and head (H,); parts p = a uᵀ + bias and q = b vᵀ, and their slopes, (H, K). Both layouts of the
+coordinates are given, so that every inner loop runs along memory.
 """
 
 import numpy as np
@@ -24,8 +25,13 @@ def constants(dtype, learning_rate):
 
 
 @njit(nogil=True, cache=True, **_OPTIONS)
-def ascend(weights, moments, u, v, u_t, v_t, orders, all_pairs, steps_before, series, adam, numbers):
-    """Adam ascent on every sample's bound, one step per row of `orders`, in place.
+def ascend(
+    weights, moments, u, v, u_t, v_t, orders, bounds, judged, all_pairs, steps_before, series, adam, numbers
+):
+    """Adam ascent on every sample's bound, one step per row of `orders`, in place; or its judgement.
+
+    Given `bounds`, it takes no step but writes the bound and its slopes in q. (One function for both,
+    since a second one would double the time to compile.)
 
     It holds no lock while it runs, so that threads can share the batch. (Numba's own threads would more
     than double the time to compile.)
@@ -38,6 +44,8 @@ def ascend(weights, moments, u, v, u_t, v_t, orders, all_pairs, steps_before, se
         u_t: u transposed, (B, R, K).
         v_t: v transposed, (B, R, K).
         orders: (steps, K) permutations; read for shuffled marginals only.
+        bounds: (B,) to judge, (0,) to ascend.
+        judged: (B, H, K) slopes of the bound in q, written with `bounds`.
         all_pairs: which marginals.
         steps_before: Adam steps already taken.
         series: see `constants`.
@@ -54,14 +62,18 @@ def ascend(weights, moments, u, v, u_t, v_t, orders, all_pairs, steps_before, se
         p, q = np.empty((hidden, k), row.dtype), np.empty((hidden, k), row.dtype)
         slope_p, slope_q, scores = np.empty_like(p), np.empty_like(q), np.empty((max(k, 3), k), row.dtype)
         for step in range(orders.shape[0]):
-            _parts(a, u[i], bias, p)
-            _parts(b, v[i], numbers[:1], q)
+            _parts(a, u_t[i], bias, p)
+            _parts(b, v_t[i], numbers[:1], q)
             if all_pairs:
-                _all_pairs(p, q, head, scores, slope_p, slope_q, slope_head, series, numbers)
+                bound = _all_pairs(p, q, head, scores, slope_p, slope_q, slope_head, series, numbers)
             else:
-                _shuffled(p, q, head, orders[step], scores, slope_p, slope_q, slope_head, series, numbers)
-            _pull_back(slope_p, u_t[i], slope_a, numbers[0])
-            _pull_back(slope_q, v_t[i], slope_b, numbers[0])
+                order = orders[step]
+                bound = _shuffled(p, q, head, order, scores, slope_p, slope_q, slope_head, series, numbers)
+            if bounds.shape[0] > 0:
+                bounds[i], judged[i] = bound, slope_q
+                continue
+            _pull_back(slope_p, u[i], slope_a, numbers[0])
+            _pull_back(slope_q, v[i], slope_b, numbers[0])
             for h in range(hidden):
                 slope_bias[h] = slope_p[h].sum()
             done = steps_before + step + 1
@@ -81,25 +93,39 @@ def _views(row, hidden, rank):
 
 @njit(**_INLINED)
 def _parts(coefficients, coordinates, bias, out):
-    """`out` = coefficients · coordinatesᵀ + bias, (H, R) and (K, R); a single bias serves all rows."""
+    """`out` = coefficients · coordinates + bias, (H, R) and (R, K); a single bias serves all rows."""
     for h in range(out.shape[0]):
         start = bias[h if bias.shape[0] > 1 else 0]
         for k in range(out.shape[1]):
-            part = start
-            for r in range(coordinates.shape[1]):
-                part += coefficients[h, r] * coordinates[k, r]
-            out[h, k] = part
+            out[h, k] = start
+    _add_product(coefficients, coordinates, out)
 
 
 @njit(**_INLINED)
 def _pull_back(slope, coordinates, out, zero):
-    """`out` = slope · coordinatesᵀ, (H, K) and (R, K): the gradient of the coefficients."""
+    """`out` = slope · coordinates, (H, K) and (K, R): the gradient of the coefficients."""
     for h in range(out.shape[0]):
         for r in range(out.shape[1]):
-            gradient = zero
-            for k in range(slope.shape[1]):
-                gradient += slope[h, k] * coordinates[r, k]
-            out[h, r] = gradient
+            out[h, r] = zero
+    _add_product(slope, coordinates, out)
+
+
+@njit(**_INLINED)
+def _add_product(left, right, out):
+    """`out` += left · right; four rows of `right` at once, so that `out` is loaded and stored less often."""
+    inner, size = right.shape
+    fours = inner - inner % 4
+    for h in range(out.shape[0]):
+        for i in range(0, fours, 4):
+            a, b, c, d = left[h, i], left[h, i + 1], left[h, i + 2], left[h, i + 3]
+            for k in range(size):
+                out[h, k] += (a * right[i, k] + b * right[i + 1, k]) + (
+                    c * right[i + 2, k] + d * right[i + 3, k]
+                )
+        for i in range(fours, inner):
+            a = left[h, i]
+            for k in range(size):
+                out[h, k] += a * right[i, k]
 
 
 @njit(**_INLINED)
@@ -126,12 +152,13 @@ def _exp(x, series, numbers):
 
 @njit(**_INLINED)
 def _all_pairs(p, q, head, scores, slope_p, slope_q, slope_head, series, numbers):
-    """Slopes of mean_k T_kk − log mean_{k≠m} exp T_km; T_km = Σ_h head_h relu(p_hk + q_hm)."""
+    """mean_k T_kk − log mean_{k≠m} exp T_km and its slopes; T_km = Σ_h head_h relu(p_hk + q_hm)."""
     hidden, size = p.shape
     zero = numbers[0]
     _pair_scores(p, q, head, scores, zero)
-    top, total = scores[0, 1], zero
+    top, total, paired = scores[0, 1], zero, zero
     for k in range(size):
+        paired += scores[k, k]
         scores[k, k] = top  # neutral for the maximum; taken out of the sum again
     for k in range(size):
         for m in range(size):
@@ -150,6 +177,7 @@ def _all_pairs(p, q, head, scores, slope_p, slope_q, slope_head, series, numbers
         scores[k, k] = joint
     for h in range(hidden):
         slope_head[h] = _pair_slopes(p[h], q[h], head[h], scores, slope_p[h], slope_q[h], zero)
+    return paired * joint - top + np.log(p.dtype.type(size * (size - 1)) / total)
 
 
 @njit(**_INLINED)
@@ -180,16 +208,17 @@ def _pair_slopes(p, q, weight, scores, slope_p, slope_q, zero):
             active = scores[k, m] if z > zero else zero
             row += active
             slope_q[m] += active
-            slope += active * z
         slope_p[k] = row * weight
+        slope += row * part
     for m in range(size):
+        slope += slope_q[m] * q[m]
         slope_q[m] *= weight
     return slope
 
 
 @njit(**_INLINED)
 def _shuffled(p, q, head, order, scores, slope_p, slope_q, slope_head, series, numbers):
-    """Slopes of mean_k T_kk − log mean_k exp T_kπ(k); `scores` is scratch of three rows."""
+    """mean_k T_kk − log mean_k exp T_kπ(k) and its slopes; `scores` is scratch of three rows."""
     hidden, size = p.shape
     zero = numbers[0]
     product, reordered, back = scores[0], scores[1], scores[2]
@@ -200,30 +229,32 @@ def _shuffled(p, q, head, order, scores, slope_p, slope_q, slope_head, series, n
             reordered[k] = q[h, order[k]]
         for k in range(size):
             product[k] += head[h] * _larger(p[h, k] + reordered[k], zero)
-    top = product[0]
+    top, total, paired = product[0], zero, zero
     for k in range(size):
         top = _larger(product[k], top)
-    total = zero
     for k in range(size):
         product[k] = _exp(product[k] - top, series, numbers)
         total += product[k]
     inverse = -series[0] / total
     joint = series[0] / p.dtype.type(size)
     for h in range(hidden):
-        weight, slope = head[h], zero
+        weight, slope, slope_joint = head[h], zero, zero
         for k in range(size):
             reordered[k] = q[h, order[k]]
         for k in range(size):
             z, z_product = p[h, k] + q[h, k], p[h, k] + reordered[k]
             active = joint if z > zero else zero
             active_product = product[k] * inverse if z_product > zero else zero
-            slope += active * z + active_product * z_product
+            slope_joint += active * z
+            slope += active_product * z_product
             slope_p[h, k] = (active + active_product) * weight
             slope_q[h, k] = active * weight
             back[k] = active_product * weight
         for k in range(size):
             slope_q[h, order[k]] += back[k]
-        slope_head[h] = slope
+        slope_head[h] = slope + slope_joint
+        paired += weight * slope_joint
+    return paired - top + np.log(p.dtype.type(size) / total)
 
 
 @njit(**_INLINED)

@@ -32,23 +32,24 @@ class TappedModel:
 
     def __init__(self, model: nn.Module, layer: str | None) -> None:
         self._model = model.eval().requires_grad_(False)
-        self._tapped: Tensor | None = None
-        if layer is not None:
-            _submodule(model, layer).register_forward_hook(self._tap)
+        self._layer = None if layer is None else _submodule(model, layer)
 
     def __call__(self, x: Tensor) -> Response:
         """Run (B, *shape) samples through the model, differentiably in x."""
-        output = self._model(x)
-        features, self._tapped = self._tapped, None
-        return Response(x, output, features)
+        if self._layer is None:
+            return Response(x, self._model(x), None)
+        tapped: list[Tensor] = []
+        hook = self._layer.register_forward_hook(lambda _module, _inputs, output: tapped.append(output))
+        try:
+            output = self._model(x)
+        finally:
+            hook.remove()  # the model is its owner's again after every pass
+        return Response(x, output, tapped[-1])
 
     @property
     def device(self) -> torch.device:
         """Where the model's parameters are."""
         return next(self._model.parameters()).device
-
-    def _tap(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
-        self._tapped = output
 
 
 def _submodule(model: nn.Module, layer: str) -> nn.Module:

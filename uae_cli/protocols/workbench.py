@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from uae_cli.arms import Extra
+from uae_cli.attacks.chunking import MOST_SAMPLES, choose_chunk
 from uae_cli.attacks.generate import RESULT, generate
 from uae_cli.attacks.similarities import Similarity
 from uae_cli.datasets import Dataset
@@ -23,8 +24,6 @@ log = logging.getLogger(__name__)
 
 MODEL = "model.safetensors"
 OnEpoch = Callable[[int, float], None]
-
-_CHUNK = {"cpu": 256, "cuda": 8192}
 
 
 @dataclass
@@ -67,8 +66,8 @@ class Workbench:
 
     @property
     def chunk_size(self) -> int:
-        """Samples attacked or evaluated at once."""
-        return self.experiment.chunk_size or _CHUNK[self.device.type]
+        """Samples evaluated at once, and the most that are attacked at once."""
+        return self.experiment.chunk_size or MOST_SAMPLES[self.device.type]
 
     def fit(self, label: str, x: Tensor, *, epochs: int, on_epoch: OnEpoch) -> Fitted:
         """A model trained from scratch on `x` (N, *shape): cached by the samples and the settings."""
@@ -106,13 +105,21 @@ class Workbench:
 
         def compute(folder: Path) -> None:
             total = len(x) * triple.solver.iterations
+            chunk = choose_chunk(
+                triple,
+                target.model,
+                x,
+                most=self.chunk_size,
+                exact=self.experiment.chunk_size is not None,
+                budget_gib=self.experiment.memory_budget,
+            )
             with self.bars.bar(f"attack {label}", total) as advance:
                 generate(
                     triple,
                     target.model,
                     x,
                     seed=self.seed,
-                    chunk_size=self.chunk_size,
+                    chunk_size=chunk,
                     folder=folder,
                     on_iteration=advance,
                 )

@@ -1,5 +1,6 @@
 """One training loop for every objective: data stay on the device, and an interrupted fit resumes."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass as plain_dataclass
@@ -11,6 +12,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from uae_cli.errors import ConfigError
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, NonNegative
 from uae_cli.training.objectives import Objective, Updater
@@ -68,6 +70,9 @@ class Trainer:
 
         Returns:
             Mean training loss of every epoch.
+
+        Raises:
+            ConfigError: the loss is no longer a number.
         """
         shuffler = generator(seed, "shuffle", torch.device("cpu"))
         draws = generator(seed, "objective", x.device)
@@ -81,10 +86,12 @@ class Trainer:
             total = torch.zeros((), device=x.device)
             for batch in order.split(self.batch_size):
                 total += progress.updater.step(x[batch]) * len(batch)
-            progress.finish_epoch(float(total) / len(x), keep_best=self.keep == "best")
+            loss = float(total) / len(x)
+            _check_finite(loss, len(progress.losses) + 1)
+            progress.finish_epoch(loss, keep_best=self.keep == "best")
             on_epoch(len(progress.losses), progress.losses[-1])
             progress.save_now_and_then(checkpoint)
-        if self.keep == "best" and progress.best:  # none where no loss was a number
+        if self.keep == "best":
             model.load_state_dict(progress.best)
         checkpoint.unlink(missing_ok=True)
         model.eval()
@@ -96,6 +103,13 @@ class Trainer:
             return False
         before = min(losses[: -rule.patience])
         return min(losses[-rule.patience :]) >= before - rule.min_delta * abs(before)
+
+
+def _check_finite(loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise ConfigError(
+            f"model.trainer.objective.optimizer: the loss became {loss} in epoch {epoch}; set a lower lr"
+        )
 
 
 @plain_dataclass

@@ -1,0 +1,135 @@
+"""How many samples are attacked at once: counted from what one and two samples take in memory."""
+
+import copy
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from uae_cli.attacks.generate import Attack, attack_chunk
+from uae_cli.errors import ConfigError
+from uae_cli.hardware import free_bytes
+from uae_cli.models.tapped import TappedModel
+
+# On a CPU larger chunks are no faster (64 to 256 are equal) and leave the cache; on a card they fill it
+MOST_SAMPLES = {"cpu": 128, "cuda": 8192}
+
+_SHARE = 0.5  # of the free memory, where no budget is set: others want some, and allocators round up
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes alive after each operation of an attack, as a straight line in the number of samples.
+
+    Attributes:
+        lines: (shared, per sample) of every operation: projections are shared, feature maps are not.
+    """
+
+    lines: list[tuple[int, int]]
+
+    def bytes_of(self, samples: int) -> int:
+        """The peak with this many samples."""
+        return max(shared + samples * each for shared, each in self.lines)
+
+    def samples_in(self, budget: float) -> int:
+        """How many samples fit into `budget` bytes."""
+        return max(0, min(int((budget - shared) // each) for shared, each in self.lines if each > 0))
+
+
+def choose_chunk(
+    attack: Attack, model: nn.Module, x: Tensor, *, most: int, exact: bool, budget_gib: float | None
+) -> int:
+    """Samples to attack at once. The outcome doesn't depend on it.
+
+    Args:
+        attack: what will be done.
+        model: the attacked model, on its device.
+        x: (N, *shape) samples.
+        most: the largest chunk wanted.
+        exact: whether `most` is the user's own choice, which is refused rather than lowered by the budget.
+        budget_gib: memory that the attack may take, GiB; None for half of what is free.
+
+    Raises:
+        ConfigError: not even one sample fits, or not as many as the user asked for.
+    """
+    need, free = measure(attack, model, x[:1]), free_bytes(next(model.parameters()).device)
+    budget = free * (1 if exact else _SHARE) if budget_gib is None else budget_gib * _GIB
+    fitting = need.samples_in(budget)
+    if fitting < 1 or (exact and fitting < most):
+        setting = _setting(most, exact, budget_gib)
+        raise ConfigError(
+            f"{setting}: one sample needs {_gib(need.bytes_of(1))} GiB"
+            f" ({_gib(need.bytes_of(2) - need.bytes_of(1))} more for a second one), and {_gib(budget)} GiB "
+            f"{'is free' if budget_gib is None else 'is the budget'}; {_way_out(fitting)}"
+        )
+    return min(most, fitting)
+
+
+def measure(attack: Attack, model: nn.Module, x: Tensor) -> Need:
+    """What an attack on samples like `x` (1, *shape) takes, by one iteration on one and on two of them."""
+    short = Attack(attack.criterion, attack.similarity, replace(attack.solver, iterations=1))
+    # A copy, since tapping leaves a hook
+    tapped = TappedModel(copy.deepcopy(model), attack.similarity.tapped_layer(model))
+    one, two = (_live_bytes(short, tapped, torch.cat([x] * n)) for n in (1, 2))
+    return Need([(2 * a - b, b - a) for a, b in zip(one, two, strict=True)])
+
+
+def _live_bytes(attack: Attack, model: TappedModel, x: Tensor) -> list[int]:
+    index = torch.arange(len(x), device=model.device)
+    live = _LiveBytes()
+    with live:
+        attack_chunk(attack, model, x.clone().to(model.device), index, 0, lambda _samples: None)
+    history: list[int] = live.history
+    return history
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Counts the bytes of all tensors made in its block that are alive, after each operation."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = 0
+        self.history: list[int] = []
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._count(leaf.untyped_storage())
+        self.history.append(self.now)
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        place, size = storage._cdata, storage.nbytes()
+        if place in self._known:
+            return
+        self._known.add(place)
+        self.now += size
+        weakref.finalize(storage, self._forget, place, size)
+
+    def _forget(self, place: int, size: int) -> None:
+        self._known.discard(place)
+        self.now -= size
+
+
+def _setting(most: int, exact: bool, budget_gib: float | None) -> str:
+    if exact:
+        return f"chunk_size = {most}"
+    return "chunk_size" if budget_gib is None else f"memory_budget = {budget_gib:g}"
+
+
+def _way_out(fitting: int) -> str:
+    return f"use chunk_size={fitting} or less" if fitting else "free some memory, or use a smaller model"
+
+
+def _gib(size: float) -> str:
+    return f"{size / _GIB:.2g}"

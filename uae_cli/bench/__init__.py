@@ -1,0 +1,1 @@
+"""`uae bench`: what an attack costs, beside the passes through the attacked model that no method avoids."""

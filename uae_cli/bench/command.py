@@ -1,0 +1,143 @@
+"""`uae bench attack`: compose, train a small model once, measure, print and save."""
+
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from rich.console import Console
+
+from uae_cli.attacks.chunking import MOST_SAMPLES
+from uae_cli.attacks.similarities import Mine
+from uae_cli.bench import report
+from uae_cli.bench.measure import Bench, Row
+from uae_cli.bench.settings import main_setting, projection_setting, side_settings
+from uae_cli.bench.training import training_row
+from uae_cli.compose import compose_jobs, register_resolvers
+from uae_cli.errors import ConfigError, DataError
+from uae_cli.hardware import choose_threads, device_name, keep_freed_memory
+from uae_cli.preparation import Preparation, Prepared
+from uae_cli.progress import Bars
+from uae_cli.protocols.workbench import Workbench
+
+_EPOCHS, _TRAINED_ON = 2, 2000
+# Settings that the row of random sampling shares with the others; its model and sampling are its own
+_SHARED = ("dataset", "data.", "device", "threads", "seed", "outputs", "similarity.steps")
+
+
+@dataclass(frozen=True)
+class _Ready:
+    prepared: Prepared
+    config: dict[str, Any]
+
+
+def bench_command(overrides: list[str], *, samples: int, out: Path | None) -> int:
+    """Measure, print and save; returns the exit status.
+
+    Args:
+        overrides: Hydra's, as for `uae run`.
+        samples: attacked in the main row; the others take fewer.
+        out: folder of `bench.csv` and `bench.png`.
+
+    Raises:
+        UaeError: a setting or the data are unusable.
+    """
+    if samples < 1:
+        raise ConfigError(f"--samples = {samples}: must be at least 1")
+    register_resolvers()
+    started = time.perf_counter()
+    preparation = Preparation()
+    ready = _ready(overrides, preparation)
+    experiment = ready.prepared.experiment
+    if not any(isinstance(getattr(arm, "similarity", None), Mine) for arm in experiment.arm.values()):
+        raise ConfigError("bench: no arm attacks with MINE; leave mine_uae among the arms")
+    dataset = ready.config["dataset"]["name"]
+    dense = _ready(
+        [
+            *(o for o in overrides if o.startswith(_SHARED) and not o.startswith("dataset=")),
+            f"dataset={dataset}",
+            "model=dense_ae",
+            "sampling=random",
+        ],
+        preparation,
+    )
+    folder = _folder(out, experiment.outputs)
+    torch.set_num_threads(choose_threads(experiment.threads))
+    keep_freed_memory()
+    frame = pd.DataFrame(_rows(ready, dense, samples))
+    report.write(frame, folder)
+    console = Console()
+    report.show(frame, console if console.is_terminal else Console(width=110))
+    print(f"{time.perf_counter() - started:.0f} s; everything is in {folder}")
+    return 0
+
+
+def _ready(overrides: list[str], preparation: Preparation) -> _Ready:
+    if not any(o.lstrip("+~").startswith(("experiment", "dataset=")) for o in overrides):
+        try:
+            return _composed(["experiment=mnist_conv_ae", "data.download=false", *overrides], preparation)
+        except DataError:
+            overrides = ["experiment=digits_conv_ae", *overrides]
+    return _composed(overrides, preparation)
+
+
+def _composed(overrides: list[str], preparation: Preparation) -> _Ready:
+    config = compose_jobs(overrides, multirun=False, extra_dir=None)[0].config
+    return _Ready(preparation.whole(config), config)
+
+
+def _folder(out: Path | None, outputs: Path) -> Path:
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(3)}"
+    folder = out or outputs / "bench" / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".probe").touch()
+        (folder / ".probe").unlink()
+    except OSError as error:
+        raise ConfigError(f"--out = {folder}: cannot be written ({error.strerror})") from error
+    return folder
+
+
+def _rows(ready: _Ready, dense: _Ready, samples: int) -> list[Row]:
+    bars = Bars()
+    bench, random = _bench(ready, bars), _bench(dense, bars)
+    experiment, device = ready.prepared.experiment, ready.prepared.device
+    chunk = experiment.chunk_size or MOST_SAMPLES[device.type]
+    settings = [
+        main_setting(samples, chunk),
+        *side_settings(samples, chunk, experiment.attack.iterations),
+    ]
+    bench.row("warm-up", samples=2, chunk_size=2, iterations=1)  # compiles the kernel
+    rows = []
+    with bars.bar("bench", len(settings) + 2) as advance:
+        for name, options in settings:
+            rows.append(bench.row(name, **options))
+            advance(1)
+        name, options = projection_setting(samples)
+        rows.append(random.row(name, **options))
+        advance(1)
+        rows.append(training_row(experiment.model, bench.x[:_TRAINED_ON], device, bench.common))
+        advance(1)
+    return rows
+
+
+def _bench(ready: _Ready, bars: Bars) -> Bench:
+    """A model trained for two epochs on a subset: the time of an attack doesn't depend on how well."""
+    experiment, device, data = ready.prepared.experiment, ready.prepared.device, ready.prepared.data
+    work = Workbench(experiment, ready.config, data, device, bars)
+    fitted = work.fit("bench", data.x_train[:_TRAINED_ON], epochs=_EPOCHS, on_epoch=lambda *_: None)
+    arms = (getattr(arm, "similarity", None) for arm in experiment.arm.values())
+    mine: Any = next(similarity for similarity in arms if isinstance(similarity, Mine))
+    common = {
+        "dataset": ready.config["dataset"]["name"],
+        "model": experiment.model.name,
+        "device": str(device),
+        "hardware": device_name(device),
+        "threads": torch.get_num_threads(),
+        "date": f"{datetime.now():%Y-%m-%d}",
+    }
+    return Bench(experiment.triple(mine), fitted.model, data.x_train, experiment.seed, common)

@@ -1,0 +1,51 @@
+"""Which settings the benchmark measures: sized for two minutes on two CPU cores."""
+
+from collections.abc import Iterator
+from typing import Any
+
+Setting = tuple[str, dict[str, Any]]
+
+_FEW, _SHORT = 64, 10  # samples and iterations of the rows beside the main one
+STEPS, MARGINALS = (1, 5, 20), ("all_pairs", "shuffle")
+
+
+def main_setting(samples: int, chunk: int) -> Setting:
+    """The row that the goals are about."""
+    return "main", {"samples": samples, "chunk_size": chunk}
+
+
+def side_settings(samples: int, chunk: int, iterations: int) -> Iterator[Setting]:
+    """Linearity in samples, iterations and MINE steps; chunk sizes; one sample at a time."""
+    few, short = min(samples, _FEW), min(iterations, _SHORT)
+    for size in (1, 2, 4):
+        count = max(1, min(samples, size * _FEW))
+        yield f"samples x{size}", {"samples": count, "chunk_size": min(chunk, _FEW), "iterations": short}
+    for part in (4, 2, 1):
+        yield (
+            f"iterations /{part}",
+            {
+                "samples": few,
+                "chunk_size": chunk,
+                "iterations": max(1, iterations // part),
+            },
+        )
+    for marginals in MARGINALS:
+        for steps in STEPS:
+            yield (
+                f"steps {steps}",
+                {
+                    "samples": few,
+                    "chunk_size": chunk,
+                    "mine_steps": steps,
+                    "marginals": marginals,
+                },
+            )
+    for size in (8, 32, 128, 256):
+        yield f"chunk {size}", {"samples": min(samples, 256), "chunk_size": size, "iterations": short}
+    yield "one at a time", {"samples": min(samples, 4), "chunk_size": 1}
+
+
+def projection_setting(samples: int) -> Setting:
+    """Random sampling beside the projections alone."""
+    count = min(samples, 128)
+    return "projections", {"samples": count, "chunk_size": count, "iterations": 3, "projections": True}
