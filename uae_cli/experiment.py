@@ -21,7 +21,7 @@ from uae_cli.errors import ConfigError, UaeError
 from uae_cli.messages import check_optimizer, one_line, validation_error
 from uae_cli.models import TappedModel, glorot_
 from uae_cli.randomness import generator
-from uae_cli.settings import STRICT, Count, Positive
+from uae_cli.settings import STRICT, Count, Positive, Precision
 from uae_cli.training import Trainer
 
 ORIGINAL = "original"
@@ -99,6 +99,7 @@ class Experiment:
         seed: of everything random.
         device: auto, cpu, cuda or cuda:N.
         threads: CPU threads torch may use, or auto.
+        precision: float32; or tf32 (training and attack) or bfloat16 (the attacked model's passes).
         chunk_size: samples attacked at once, or null to let the runner choose.
         memory_budget: GiB that an attack may take, or null for half of what is free.
         outputs: folder of runs and cached stages.
@@ -109,6 +110,7 @@ class Experiment:
     seed: Annotated[int, Field(ge=0)]
     device: str
     threads: Count | Literal["auto"]
+    precision: Precision
     chunk_size: Count | None
     memory_budget: Positive | None
     outputs: Path
@@ -138,7 +140,7 @@ class Experiment:
 
     def triple(self, similarity: Similarity) -> Attack:
         """The attack with this similarity."""
-        return Attack(self.criterion, similarity, self.attack)
+        return Attack(self.criterion, similarity, self.attack, self.precision)
 
 
 def from_config(config: dict[str, Any]) -> Experiment:

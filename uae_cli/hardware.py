@@ -56,6 +56,23 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def use_precision(precision: str, device: torch.device) -> None:
+    """Set the arithmetic of matrix products; float32 unless asked for otherwise.
+
+    Raises:
+        ConfigError: the device has no such arithmetic.
+    """
+    if precision != "float32":
+        capable = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+        if not capable:
+            raise ConfigError(
+                f"precision = {precision}: {device_name(device)} can't; it takes a CUDA card of compute "
+                "capability 8.0 or more. Use precision=float32"
+            )
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
 def choose_threads(wanted: int | str) -> int:
     """The CPU threads to use: as asked, or for "auto" the cores that nothing else is using, at most 4.
 

@@ -7,7 +7,7 @@ import torch
 
 from uae_cli.datasets import Dataset
 from uae_cli.experiment import Experiment, from_config
-from uae_cli.hardware import choose_device
+from uae_cli.hardware import choose_device, use_precision
 from uae_cli.stages import digest
 
 
@@ -38,7 +38,9 @@ class Preparation:
             UaeError: the first thing that would stop the run.
         """
         experiment = from_config(config)
-        return experiment, choose_device(experiment.device)
+        device = choose_device(experiment.device)
+        use_precision(experiment.precision, device)
+        return experiment, device
 
     def whole(self, config: dict[str, Any]) -> Prepared:
         """Settings and data; the data are fetched if need be.

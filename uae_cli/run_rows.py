@@ -15,7 +15,7 @@ from uae_cli.report.columns import UNITS, ResultRow
 from uae_cli.stages import digest
 
 # What doesn't change a result, or has a column of its own
-_NOT_SETTINGS = ("name", "seed", "device", "threads", "chunk_size", "outputs")
+_NOT_SETTINGS = ("name", "seed", "device", "threads", "chunk_size", "memory_budget", "outputs")
 _SILENT_OVERRIDES = (*_NOT_SETTINGS, "experiment", "scale", "data.root", "data.download", "hydra")
 
 

@@ -4,7 +4,7 @@ A YAML file names such a class in `_target_`; Hydra builds it and pydantic check
 setting out of range is refused before any data is read. Defaults live in `conf/`, never in code.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -14,3 +14,4 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 UnitInterval = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
+Precision = Literal["float32", "tf32", "bfloat16"]

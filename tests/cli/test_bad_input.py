@@ -101,6 +101,8 @@ def assert_one_line(called: Called, folder: Path, *parts: str) -> None:
         ("arm=[replicate,matched_noise]", ["mine_uae", "arm=[replicate,mine_uae,matched_noise]"]),
         ("data.train_size=100000", ["data.train_size = 100000", "1437"]),
         # The machine
+        ("precision=half", ["precision = half", "float32", "bfloat16"]),
+        ("memory_budget=0", ["memory_budget = 0", "greater than 0"]),
         ("device=nonsense", ["device = nonsense", "auto, cpu, cuda"]),
         ("device=mps", ["device = mps", "cpu"]),
         (
@@ -124,6 +126,12 @@ def test_settings(uae: Uae, tmp_path: Path, arguments: str, parts: list[str]) ->
     if "arm=" in arguments or "attack.alfa" in arguments:
         rest = ["scale=smoke"]
     assert_one_line(uae("run", *given, *rest), tmp_path, *parts)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bfloat16"])
+def test_half_precision_on_a_cpu_is_refused(uae: Uae, tmp_path: Path, precision: str) -> None:
+    outcome = uae("run", "device=cpu", f"precision={precision}")
+    assert_one_line(outcome, tmp_path, f"precision = {precision}", "CUDA", "precision=float32")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA here")

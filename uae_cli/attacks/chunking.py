@@ -1,6 +1,5 @@
 """How many samples are attacked at once: counted from what one and two samples take in memory."""
 
-import copy
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -73,9 +72,8 @@ def choose_chunk(
 
 def measure(attack: Attack, model: nn.Module, x: Tensor) -> Need:
     """What an attack on samples like `x` (1, *shape) takes, by one iteration on one and on two of them."""
-    short = Attack(attack.criterion, attack.similarity, replace(attack.solver, iterations=1))
-    # A copy, since tapping leaves a hook
-    tapped = TappedModel(copy.deepcopy(model), attack.similarity.tapped_layer(model))
+    short = replace(attack, solver=replace(attack.solver, iterations=1))
+    tapped = TappedModel(model, attack.similarity.tapped_layer(model), precision=attack.precision)
     one, two = (_live_bytes(short, tapped, torch.cat([x] * n)) for n in (1, 2))
     return Need([(2 * a - b, b - a) for a, b in zip(one, two, strict=True)])
 

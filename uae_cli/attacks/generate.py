@@ -18,6 +18,7 @@ from uae_cli.errors import ConfigError
 from uae_cli.hardware import is_out_of_memory
 from uae_cli.messages import one_line
 from uae_cli.models.tapped import TappedModel
+from uae_cli.settings import Precision
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +27,15 @@ RESULT = "uae.safetensors"
 
 @dataclass(frozen=True)
 class Attack:
-    """Criterion × similarity × solver: everything but the model and the samples."""
+    """Criterion × similarity × solver: everything but the model and the samples.
+
+    `precision` is that of the attacked model's forward and backward passes; f, S and δ stay float32.
+    """
 
     criterion: Criterion
     similarity: Similarity
     solver: MinMax
+    precision: Precision = "float32"
 
 
 def generate(
@@ -64,7 +69,11 @@ def generate(
         ConfigError: there is too little memory for one sample.
     """
     device = next(model.parameters()).device
-    tapped = TappedModel(model, attack.similarity.tapped_layer(model))
+    layer = attack.similarity.tapped_layer(model)
+    tapped = TappedModel(model, layer, precision=attack.precision)
+    if (folder / RESULT).exists():  # an earlier attempt was stopped between writing it and clearing up
+        _clear(folder)
+        return
     parts: list[Path] = []
     while (start := _end(parts)) < len(x):
         part = next(folder.glob(f"chunk-{start}-*.safetensors"), None)
@@ -170,6 +179,12 @@ def _halved(size: int, device: torch.device, error: BaseException) -> int:
 def _merge(parts: list[Path], path: Path) -> None:
     """All chunks in one file. It has the size of the data, which are in memory anyway."""
     chunks = [load_file(part) for part in parts]
-    save_file({name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}, path)
-    for chunk in path.parent.glob("chunk-*"):  # also those of an attempt with another chunk size
+    whole = path.with_suffix(".part")
+    save_file({name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}, whole)
+    whole.replace(path)
+    _clear(path.parent)
+
+
+def _clear(folder: Path) -> None:
+    for chunk in folder.glob("chunk-*"):  # also those of an attempt with another chunk size
         chunk.unlink()

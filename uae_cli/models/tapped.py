@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
+from uae_cli.settings import Precision
 
 
 @dataclass(frozen=True)
@@ -25,26 +26,35 @@ class TappedModel:
     Args:
         model: any module; its parameters stop requiring gradients.
         layer: submodule whose output is kept as `features`, or None.
+        precision: bfloat16 runs the model's passes under autocast; its answers are float32 all the same.
 
     Raises:
         ConfigError: the model has no such layer.
     """
 
-    def __init__(self, model: nn.Module, layer: str | None) -> None:
+    def __init__(self, model: nn.Module, layer: str | None, *, precision: Precision = "float32") -> None:
         self._model = model.eval().requires_grad_(False)
         self._layer = None if layer is None else _submodule(model, layer)
+        self._half = precision == "bfloat16"
 
     def __call__(self, x: Tensor) -> Response:
         """Run (B, *shape) samples through the model, differentiably in x."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._half):
+            output, features = self._pass(x)
+        if self._half:
+            return Response(x, output.float(), None if features is None else features.float())
+        return Response(x, output, features)
+
+    def _pass(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         if self._layer is None:
-            return Response(x, self._model(x), None)
+            return self._model(x), None
         tapped: list[Tensor] = []
         hook = self._layer.register_forward_hook(lambda _module, _inputs, output: tapped.append(output))
         try:
             output = self._model(x)
         finally:
             hook.remove()  # the model is its owner's again after every pass
-        return Response(x, output, tapped[-1])
+        return output, tapped[-1]
 
     @property
     def device(self) -> torch.device:

@@ -90,6 +90,7 @@ class Workbench:
             "seed": self.seed,
             "samples": fingerprint(x),
             "device": self.device.type,
+            "precision": self.experiment.precision,
         }
         stage = self._stage(label, "fit", inputs, compute)
         losses = stage.read_json("history.json")["loss"]
@@ -132,6 +133,7 @@ class Workbench:
             "similarity": self.config["arm"][label]["similarity"],
             "seed": self.seed,
             "device": self.device.type,
+            "precision": self.experiment.precision,
         }
         stage = self._stage(label, "attack", inputs, compute)
         tensors = load_file(stage.folder / RESULT)
