@@ -221,10 +221,14 @@ def _tried(place: str, work: Callable[[], Tensor]) -> Tensor:
 
 def _check_arms(arms: dict[str, Arm]) -> None:
     for name, arm in arms.items():
-        if isinstance(arm, MatchedNoise) and arm.of not in arms:
+        if not isinstance(arm, MatchedNoise):
+            continue
+        if arm.of not in arms:
             raise ConfigError(
                 f"arm.{name}.of = {arm.of}: that arm doesn't run; use arm=[replicate,{arm.of},{name}]"
             )
+        if not isinstance(arms[arm.of], Adversarial):
+            raise ConfigError(f"arm.{name}.of = {arm.of}: not an arm of adversarial examples; use mine_uae")
     if REPLICATE not in arms:
         raise ConfigError(
             "arm: replicate is missing; it is the compute-matched control without which no gain means "

@@ -1,6 +1,7 @@
 """The machine: which device to use, what it is, and what a stage costs on it."""
 
 import ctypes
+import os
 import platform
 import threading
 import time
@@ -17,6 +18,7 @@ from uae_cli.errors import ConfigError
 
 _REPORTED_PACKAGES = (
     "torch",
+    "numba",
     "torchvision",
     "hydra-core",
     "omegaconf",
@@ -56,6 +58,13 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def _allowed_cores() -> int:
+    """The cores this process may run on: a batch system often grants fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def use_precision(precision: str, device: torch.device) -> None:
     """Set the arithmetic of matrix products; float32 unless asked for otherwise.
 
@@ -80,7 +89,7 @@ def choose_threads(wanted: int | str) -> int:
     """
     if isinstance(wanted, int):
         return wanted
-    cores = psutil.cpu_count(logical=False) or 1
+    cores = min(psutil.cpu_count(logical=False) or 1, _allowed_cores())
     busy = psutil.cpu_percent(interval=0.1) / 100 * (psutil.cpu_count() or 1)
     return int(max(1, min(4, round(cores - busy))))
 

@@ -123,7 +123,12 @@ def _image_rows(x: Tensor, uae: Tensor, original: ArmResult, result: ArmResult) 
 
 
 def _link(source: Path, target: Path) -> None:
+    """Put `source` at `target`, never writing into what stands there: it may be another stage's own file."""
+    part = target.with_suffix(".part")
+    part.unlink(missing_ok=True)
     try:
-        os.link(source, target)
+        os.link(source, part)
     except OSError:
-        shutil.copy2(source, target)
+        shutil.copy2(source, part)
+    part.replace(target)
+    part.unlink(missing_ok=True)  # renaming does nothing where both are the same file already

@@ -9,13 +9,17 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 from torch import Tensor
 
-_LAYOUT = 1  # raise when a stage's files or meaning change, so that old ones are not reused
+# What a stage's outcome is computed by, beside its inputs
+_PACKAGE = Path(__file__).parent
+_SOURCES = ("arms.py", "randomness.py", "stages.py", "attacks", "mi", "models", "training", "protocols")
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class StageStore:
             compute: writes the stage's files into the folder it is given, which may hold what an
                 interrupted attempt left there.
         """
-        key = f"{kind}-{digest({'layout': _LAYOUT, **inputs})}"
+        key = f"{kind}-{digest({'code': code_version(), **inputs})}"
         final, partial = self._root / key, self._root / ".partial" / key
         partial.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._root / ".partial" / f"{key}.lock"):
@@ -61,6 +65,17 @@ class StageStore:
             write_json(partial / "inputs.json", inputs)
             partial.rename(final)
         return Stage(final, key, reused=False)
+
+
+@cache
+def code_version() -> str:
+    """Changes with the code that computes stages and with torch: what older code made is not reused."""
+    hasher = hashlib.blake2b(metadata.version("torch").encode(), digest_size=8)
+    for source in _SOURCES:
+        path = _PACKAGE / source
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            hasher.update(file.read_bytes())
+    return hasher.hexdigest()
 
 
 def digest(value: Any) -> str:

@@ -27,7 +27,7 @@ def test_what_two_samples_take_foretells_what_many_do(sampling, mine_attack, tra
     need, many = measure(attack, trained_ae, digits[:1]), digits[:12]
     short = type(attack)(attack.criterion, attack.similarity, mine_attack(sampling, iterations=1).solver)
     tapped = chunking.TappedModel(trained_ae, attack.similarity.tapped_layer(trained_ae))
-    assert need.bytes_of(12) == pytest.approx(max(chunking._live_bytes(short, tapped, many)), rel=0.02)
+    assert need.bytes_of(12) == pytest.approx(max(chunking._live_bytes(short, tapped, many)), rel=0.1)
 
 
 def test_a_budget_bounds_the_chunk_and_the_rest_is_the_users(mine_attack, trained_ae, digits, monkeypatch):

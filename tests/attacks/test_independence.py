@@ -1,4 +1,4 @@
-"""Nothing in one sample's result depends on the others in its batch (issue 2, point 5)."""
+"""Nothing in one sample's result depends on the others in its batch."""
 
 import pytest
 import torch

@@ -103,6 +103,7 @@ def assert_one_line(called: Called, folder: Path, *parts: str) -> None:
         # The machine
         ("precision=half", ["precision = half", "float32", "bfloat16"]),
         ("memory_budget=0", ["memory_budget = 0", "greater than 0"]),
+        ("arm.matched_noise.of=matched_noise", ["arm.matched_noise.of = matched_noise", "mine_uae"]),
         ("device=nonsense", ["device = nonsense", "auto, cpu, cuda"]),
         ("device=mps", ["device = mps", "cpu"]),
         (

@@ -40,7 +40,7 @@ def test_the_wheel_has_every_config(installed: Path) -> None:
 
 def test_a_run_from_anywhere(start: Start, tmp_path: Path) -> None:
     process = start("run", *TINY, "arm=[replicate,mine_uae]")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     [record] = tmp_path.glob("outputs/runs/digits_conv_ae/*/results.json")
     assert json.loads(record.read_text())["commit"] is None
@@ -52,7 +52,7 @@ def test_a_run_from_anywhere(start: Start, tmp_path: Path) -> None:
 
 def test_a_mistake_costs_one_line(start: Start, tmp_path: Path) -> None:
     process = start("run", "attack.beta=2")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert (process.returncode, out) == (2, "")
     assert err == "uae: attack.beta = 2: must be at most 1 (default: 0.1)\n"
     assert list(tmp_path.iterdir()) == []
@@ -67,7 +67,7 @@ def test_a_killed_run_goes_on(start: Start, tmp_path: Path) -> None:
     done = load_file(part)
 
     again = start("run", *LONG)
-    _, err = again.communicate(timeout=120)
+    _, err = again.communicate(timeout=180)
     assert again.returncode == 0, err
     [record] = tmp_path.glob("outputs/runs/digits_conv_ae/*/results.json")
     reused = {stage["stage"]: stage["reused"] for stage in json.loads(record.read_text())["stages"]}
@@ -88,7 +88,7 @@ def test_ctrl_c_is_one_line(start: Start, tmp_path: Path) -> None:
     wait_for(tmp_path, "outputs/stages/.partial/attack-*", process)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "uae: interrupted; the same command goes on where it stopped"
     assert "Traceback" not in err

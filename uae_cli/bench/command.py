@@ -26,7 +26,7 @@ from uae_cli.protocols.workbench import Workbench
 
 _EPOCHS, _TRAINED_ON = 2, 2000
 # Settings that the row of random sampling shares with the others; its model and sampling are its own
-_SHARED = ("dataset", "data.", "device", "threads", "seed", "outputs", "similarity.steps")
+_SHARED = ("dataset", "data.", "device", "threads", "precision", "seed", "outputs", "similarity.steps")
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ def bench_command(overrides: list[str], *, samples: int, out: Path | None) -> in
     dense = _ready(
         [
             *(o for o in overrides if o.startswith(_SHARED) and not o.startswith("dataset=")),
+            "~experiment",  # the default one is of digits, with settings of its own
             f"dataset={dataset}",
             "model=dense_ae",
             "sampling=random",

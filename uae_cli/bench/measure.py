@@ -40,7 +40,9 @@ class Bench:
 
     def __post_init__(self) -> None:
         self._device = next(self.model.parameters()).device
-        self._tapped = TappedModel(self.model, self._mine.tapped_layer(self.model))
+        self._tapped = TappedModel(
+            self.model, self._mine.tapped_layer(self.model), precision=self.attack.precision
+        )
 
     @property
     def _mine(self) -> Mine:
@@ -104,11 +106,8 @@ class Bench:
             steps=mine_steps or mine.steps,
             sampling=replace(sampling, marginals=marginals or sampling.marginals),
         )
-        return Attack(
-            self.attack.criterion,
-            similarity,
-            replace(solver, iterations=iterations or solver.iterations),
-        )
+        solver = replace(solver, iterations=iterations or solver.iterations)
+        return replace(self.attack, similarity=similarity, solver=solver)
 
     def _attacked(self, found: list[Found], index: Tensor, x: Tensor, attack: Attack) -> None:
         found.append(attack_chunk(attack, self._tapped, x, index, self.seed, lambda _samples: None))

@@ -1,6 +1,5 @@
 """What a dataset is, and what every loader answers."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -61,14 +60,6 @@ class Dataset:
             x_test=self.x_test[:n_test],
             y_test=self.y_test[:n_test],
         )
-
-    def fingerprint(self) -> str:
-        """Hex digest of every sample and label: what cached work on this dataset is keyed by."""
-        digest = hashlib.blake2b(digest_size=16)
-        for tensor in (self.x_train, self.y_train, self.x_test, self.y_test):
-            digest.update(str(tuple(tensor.shape)).encode())
-            digest.update(tensor.contiguous().numpy().data)
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

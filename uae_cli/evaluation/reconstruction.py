@@ -1,5 +1,7 @@
 """Reconstruction error of an autoencoder (paper §4.4)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -7,13 +9,23 @@ from uae_cli.attacks.criteria import squared_error
 
 
 @torch.no_grad()
-def mean_squared_error(model: nn.Module, x: Tensor, *, batch_size: int) -> float:
-    """Mean of (x − Φ(x))² over samples *and* values, of (N, *shape) samples in [0, 1]."""
+def mean_squared_error(
+    model: nn.Module,
+    x: Tensor,
+    *,
+    batch_size: int,
+    on_batch: Callable[[int], None] = lambda _samples: None,
+) -> float:
+    """Mean of (x − Φ(x))² over samples *and* values, of (N, *shape) samples in [0, 1].
+
+    `on_batch` is told the number of samples of every batch that is done.
+    """
     device = next(model.parameters()).device
     total = torch.zeros((), dtype=torch.float64, device=device)
     for batch in x.split(batch_size):
         batch = batch.to(device)
         total += squared_error(batch, model(batch)).double().sum()
+        on_batch(len(batch))
     return float(total) / x.numel()
 
 

@@ -75,10 +75,9 @@ class CompiledAscent(Ascent):
     """The same steps by the kernel of `kernels.py`, the batch shared among torch's number of threads."""
 
     def __init__(self, weights: Weights, marginals: MarginalsName, learning_rate: float) -> None:
-        super().__init__(weights, marginals, learning_rate)
         from uae_cli.mi import kernels  # numba takes half a second to import
 
-        self._kernels, self._all_pairs = kernels, marginals == "all_pairs"
+        self._weights, self._kernels, self._all_pairs = weights, kernels, marginals == "all_pairs"
         self._moments = weights.all.new_zeros(2, *weights.all.shape).numpy()
         self._constants = kernels.constants(self._moments.dtype, learning_rate)  # type: ignore[no-untyped-call]
         self._steps = 0

@@ -52,7 +52,8 @@ class PerSampleMine:
             right=start("right", entry, hidden, size),
             bias=start("bias", entry, hidden),
             head=start("head", hidden**-0.5, hidden),
-            vectors=k,
+            # Coordinates of vectors that are drawn anew each time would mix up Adam's moments
+            vectors=size if sampler.redraws else k,
             marginals=marginals,
             learning_rate=learning_rate,
         )

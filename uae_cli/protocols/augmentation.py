@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uae_cli.arms import Arm, Extra
+from uae_cli.arms import Arm, Extra, MatchedNoise
 from uae_cli.attacks.generate import judge
 from uae_cli.attacks.similarities import Similarity
 from uae_cli.evaluation.reconstruction import mean_squared_error
@@ -25,7 +25,7 @@ class ArmResult:
 
     Attributes:
         name: of the arm.
-        epochs: the model was trained for at most.
+        epochs: the model was trained for; early stopping may end below the setting.
         extra: the first draw's extra samples; None for `original`.
         fitted: the first draw's model.
         draws: metrics of each draw.
@@ -55,7 +55,7 @@ class AugmentationRun:
         """Every arm's result, `original` first."""
         self._original = self._fit(ORIGINAL, self.x, self._trainer.epochs)
         self._tapped = TappedModel(self._original.model, None)
-        results = [ArmResult(ORIGINAL, self._trainer.epochs, None, self._original)]
+        results = [ArmResult(ORIGINAL, len(self._original.losses), None, self._original)]
         results[0].draws.append(self._errors(self._original))
         for name, arm in self._bench.experiment.arm.items():
             results.append(self._run_arm(name, arm))
@@ -72,8 +72,11 @@ class AugmentationRun:
         return self._extras[arm]
 
     def _make(self, name: str, draw: int) -> Extra:
+        arm = self._bench.experiment.arm[name]
+        if isinstance(arm, MatchedNoise):
+            self.extra(arm.of)  # now, so that its time is not counted as the noise's
         start = time.perf_counter()
-        extra = self._bench.experiment.arm[name].make(name, self, draw)
+        extra = arm.make(name, self, draw)
         if extra.seconds:  # a cached attack remembers its own time
             return extra
         return replace(extra, seconds=time.perf_counter() - start)
@@ -89,7 +92,7 @@ class AugmentationRun:
             label = name if arm.draws == 1 else f"{name} draw {draw + 1}"
             fitted = self._fit(label, torch.cat([self.x, extra.x]), self._trainer.refit_epochs)
             if result is None:
-                result = ArmResult(name, self._trainer.refit_epochs, extra, fitted)
+                result = ArmResult(name, len(fitted.losses), extra, fitted)
             result.draws.append(self._errors(fitted) | self._sample_metrics(name, extra))
         assert result is not None  # draws ≥ 1
         return result
@@ -100,11 +103,13 @@ class AugmentationRun:
         )
 
     def _errors(self, fitted: Fitted) -> Metrics:
-        data, batch = self._bench.data, 4 * self._bench.chunk_size
-        return {
-            "test_mse": mean_squared_error(fitted.model, data.x_test, batch_size=batch),
-            "train_mse": mean_squared_error(fitted.model, self.x, batch_size=batch),
-        }
+        samples = {"test_mse": self._bench.data.x_test, "train_mse": self.x}
+        batch = 4 * self._bench.chunk_size
+        with self._bench.bars.bar("evaluate", sum(map(len, samples.values()))) as advance:
+            return {
+                name: mean_squared_error(fitted.model, x, batch_size=batch, on_batch=advance)
+                for name, x in samples.items()
+            }
 
     def _sample_metrics(self, name: str, extra: Extra) -> Metrics:
         """ASR is judged anew on the saved tensors; one that equals its original has not succeeded."""
