@@ -1,13 +1,17 @@
 """What becomes of an unfinished run's folder, and what identifies a finished one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from uae_cli.compose import compose_jobs, register_resolvers
+from uae_cli.datasets import Digits
 from uae_cli.errors import DataError
 from uae_cli.run import run
 from uae_cli.run_rows import settings_hash
+
+DATA = Digits(name="digits").load(Path(), download=False)
 
 
 def config(*overrides: str) -> dict[str, object]:
@@ -39,9 +43,14 @@ def test_a_folder_of_the_users_is_not(tmp_path: Path) -> None:
     "same", ["seed=3", "device=cpu", "threads=2", "chunk_size=7", "outputs=x", "data.root=y", "name=other"]
 )
 def test_settings_that_change_no_result(same: str) -> None:
-    assert settings_hash(config(same)) == settings_hash(config())
+    assert settings_hash(config(same), DATA) == settings_hash(config(), DATA)
 
 
 @pytest.mark.parametrize("other", ["attack.alpha=0.02", "data.train_size=32", "model.trainer.epochs=2"])
 def test_settings_that_do(other: str) -> None:
-    assert settings_hash(config(other)) != settings_hash(config())
+    assert settings_hash(config(other), DATA) != settings_hash(config(), DATA)
+
+
+def test_other_samples_under_one_name_are_another_experiment() -> None:
+    changed = replace(DATA, x_train=1 - DATA.x_train)
+    assert settings_hash(config(), changed) != settings_hash(config(), DATA)

@@ -12,7 +12,7 @@ from uae_cli.experiment import ORIGINAL, REPLICATE, Experiment
 from uae_cli.hardware import device_name
 from uae_cli.protocols.augmentation import ArmResult
 from uae_cli.report.columns import UNITS, ResultRow
-from uae_cli.stages import digest
+from uae_cli.stages import digest, fingerprint
 
 # What doesn't change a result, or has a column of its own
 _NOT_SETTINGS = ("name", "seed", "device", "threads", "chunk_size", "memory_budget", "outputs")
@@ -56,17 +56,18 @@ class Provenance:
             n_train=len(data.x_train),
             n_test=len(data.x_test),
             device=device_name(device),
-            settings=settings_hash(config),
+            settings=settings_hash(config, data),
             overrides=" ".join(sorted(o for o in overrides if not _silent(o))),
             started=started.isoformat(timespec="seconds"),
             note=data.note,
         )
 
 
-def settings_hash(config: dict[str, Any]) -> str:
-    """Identifies everything but the seed and the machine that determines a result."""
+def settings_hash(config: dict[str, Any], data: Dataset) -> str:
+    """Identifies everything but the seed and the machine that determines a result, the samples included."""
     kept = {name: value for name, value in config.items() if name not in _NOT_SETTINGS}
     kept["data"] = {n: v for n, v in config["data"].items() if n not in ("root", "download")}
+    kept["samples"] = [fingerprint(data.x_train), fingerprint(data.x_test)]
     return digest(kept)
 
 

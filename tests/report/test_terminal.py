@@ -40,7 +40,7 @@ def test_the_lowest_error_is_marked_and_nothing_else(frame_of: FrameOf) -> None:
     ("gain", "wording"),
     [
         (-0.7, "0.7 % above replicate's: no better than the same extra training without new samples."),
-        (0.7, "0.7 % below replicate's."),
+        (0.7, "0.7 % below replicate's: of one seed, which can't tell a gain from chance"),
         (0.0, "no better than the same extra training without new samples."),
     ],
 )

@@ -63,7 +63,7 @@ class NpzDataset:
             source=source,
             note=note,
             problem=problem,
-            remedy="replace the file with an intact copy" if problem else "",
+            remedy=_mend(problem) if problem else "",
         )
 
     def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002 - there is nowhere to fetch it from
@@ -78,7 +78,7 @@ class NpzDataset:
             raise DataError(f"dataset {self.name}: no file {path}; {_remedy(path)}, or {ROOT_HINT}")
         # Before any header is believed: a flipped bit in one could ask for terabytes.
         if problem := _problem(path, verify=True):
-            raise DataError(f"dataset {self.name}: {path}: {problem}; replace the file with an intact copy")
+            raise DataError(f"dataset {self.name}: {path}: {problem}; {_mend(problem)}")
         with np.load(path, allow_pickle=False) as arrays:
             x_train, x_test = (_samples(path, arrays, key) for key in ("x_train", "x_test"))
             y_train, y_test = (_labels(path, arrays, key) for key in ("y_train", "y_test"))
@@ -116,7 +116,14 @@ def _float_tensor(array: NDArray[Any]) -> Tensor:
 
 
 def _remedy(path: Path) -> str:
-    return f"put {path.name} (arrays {', '.join(KEYS)}, note) in {path.parent}"
+    return f"put {path.name} (arrays {', '.join(KEYS)}; note, if you like) in {path.parent}"
+
+
+def _mend(problem: str) -> str:
+    """A file of the user's own may lack an array; a damaged one is to be had again."""
+    if "lacks" in problem:
+        return "save it again with all of them (labels are used by no unsupervised model: zeros will do)"
+    return "replace the file with an intact copy"
 
 
 def _problem(path: Path, *, verify: bool) -> str:
@@ -130,7 +137,7 @@ def _problem(path: Path, *, verify: bool) -> str:
     if damaged:
         return f"corrupt: {damaged} fails its checksum"
     if missing := [key for key in KEYS if f"{key}.npy" not in names]:
-        return f"lacks {', '.join(missing)}; expected the arrays {', '.join(KEYS)} and note"
+        return f"lacks {', '.join(missing)}; expected the arrays {', '.join(KEYS)} (and note, if you like)"
     return ""
 
 

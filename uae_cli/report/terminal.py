@@ -129,8 +129,9 @@ def _judged(row: Measured) -> str:
     """Judge a gain against replicate: none, too small to tell from the seeds' spread, or (empty) a gain."""
     if not row.mean > 0:
         return ": no better than the same extra training without new samples"
-    within = row.spread == "seeds" and row.std is not None and row.mean <= row.std
-    return ": the latter is within the spread over seeds" if within else ""
+    if row.spread != "seeds" or row.std is None:
+        return ": of one seed, which can't tell a gain from chance (seed=0,1,2 with -m shows the spread)"
+    return ": the latter is within the spread over seeds" if row.mean <= row.std else ""
 
 
 def _caption(run: Sequence[Measured]) -> list[tuple[str, str]]:
