@@ -87,7 +87,9 @@ def test_any_whole_numbers_are_labels(tmp_path, arrays, labels):
 
 def test_missing_file_says_where_and_how(tmp_path):
     message = refusal(tmp_path)
-    assert f"put made.npz (arrays x_train, y_train, x_test, y_test, note) in {tmp_path}" in message
+    assert (
+        f"put made.npz (arrays x_train, y_train, x_test, y_test; note, if you like) in {tmp_path}" in message
+    )
     assert "UAE_DATA" in message
     found = LOADER.check(tmp_path, verify=True)
     assert (found.present, found.path, found.size_bytes) == (False, tmp_path / "made.npz", 0)
