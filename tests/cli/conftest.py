@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -73,6 +74,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
+def _take_interrupts() -> None:
+    """A shell's background job, which these tests may be, ignores Ctrl-C, and its children with it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(installed: Path, tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Start the installed `uae` in an unrelated folder."""
@@ -83,7 +89,13 @@ def start(installed: Path, tmp_path: Path) -> Iterator[Callable[..., "subprocess
     def call(*arguments: str) -> "subprocess.Popen[str]":
         command = [sys.executable, str(installed / "bin" / "uae"), *arguments]
         process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=_take_interrupts,
         )
         started.append(process)
         return process
