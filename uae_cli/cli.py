@@ -130,13 +130,15 @@ def _parser() -> _Parser:
     return parser
 
 
-def _add_table(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    table = commands.add_parser(
-        "table",
-        help="the paper's table N from all finished runs",
-        description=_TABLE_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _command(commands: "argparse._SubParsersAction[_Parser]", name: str, line: str, page: str) -> _Parser:
+    """A subcommand with one line in the list of commands and a help page of its own."""
+    return commands.add_parser(
+        name, help=line, description=page, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+
+
+def _add_table(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    table = _command(commands, "table", "the paper's table N from all finished runs", _TABLE_HELP)
     table.add_argument("number", help="4 (test error and success) or 10 (training error)")
     table.add_argument("--format", choices=["text", "csv", "markdown", "latex"], default="text")
     table.add_argument("--out", type=Path, help="write to this file instead of the terminal")
@@ -153,11 +155,8 @@ def _add_table(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 
 def _add_data(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    data = commands.add_parser(
-        "data",
-        help="which datasets are at hand, which are missing, where they come from",
-        description=_DATA_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    data = _command(
+        commands, "data", "which datasets are at hand, which are missing, where they come from", _DATA_HELP
     )
     data.add_argument(
         "--root", type=Path, default=Path(os.environ.get("UAE_DATA", "data")), help="the data root"
@@ -174,12 +173,7 @@ def _add_data(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 
 def _add_bench(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    bench = commands.add_parser(
-        "bench",
-        help="what the attack costs beside the model's own passes",
-        description=_BENCH_HELP,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    bench = _command(commands, "bench", "what the attack costs beside the model's own passes", _BENCH_HELP)
     bench.add_argument("what", choices=["attack"], help="what is measured")
     bench.add_argument("overrides", nargs="*", help="settings, as for uae run")
     bench.add_argument("--samples", type=int, default=1000, help="in the main row (default: 1000)")

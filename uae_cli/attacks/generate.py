@@ -68,9 +68,9 @@ def generate(
     Raises:
         ConfigError: there is too little memory for one sample.
     """
-    device = next(model.parameters()).device
     layer = attack.similarity.tapped_layer(model)
     tapped = TappedModel(model, layer, precision=attack.precision)
+    device = tapped.device
     if (folder / RESULT).exists():  # an earlier attempt was stopped between writing it and clearing up
         _clear(folder)
         return
