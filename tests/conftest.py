@@ -34,7 +34,7 @@ def trained_state(digits: Tensor, tmp_path_factory: pytest.TempPathFactory) -> d
     model = _conv_ae()
     glorot_(model, torch.Generator().manual_seed(0))
     checkpoint = tmp_path_factory.mktemp("fit") / "checkpoint.pt"
-    losses = trainer.fit(model, digits, epochs=6, seed=0, checkpoint=checkpoint)
+    losses = trainer.fit(model, digits, epochs=6, seed=0, checkpoint=checkpoint).losses
     assert losses[-1] < 0.75 * losses[0]
     return model.state_dict()
 

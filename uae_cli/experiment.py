@@ -9,17 +9,20 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import nn
 
-from uae_cli.arms import Adversarial, Arm, MatchedNoise
+from uae_cli.arms import Arm
+from uae_cli.attacks.chunking import MOST_SAMPLES
 from uae_cli.attacks.criteria import Criterion
 from uae_cli.attacks.generate import Attack
-from uae_cli.attacks.minmax import MinMax
 from uae_cli.attacks.similarities import Similarity
+from uae_cli.attacks.solver import Solver
 from uae_cli.datasets import Loader
 from uae_cli.errors import ConfigError, UaeError
+from uae_cli.evaluation.base import Evaluation
 from uae_cli.messages import check_optimizer, one_line, validation_error
-from uae_cli.models import TappedModel, glorot_
+from uae_cli.models import glorot_
+from uae_cli.protocols.base import Protocol
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, Positive, Precision
 from uae_cli.training import Trainer
@@ -51,7 +54,8 @@ class ModelSettings:
 
     Attributes:
         name: as results call it.
-        network: makes the module of a sample's shape (`_partial_: true` in YAML).
+        network: makes the module of a sample's shape, and a supervised one of the number of classes
+            (`_partial_: true` in YAML).
         trainer: how it is fitted.
     """
 
@@ -59,10 +63,15 @@ class ModelSettings:
     network: Callable[..., nn.Module]
     trainer: Trainer
 
-    def build(self, shape: tuple[int, ...], seed: int) -> nn.Module:
+    @property
+    def supervised(self) -> bool:
+        """Whether it learns from labels."""
+        return self.trainer.objective.supervised
+
+    def build(self, shape: tuple[int, ...], seed: int, *, classes: int) -> nn.Module:
         """A fresh network for samples of this shape, its weights drawn from the seed."""
         try:
-            model = self.network(shape=shape)
+            model = self.network(shape=shape, **({"classes": classes} if self.supervised else {}))
         except ValidationError as error:
             raise validation_error(error, "model.network") from None
         # A user's own network may check its settings in its own words, or not at all
@@ -103,6 +112,8 @@ class Experiment:
         chunk_size: samples attacked at once, or null to let the runner choose.
         memory_budget: GiB that an attack may take, or null for half of what is free.
         outputs: folder of runs and cached stages.
+        protocol: what is done with all of this, and what comes out.
+        evaluation: what trained models are judged by, by name.
         arm: what the model is retrained on, by name; `original` and `replicate` always run.
     """
 
@@ -119,24 +130,16 @@ class Experiment:
     model: ModelSettings
     criterion: Criterion
     similarity: Similarity
-    attack: MinMax
+    attack: Solver
+    protocol: Protocol
+    evaluation: dict[str, Evaluation]
     arm: dict[str, Arm]
     augmentation: Augmentation
     scale: Scale
 
-    def check_fit(self, shape: tuple[int, ...]) -> None:
-        """Try what this experiment will do on samples of this shape, so that misfits show before any work.
-
-        Raises:
-            ConfigError: model and samples, sampling and model, or objective and model don't go together.
-        """
-        model = self.model.build(shape, self.seed)
-        samples = torch.zeros(2, *shape)
-        _check_reconstruction(model, samples)
-        for arm in self.arm.values():
-            if isinstance(arm, Adversarial) and (layer := arm.similarity.tapped_layer(model)) is not None:
-                _check_feature_maps(TappedModel(model, layer)(samples).features, layer)
-        _check_objective(self.model, samples)
+    def most_at_once(self, device: torch.device) -> int:
+        """Samples evaluated at once, and the most that are attacked at once."""
+        return self.chunk_size or MOST_SAMPLES[device.type]
 
     def triple(self, similarity: Similarity) -> Attack:
         """The attack with this similarity."""
@@ -160,7 +163,7 @@ def from_config(config: dict[str, Any]) -> Experiment:
         )
     except InstantiationException as error:
         raise _explained(error) from error
-    _check_arms(experiment.arm)
+    experiment.protocol.check_settings(experiment)
     optimizer = getattr(experiment.model.trainer.objective, "optimizer", None)
     if optimizer is not None:
         check_optimizer(optimizer, "model.trainer.objective.optimizer")
@@ -175,62 +178,3 @@ def _explained(error: InstantiationException) -> UaeError:
     if isinstance(cause, ValidationError):
         return validation_error(cause, place)
     return ConfigError(f"{place or 'config'}: {one_line(cause) if cause else text}")
-
-
-def _check_reconstruction(model: nn.Module, samples: Tensor) -> None:
-    with torch.no_grad():
-        output = _tried("model.network", lambda: model(samples))
-    if output.shape != samples.shape:
-        raise ConfigError(
-            f"model.network: answers samples of shape {tuple(samples.shape[1:])} with "
-            f"{tuple(output.shape[1:])}; an autoencoder must give back the shape it takes"
-        )
-
-
-def _check_feature_maps(features: Tensor | None, layer: str) -> None:
-    """Two vectors at least, or there is nothing to shuffle."""
-    shape = () if features is None else tuple(features.shape[1:])
-    if len(shape) < 2 or shape[0] < 2:
-        raise ConfigError(
-            f"sampling = conv: layer {layer} gives {_counted(shape)}, but a mutual information needs at "
-            "least 2 feature maps; use more model.network.channels, another similarity.sampling.layer, or "
-            "sampling=random"
-        )
-
-
-def _counted(shape: tuple[int, ...]) -> str:
-    return f"{shape[0]} feature map" if len(shape) > 1 else f"outputs of shape {shape}"
-
-
-def _check_objective(settings: ModelSettings, samples: Tensor) -> None:
-    model = settings.build(tuple(samples.shape[1:]), 0)
-
-    def one_step() -> Tensor:
-        updater = settings.trainer.objective.bind(model, generator(0, "check", torch.device("cpu")))
-        return updater.step(samples)
-
-    _tried("model.trainer.objective", one_step)
-
-
-def _tried(place: str, work: Callable[[], Tensor]) -> Tensor:
-    try:
-        return work()
-    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise ConfigError(f"{place}: {one_line(error)}") from error
-
-
-def _check_arms(arms: dict[str, Arm]) -> None:
-    for name, arm in arms.items():
-        if not isinstance(arm, MatchedNoise):
-            continue
-        if arm.of not in arms:
-            raise ConfigError(
-                f"arm.{name}.of = {arm.of}: that arm doesn't run; use arm=[replicate,{arm.of},{name}]"
-            )
-        if not isinstance(arms[arm.of], Adversarial):
-            raise ConfigError(f"arm.{name}.of = {arm.of}: not an arm of adversarial examples; use mine_uae")
-    if REPLICATE not in arms:
-        raise ConfigError(
-            "arm: replicate is missing; it is the compute-matched control without which no gain means "
-            f"anything. Use arm=[{','.join([REPLICATE, *arms])}]"
-        )

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import torch
 
+from uae_cli import cgroup
 from uae_cli.errors import ConfigError
 
 _REPORTED_PACKAGES = (
@@ -95,10 +96,11 @@ def choose_threads(wanted: int | str) -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory of the machine, or of the card, that nothing is using."""
+    """Memory of the machine, or of the card, that nothing is using and that this process may take."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    available, granted = int(psutil.virtual_memory().available), cgroup.free_bytes()
+    return available if granted is None else min(available, granted)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ import torch
 
 from uae_cli.datasets import Dataset
 from uae_cli.experiment import Experiment, from_config
+from uae_cli.fit_checks import check_fit
 from uae_cli.hardware import choose_device, use_precision
 from uae_cli.stages import digest
 
@@ -51,7 +52,7 @@ class Preparation:
         experiment, device = self.settings(config)
         data = self._read(experiment, config["dataset"])
         data = data.first(experiment.data.train_size, experiment.data.test_size)
-        experiment.check_fit(data.shape)
+        check_fit(experiment, data, device)
         return Prepared(experiment, device, data)
 
     def _read(self, experiment: Experiment, settings: dict[str, Any]) -> Dataset:

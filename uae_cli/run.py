@@ -16,7 +16,6 @@ from uae_cli.errors import UaeError
 from uae_cli.hardware import choose_threads, describe, keep_freed_memory
 from uae_cli.preparation import Preparation
 from uae_cli.progress import Bars
-from uae_cli.protocols.augmentation import AugmentationRun
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Workbench
 from uae_cli.report.columns import to_frame
@@ -69,11 +68,11 @@ def _run(
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
     observer = Observer(folder / "tensorboard")
     bench = Workbench(experiment, config, data, device, Bars())
-    results = AugmentationRun(bench, observer).run()
+    findings = experiment.protocol.run(bench, observer)
     provenance = Provenance.of(experiment, config, data, device, overrides, started)
-    rows = result_rows(results, provenance)
+    rows = result_rows(findings.measured, provenance)
     run_folder = RunFolder(folder)
-    run_folder.draw(results, bench, observer, provenance)
+    run_folder.draw(findings, provenance)
     observer.close()
     seconds = (datetime.now(UTC) - started).total_seconds()
     record = {
@@ -84,7 +83,7 @@ def _run(
         "seconds": seconds,
         "machine": describe(device),
     }
-    run_folder.write(results, rows, bench, record)
+    run_folder.write(findings, rows, bench, record)
     log.info("finished in %.1f s", seconds)
     return to_frame(rows)
 

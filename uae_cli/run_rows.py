@@ -1,8 +1,10 @@
 """From measurements to the tidy rows of `results.csv`."""
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from typing import Any
 
 import torch
@@ -10,8 +12,8 @@ import torch
 from uae_cli.datasets import Dataset
 from uae_cli.experiment import ORIGINAL, REPLICATE, Experiment
 from uae_cli.hardware import device_name
-from uae_cli.protocols.augmentation import ArmResult
-from uae_cli.report.columns import UNITS, ResultRow
+from uae_cli.protocols.base import Measured
+from uae_cli.report.columns import METRICS, ResultRow, gain, gain_name, unit_of
 from uae_cli.stages import digest, fingerprint
 
 # What doesn't change a result, or has a column of its own
@@ -71,38 +73,43 @@ def settings_hash(config: dict[str, Any], data: Dataset) -> str:
     return digest(kept)
 
 
-def result_rows(results: list[ArmResult], provenance: Provenance) -> list[ResultRow]:
-    """One row per arm and metric; gains are against `original` and against `replicate`."""
-    means = {result.name: _mean_metrics(result) for result in results}
+def result_rows(lines: Sequence[Measured], provenance: Provenance) -> list[ResultRow]:
+    """One row per line and metric; gains are against `original` and against `replicate`, where they ran."""
+    means = {line.arm: _mean_metrics(line) for line in lines}
     rows = []
-    for result in results:
-        metrics = {name: [draw[name] for draw in result.draws if name in draw] for name in means[result.name]}
-        for metric in ("test_mse", "train_mse"):
-            for reference in (ORIGINAL, REPLICATE):
-                if result.name in (ORIGINAL, reference):
-                    continue
-                base = means[reference][metric]
-                gains = [100 * (1 - value / base) for value in metrics[metric]]
-                metrics[f"{metric}_gain_vs_{reference}"] = gains
-        rows += [_row(result, name, values, provenance) for name, values in metrics.items()]
+    for line in lines:
+        metrics = {name: [draw[name] for draw in line.draws if name in draw] for name in means[line.arm]}
+        metrics |= _gains(line.arm, metrics, means)
+        rows += [_row(line, name, values, provenance) for name, values in metrics.items()]
     return rows
 
 
-def _mean_metrics(result: ArmResult) -> dict[str, float]:
-    names = {name: None for draw in result.draws for name in draw}
-    return {name: statistics.fmean(draw[name] for draw in result.draws if name in draw) for name in names}
+def _gains(
+    arm: str, metrics: dict[str, list[float]], means: dict[str, dict[str, float]]
+) -> dict[str, list[float]]:
+    gains = {}
+    for metric, reference in product(metrics, (ORIGINAL, REPLICATE)):
+        base = means.get(reference, {}).get(metric)
+        if base is not None and METRICS[metric].gains and arm not in (ORIGINAL, reference):
+            gains[gain_name(metric, reference)] = [gain(metric, value, base) for value in metrics[metric]]
+    return gains
 
 
-def _row(result: ArmResult, metric: str, values: list[float], provenance: Provenance) -> ResultRow:
+def _mean_metrics(line: Measured) -> dict[str, float]:
+    names = {name: None for draw in line.draws for name in draw}
+    return {name: statistics.fmean(draw[name] for draw in line.draws if name in draw) for name in names}
+
+
+def _row(line: Measured, metric: str, values: list[float], provenance: Provenance) -> ResultRow:
     return ResultRow(
         **vars(provenance),
-        arm=result.name,
+        arm=line.arm,
         metric=metric,
         value=statistics.fmean(values),
         std=statistics.stdev(values) if len(values) > 1 else None,
         draws=len(values),
-        unit=UNITS[metric],
-        epochs=result.epochs,
+        unit=unit_of(metric),
+        epochs=line.epochs,
     )
 
 

@@ -19,7 +19,17 @@ from torch import Tensor
 
 # What a stage's outcome is computed by, beside its inputs
 _PACKAGE = Path(__file__).parent
-_SOURCES = ("arms.py", "randomness.py", "stages.py", "attacks", "mi", "models", "training", "protocols")
+_SOURCES = (
+    "arms.py",
+    "randomness.py",
+    "stages.py",
+    "attacks",
+    "contrastive",
+    "mi",
+    "models",
+    "training",
+    "protocols",
+)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from uae_cli.attacks.batch import Batch
 from uae_cli.attacks.criteria import Reconstruction
 from uae_cli.attacks.generate import RESULT, Attack, generate
 from uae_cli.attacks.minmax import MinMax
@@ -55,8 +56,16 @@ def problem() -> Callable[..., Problem]:
     """S and f as plain functions of the iterate (B, *shape) and its number."""
 
     def make(
-        x: Tensor, similarity: Callable[[Tensor, int], Tensor], f: Any = None, **changes: Any
+        x: Tensor,
+        similarity: Callable[[Tensor, int], Tensor],
+        f: Any = None,
+        *,
+        index: Tensor | None = None,
+        seed: int = 0,
+        **changes: Any,
     ) -> Problem:
+        index = torch.arange(len(x)) if index is None else index
+
         def always(moved: Tensor) -> Tensor:
             return -torch.ones(len(moved), dtype=moved.dtype)
 
@@ -64,7 +73,7 @@ def problem() -> Callable[..., Problem]:
         settings = {"goal": "minimize", "require_positive": False} | changes
         return Problem(
             model=TappedModel(Identity(), None),
-            x=x,
+            batch=Batch(x, index, seed),
             criterion=lambda response: criterion(response.x),
             similarity=lambda response, iteration: similarity(response.x, iteration),
             **settings,

@@ -53,12 +53,12 @@ def lacking(limit: int, error: Exception, sizes: list[int]):
     """An attack on a machine with memory for `limit` samples."""
     whole = generate.attack_chunk
 
-    def attack_chunk(attack, model, x, *rest):
-        sizes.append(len(x))
-        if len(x) > limit:
-            rest[-1](len(x))  # one iteration went well
+    def attack_chunk(attack, model, batch, on_iteration):
+        sizes.append(len(batch))
+        if len(batch) > limit:
+            on_iteration(len(batch))  # one iteration went well
             raise error
-        return whole(attack, model, x, *rest)
+        return whole(attack, model, batch, on_iteration)
 
     return attack_chunk
 

@@ -1,15 +1,22 @@
 import pytest
 import torch
+from torch import nn
 
-from uae_cli.attacks.criteria import Criterion, Reconstruction
-from uae_cli.models import Response
+from uae_cli.attacks.batch import Batch
+from uae_cli.attacks.criteria import BoundCriterion, Criterion, Reconstruction
+from uae_cli.models import Response, TappedModel
 
 CLEAN = Response(torch.tensor([[0.0, 0.0], [1.0, 0.5]]), torch.tensor([[0.3, 0.4], [1.0, 0.5]]), None)
 
 
 def f(output: list[list[float]], kappa: float = 0.0) -> list[float]:
     moved = Response(CLEAN.x + 9, torch.tensor(output), None)  # where x + δ is doesn't matter, only Φ there
-    return Reconstruction(kappa=kappa).against(CLEAN)(moved).tolist()
+    return bind(CLEAN, kappa)(moved).tolist()
+
+
+def bind(clean: Response, kappa: float) -> BoundCriterion:
+    batch = Batch(clean.x, torch.arange(len(clean.x)), 0)
+    return Reconstruction(kappa=kappa).against(TappedModel(nn.Linear(2, 2), None), clean, batch)
 
 
 # ‖x − Φ(x)‖² is 0.25 for the first sample and 0 for the second
@@ -34,7 +41,7 @@ def test_without_perturbation_f_is_kappa(kappa):
 
 def test_f_pulls_on_the_moved_output_alone():
     x, output = CLEAN.x.clone().requires_grad_(), CLEAN.output.clone().requires_grad_()
-    bound = Reconstruction(kappa=0.0).against(Response(x, output, None))
+    bound = bind(Response(x, output, None), 0.0)
     moved = torch.zeros(2, 2, requires_grad=True)
     bound(Response(moved, moved, None)).sum().backward()
     assert torch.equal(moved.grad, -2 * CLEAN.x)

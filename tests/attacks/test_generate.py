@@ -41,7 +41,7 @@ def test_success_is_what_a_judge_of_the_saved_tensors_says(
     x = digits[:N]
     found = result_of(attack if kind == "baseline" else mine_attack(), trained_ae, x)
     success, moved = found["success"], (found["x"] != x).flatten(1).any(dim=1)
-    f = judge(Reconstruction(kappa=0.0), TappedModel(trained_ae, None), x, found["x"], 8)
+    f = judge(Reconstruction(kappa=0.0), TappedModel(trained_ae, None), x, found["x"], seed=0, chunk_size=8)
     assert 0 < int(success.sum()) < N or kind == "mine"
     assert torch.equal(success, moved & (f <= 0))
     assert torch.equal(found["similarity"].isnan(), ~success)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from uae_cli.attacks.batch import Batch
 from uae_cli.attacks.generate import Attack
 from uae_cli.attacks.solver import Found, Problem
 from uae_cli.models import TappedModel
@@ -13,16 +14,17 @@ N = 16
 
 def run(attack: Attack, model: nn.Module, x: Tensor, index: Tensor) -> Found:
     tapped = TappedModel(model, attack.similarity.tapped_layer(model))
-    clean = tapped(x[index])
+    batch = Batch(x[index], index, 0)
+    clean = tapped(batch.x)
     problem = Problem(
         model=tapped,
-        x=x[index],
-        criterion=attack.criterion.against(clean),
+        batch=batch,
+        criterion=attack.criterion.against(tapped, clean, batch),
         similarity=attack.similarity.begin(clean, index, 0),
         goal=attack.similarity.goal,
         require_positive=attack.similarity.require_positive,
     )
-    return attack.solver.run(problem, index=index, seed=0)
+    return attack.solver.run(problem)
 
 
 def in_batches(attack: Attack, model: nn.Module, x: Tensor, order: Tensor, size: int) -> Tensor:

@@ -1,5 +1,7 @@
 """MinMax on problems whose answers are known in closed form."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -22,7 +24,7 @@ def distance(centre: Tensor):
 
 
 def solve(solver, problem, index: Tensor = INDEX, seed: int = 0):
-    return solver.run(problem, index=index, seed=seed)
+    return solver.run(replace(problem, batch=replace(problem.batch, index=index, seed=seed)))
 
 
 @pytest.mark.parametrize("step", ["gradient", "sign"])
@@ -241,7 +243,7 @@ def test_a_failed_sample_keeps_its_original_bit_for_bit(minmax, problem):
 def test_traces_hold_every_iteration_and_the_bar_is_told(minmax, problem):
     told = []
     solver = minmax(iterations=7)
-    found = solver.run(problem(X, linear), index=INDEX, seed=0, on_iteration=told.append)
+    found = solver.run(problem(X, linear), on_iteration=told.append)
     assert {trace.shape for trace in (found.trace.f, found.trace.similarity, found.trace.c)} == {(2, 7)}
     assert told == [1, 2, 3, 4, 5, 6, 7]
 

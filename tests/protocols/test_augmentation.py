@@ -13,7 +13,7 @@ def run(workbench, observer):
 
     def make(*overrides: str):
         bench = workbench("augmentation.draws=2", *overrides)
-        return {result.name: result for result in AugmentationRun(bench, observer).run()}, bench
+        return {result.arm: result for result in AugmentationRun(bench, observer).run()}, bench
 
     return make
 
@@ -110,4 +110,4 @@ def test_the_observer_hears_of_every_epoch_of_every_fit(run, observer):
         **dict.fromkeys(("replicate", "mine_uae", "l2_uae", "matched_noise"), 3),
         **{f"gaussian_1e-{power} draw {draw}": 3 for power in (2, 3) for draw in (1, 2)},
     }
-    assert observer.losses["original"] == results["original"].fitted.losses
+    assert observer.losses["original"] == results["original"].fitted.history.losses

@@ -31,9 +31,16 @@ def test_quartiles_over_samples():
 
 def test_losses_are_written_and_kept(observer, written):
     for epoch, loss in ((1, 0.5), (2, 0.25)):
-        observer.epoch("replicate", epoch, loss)
+        observer.epoch("replicate", epoch, loss, {"temperature": 10 / epoch})
     assert observer.losses == {"replicate": [0.5, 0.25]}
     assert scalars(written(), "training_loss/replicate") == [(1, 0.5), (2, 0.25)]
+    assert scalars(written(), "training_temperature/replicate") == [(1, 10), (2, 5)]
+
+
+def test_another_try_begins_its_curve_anew(observer):
+    for epoch, loss in ((1, 0.5), (2, 0.25), (1, 0.4)):
+        observer.epoch("original", epoch, loss, {})
+    assert observer.losses == {"original": [0.4]}
 
 
 @pytest.mark.parametrize(

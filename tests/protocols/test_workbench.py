@@ -20,8 +20,8 @@ def test_a_model_is_fitted_once_and_found_again_whole(workbench):
     first = fit(workbench())
     again = fit(workbench(), label="another name", on_epoch=lambda *of: told.append(of))
     assert (first.stage.reused, again.stage.reused) == (False, True)
-    assert again.losses == first.losses
-    assert told == list(enumerate(first.losses, start=1))
+    assert again.history.losses == first.history.losses
+    assert told == [(epoch, loss, {}) for epoch, loss in enumerate(first.history.losses, start=1)]
     assert all(torch.equal(weights(first)[name], value) for name, value in weights(again).items())
     assert not again.model.training
 
@@ -61,14 +61,14 @@ def test_more_epochs_and_other_samples_make_another_model(workbench):
 
 def test_equal_settings_start_from_equal_weights(workbench):
     bench = workbench()
-    built = [bench.experiment.model.build(bench.data.shape, seed) for seed in (0, 0, 1)]
+    built = [bench.experiment.model.build(bench.data.shape, seed, classes=10) for seed in (0, 0, 1)]
     first, again, other = (model.state_dict()["encoder.0.weight"] for model in built)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
 def attack(bench: Workbench, **options):
-    return bench.attack("l2_uae", fit(bench), bench.data.x_train, L2, **options)
+    return bench.attack("l2_uae", fit(bench), bench.data.x_train, bench.experiment.triple(L2), **options)
 
 
 def test_an_attack_is_made_once_and_found_again_whole(workbench):
@@ -95,10 +95,10 @@ def test_settings_of_the_attack_make_another(workbench, override):
 def test_similarity_model_and_samples_are_part_of_an_attack(workbench):
     bench = workbench()
     attack(bench)
-    mine = bench.experiment.arm["mine_uae"].similarity
+    mine, l2 = map(bench.experiment.triple, (bench.experiment.arm["mine_uae"].similarity, L2))
     bench.attack("mine_uae", fit(bench), bench.data.x_train, mine)
-    bench.attack("l2_uae", fit(bench, epochs=3), bench.data.x_train, L2)
-    bench.attack("l2_uae", fit(bench), bench.data.x_test, L2)
+    bench.attack("l2_uae", fit(bench, epochs=3), bench.data.x_train, l2)
+    bench.attack("l2_uae", fit(bench), bench.data.x_test, l2)
     assert [cost["reused"] for cost in bench.costs if cost["stage"].startswith("attack")] == [False] * 4
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from uae_cli.report.columns import RESULTS_FILE, UNITS, ResultRow, to_frame
+from uae_cli.report.columns import RESULTS_FILE, ResultRow, to_frame, unit_of
 
 PLAIN: dict[str, Any] = {
     "experiment": "mnist_conv_ae",
@@ -28,7 +28,7 @@ PLAIN: dict[str, Any] = {
 
 def result(**changes: Any) -> ResultRow:
     row = {**PLAIN, **changes}
-    return ResultRow(**{"unit": UNITS[row["metric"]], **row})
+    return ResultRow(**{"unit": unit_of(row["metric"]), **row})
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ sgd = partial(torch.optim.SGD, lr=0.1)
 
 
 def updater(objective, model, seed: int = 0):
-    return objective.bind(model, torch.Generator().manual_seed(seed))
+    return objective.bind(model, torch.Generator().manual_seed(seed), steps=1)
 
 
 @pytest.mark.parametrize(("loss", "function"), [("mse", F.mse_loss), ("bce", F.binary_cross_entropy)])
 def test_a_step_descends_the_named_loss(loss, function, network, digits):
     model, reference = network("dense"), network("dense")
-    reported = updater(ReconstructionObjective(loss=loss, optimizer=sgd), model).step(digits[:16])
+    reported = updater(ReconstructionObjective(loss=loss, optimizer=sgd), model).step(digits[:16], None)
     expected = function(reference(digits[:16]), digits[:16])
     expected.backward()
     assert float(reported) == float(expected.detach())
@@ -85,7 +85,7 @@ def test_the_adversarial_objective_needs_a_discriminator(network):
 def test_the_adversarial_step_is_three_updates_in_turn(adversarial, network, digits):
     """Makhzani's three phases, written out with plain gradient descent."""
     batch, theirs = digits[:16], network("adversarial")
-    reported = updater(AdversarialObjective(optimizer=sgd), adversarial, seed=4).step(batch)
+    reported = updater(AdversarialObjective(optimizer=sgd), adversarial, seed=4).step(batch, None)
 
     def descend(loss, *modules):
         parameters = [p for module in modules for p in module.parameters()]
@@ -110,7 +110,7 @@ def test_the_adversarial_step_is_three_updates_in_turn(adversarial, network, dig
 def test_the_prior_is_drawn_from_the_given_generator(network, digits):
     def discriminator(seed: int):
         model = network("adversarial")
-        updater(AdversarialObjective(optimizer=sgd), model, seed).step(digits[:16])
+        updater(AdversarialObjective(optimizer=sgd), model, seed).step(digits[:16], None)
         return model.discriminator[0].weight.detach()
 
     assert torch.equal(discriminator(1), discriminator(1))

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
 from uae_cli.training import EarlyStopping
-from uae_cli.training import trainer as trainer_module
+from uae_cli.training import progress as progress_module
+from uae_cli.training.objectives import Updater
 
 EPOCHS = 5
 
@@ -19,11 +20,11 @@ class KilledError(Exception):
 
 @pytest.fixture
 def saved_every_epoch(monkeypatch):
-    monkeypatch.setattr(trainer_module, "_CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(progress_module, "_CHECKPOINT_SECONDS", 0)
 
 
 def killed_after(epochs: int):
-    def on_epoch(epoch: int, loss: float) -> None:
+    def on_epoch(epoch: int, loss: float, scalars: dict[str, float]) -> None:
         if epoch > epochs:
             raise KilledError
 
@@ -64,7 +65,7 @@ def test_a_killed_fit_resumes_bit_for_bit(kind, keep, killed, trainer, network, 
     again = fit(settings, resumed, digits, EPOCHS, on_epoch=lambda *of: told.append(of))
     assert again == losses
     assert equal_weights(resumed, whole)
-    assert told == list(enumerate(losses, start=1)), "past epochs are told again"
+    assert told == [(epoch, loss, {}) for epoch, loss in enumerate(losses, start=1)], "told again"
     assert list(tmp_path.iterdir()) == [], "a checkpoint was left behind"
 
 
@@ -80,17 +81,19 @@ def test_finished_epochs_are_not_trained_again(trainer, network, fit, digits, mo
     assert passes == [len(digits)] * (EPOCHS - 3)
 
 
-class Script:
+class Script(Updater):
     """An objective whose loss in epoch e is given; the model's one number counts the steps."""
 
     def __init__(self, losses: list[float]) -> None:
         self.losses = losses
 
-    def bind(self, model: nn.Module, generator: torch.Generator) -> "Script":
+    supervised = False
+
+    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> "Script":
         self.model, self.steps = model, 0
         return self
 
-    def step(self, batch: Tensor) -> Tensor:
+    def step(self, batch: Tensor, labels: Tensor | None) -> Tensor:
         self.steps += 1
         self.model.count.data += 1
         return torch.tensor(self.losses[int(self.model.count) - 1])
@@ -156,7 +159,7 @@ def test_an_epochs_loss_is_the_mean_over_samples(trainer, fit):
 def test_every_sample_is_seen_once_an_epoch_in_a_new_order(trainer, fit, monkeypatch):
     seen = []
 
-    def remember(self, batch: Tensor) -> Tensor:
+    def remember(self, batch: Tensor, labels) -> Tensor:
         seen.append(batch[:, 0])
         return torch.zeros(())
 
@@ -214,3 +217,40 @@ def test_a_checkpoint_with_code_is_refused_unrun(trainer, network, fit, digits, 
 def test_settings_out_of_range_are_refused(change, trainer):
     with pytest.raises(ValueError, match=next(iter(change))):
         trainer(**change)
+
+
+class Slow(Script):
+    """Converges in the try whose number is given; every try is told how many steps it has."""
+
+    def __init__(self, in_try: int) -> None:
+        super().__init__([1.0] * 100)
+        self.in_try, self.planned = in_try, []
+
+    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> "Slow":
+        self.planned.append(steps)
+        return super().bind(model, generator, steps=steps)
+
+    def converged(self) -> bool:
+        return len(self.planned) == self.in_try
+
+    def scalars(self) -> dict[str, float]:
+        return {"steps": self.steps}
+
+
+@pytest.mark.parametrize(("in_try", "tries", "converged"), [(1, 3, True), (3, 3, True), (9, 2, False)])
+def test_it_tries_again_from_scratch_with_twice_the_epochs(in_try, tries, converged, trainer, tmp_path):
+    slow, model, told = Slow(in_try), Counter(), []
+    history = trainer(objective=slow, tries=tries, batch_size=2).fit(
+        model,
+        torch.zeros(4, 1),
+        epochs=2,
+        seed=0,
+        checkpoint=tmp_path / "checkpoint.pt",
+        on_epoch=lambda epoch, _loss, scalars: told.append((epoch, scalars["steps"])),
+    )
+    taken = min(in_try, tries)
+    assert (history.tries, history.converged) == (taken, converged)
+    assert slow.planned == [4, 8, 16][:taken]
+    assert len(history.losses) == len(history.scalars) == 2**taken
+    assert int(model.count) == 2 * 2**taken, "every try starts from the first weights"
+    assert told[-1] == (2**taken, 2 * 2**taken)

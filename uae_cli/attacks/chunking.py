@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from uae_cli.attacks.batch import Batch
 from uae_cli.attacks.generate import Attack, attack_chunk
 from uae_cli.errors import ConfigError
 from uae_cli.hardware import free_bytes
@@ -42,7 +43,14 @@ class Need:
 
 
 def choose_chunk(
-    attack: Attack, model: nn.Module, x: Tensor, *, most: int, exact: bool, budget_gib: float | None
+    attack: Attack,
+    model: nn.Module,
+    x: Tensor,
+    *,
+    most: int,
+    exact: bool,
+    budget_gib: float | None,
+    labels: Tensor | None = None,
 ) -> int:
     """Samples to attack at once. The outcome doesn't depend on it.
 
@@ -53,11 +61,12 @@ def choose_chunk(
         most: the largest chunk wanted.
         exact: whether `most` is the user's own choice, which is refused rather than lowered by the budget.
         budget_gib: memory that the attack may take, GiB; None for half of what is free.
+        labels: (N,) int64 classes, for a supervised attack.
 
     Raises:
         ConfigError: not even one sample fits, or not as many as the user asked for.
     """
-    need, free = measure(attack, model, x[:1]), free_bytes(next(model.parameters()).device)
+    need, free = measure(attack, model, x[:1], labels), free_bytes(next(model.parameters()).device)
     budget = free * (1 if exact else _SHARE) if budget_gib is None else budget_gib * _GIB
     fitting = need.samples_in(budget)
     if fitting < 1 or (exact and fitting < most):
@@ -70,19 +79,22 @@ def choose_chunk(
     return min(most, fitting)
 
 
-def measure(attack: Attack, model: nn.Module, x: Tensor) -> Need:
+def measure(attack: Attack, model: nn.Module, x: Tensor, labels: Tensor | None = None) -> Need:
     """What an attack on samples like `x` (1, *shape) takes, by one iteration on one and on two of them."""
-    short = replace(attack, solver=replace(attack.solver, iterations=1))
+    short = replace(attack, solver=attack.solver.probe())
     tapped = TappedModel(model, attack.similarity.tapped_layer(model), precision=attack.precision)
-    one, two = (_live_bytes(short, tapped, torch.cat([x] * n)) for n in (1, 2))
+    pairs = ((torch.cat([x] * n), None if labels is None else labels[:1].repeat(n)) for n in (1, 2))
+    one, two = (_live_bytes(short, tapped, samples, own) for samples, own in pairs)
     return Need([(2 * a - b, b - a) for a, b in zip(one, two, strict=True)])
 
 
-def _live_bytes(attack: Attack, model: TappedModel, x: Tensor) -> list[int]:
-    index = torch.arange(len(x), device=model.device)
+def _live_bytes(attack: Attack, model: TappedModel, x: Tensor, labels: Tensor | None = None) -> list[int]:
+    device = model.device
+    index = torch.arange(len(x), device=device)
+    own = None if labels is None else labels.to(device)
     live = _LiveBytes()
     with live:
-        attack_chunk(attack, model, x.clone().to(model.device), index, 0, lambda _samples: None)
+        attack_chunk(attack, model, Batch(x.clone().to(device), index, 0, own), lambda _samples: None)
     history: list[int] = live.history
     return history
 

@@ -1,20 +1,36 @@
 """When an attack has succeeded: f(x + δ) ≤ 0, apart from how it is found (paper §3.2)."""
 
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from uae_cli.models.tapped import Response
+from uae_cli.attacks.batch import Batch
+from uae_cli.errors import ConfigError
+from uae_cli.models.tapped import Response, TappedModel
 from uae_cli.settings import STRICT, NonNegative
 
 
 @runtime_checkable
 class Criterion(Protocol):
-    """Settings of a criterion."""
+    """Settings of a criterion.
 
-    def against(self, clean: Response) -> "BoundCriterion":
-        """The criterion for these clean samples."""
+    Attributes:
+        supervised: whether it needs the samples' labels.
+    """
+
+    supervised: ClassVar[bool]
+
+    def against(self, model: TappedModel, clean: Response, batch: Batch) -> "BoundCriterion":
+        """The criterion for these clean samples; `clean` is the model's response to them."""
+        ...
+
+    def check(self, x: Tensor, output: Tensor) -> None:
+        """See whether the model's `output` for samples `x` can be judged at all.
+
+        Raises:
+            ConfigError: it can't.
+        """
         ...
 
 
@@ -36,11 +52,20 @@ class Reconstruction:
         kappa: κ ≥ 0, the margin; 0 in every experiment of the paper.
     """
 
+    supervised: ClassVar[bool] = False
     kappa: NonNegative
 
-    def against(self, clean: Response) -> BoundCriterion:
+    def against(self, model: TappedModel, clean: Response, batch: Batch) -> BoundCriterion:  # noqa: ARG002
         """See `Criterion.against`."""
         return _BoundReconstruction(clean, self.kappa)
+
+    def check(self, x: Tensor, output: Tensor) -> None:
+        """See `Criterion.check`."""
+        if output.shape != x.shape:
+            raise ConfigError(
+                f"model.network: answers samples of shape {tuple(x.shape[1:])} with "
+                f"{tuple(output.shape[1:])}; an autoencoder must give back the shape it takes"
+            )
 
 
 class _BoundReconstruction:

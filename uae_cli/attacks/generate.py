@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from uae_cli.attacks.batch import Batch
 from uae_cli.attacks.criteria import Criterion
-from uae_cli.attacks.minmax import MinMax
 from uae_cli.attacks.similarities import Similarity
-from uae_cli.attacks.solver import Found, Problem
+from uae_cli.attacks.solver import Found, Problem, Solver
 from uae_cli.errors import ConfigError
 from uae_cli.hardware import is_out_of_memory
 from uae_cli.messages import one_line
@@ -34,7 +34,7 @@ class Attack:
 
     criterion: Criterion
     similarity: Similarity
-    solver: MinMax
+    solver: Solver
     precision: Precision = "float32"
 
 
@@ -46,6 +46,7 @@ def generate(
     seed: int,
     chunk_size: int,
     folder: Path,
+    labels: Tensor | None = None,
     on_iteration: Callable[[int], None] = lambda _samples: None,
 ) -> None:
     """Attack every sample and write `uae.safetensors`.
@@ -62,6 +63,7 @@ def generate(
         chunk_size: samples attacked at once, halved whenever memory runs out; the outcome doesn't depend
             on it.
         folder: where chunks, then the result, are written; finished chunks found there are kept.
+        labels: (N,) int64 classes, for a supervised attack.
         on_iteration: called with the number of samples after each of a chunk's iterations, and with a
             negative number when those of a chunk that ran out of memory count no more.
 
@@ -79,7 +81,7 @@ def generate(
         part = next(folder.glob(f"chunk-{start}-*.safetensors"), None)
         if part is not None:  # finished by an earlier attempt, whatever its chunk size
             parts.append(part)
-            on_iteration((_end(parts) - start) * attack.solver.iterations)
+            on_iteration((_end(parts) - start) * attack.solver.total_iterations)
             continue
         index = torch.arange(start, min(start + chunk_size, len(x)))
         part = folder / f"chunk-{start}-{int(index[-1])}.safetensors"
@@ -91,7 +93,7 @@ def generate(
 
         started = time.perf_counter()
         try:
-            found = attack_chunk(attack, tapped, x[index].to(device), index.to(device), seed, tell)
+            found = attack_chunk(attack, tapped, _batch(x, labels, index, seed, device), tell)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -103,42 +105,51 @@ def generate(
     _merge(parts, folder / RESULT)
 
 
-def judge(criterion: Criterion, model: TappedModel, x: Tensor, candidates: Tensor, chunk_size: int) -> Tensor:
+def judge(
+    criterion: Criterion,
+    model: TappedModel,
+    x: Tensor,
+    candidates: Tensor,
+    *,
+    seed: int,
+    chunk_size: int,
+    labels: Tensor | None = None,
+) -> Tensor:
     """F of every candidate against its clean sample, (N,): what a saved tensor's success is judged by."""
-    device = model.device
     values = []
     with torch.no_grad():
-        for clean, candidate in zip(x.split(chunk_size), candidates.split(chunk_size), strict=True):
-            bound = criterion.against(model(clean.to(device)))
-            values.append(bound(model(candidate.to(device))).cpu())
+        for index in torch.arange(len(x)).split(chunk_size):
+            batch = _batch(x, labels, index, seed, model.device)
+            bound = criterion.against(model, model(batch.x), batch)
+            values.append(bound(model(candidates[index].to(model.device))).cpu())
     return torch.cat(values)
 
 
 def attack_chunk(
-    attack: Attack,
-    model: TappedModel,
-    x: Tensor,
-    index: Tensor,
-    seed: int,
-    on_iteration: Callable[[int], None],
+    attack: Attack, model: TappedModel, batch: Batch, on_iteration: Callable[[int], None]
 ) -> Found:
-    """Attack one batch x (B, *shape); `index` (B,) is the samples' position, `on_iteration` is told B."""
+    """Attack one batch; `on_iteration` is told its size after each of the solver's iterations."""
     with torch.no_grad():
-        clean = model(x)
-    criterion = attack.criterion.against(clean)
+        clean = model(batch.x)
+    criterion = attack.criterion.against(model, clean, batch)
     problem = Problem(
         model=model,
-        x=x,
+        batch=batch,
         criterion=criterion,
-        similarity=attack.similarity.begin(clean, index, seed),
+        similarity=attack.similarity.begin(clean, batch.index, batch.seed),
         goal=attack.similarity.goal,
         require_positive=attack.similarity.require_positive,
     )
-    found = attack.solver.run(problem, index=index, seed=seed, on_iteration=lambda _: on_iteration(len(x)))
-    moved = (found.x != x).flatten(1).any(dim=1)  # where δ = 0, f is 0 and nothing was found
+    found = attack.solver.run(problem, on_iteration=lambda _: on_iteration(len(batch)))
+    moved = (found.x != batch.x).flatten(1).any(dim=1)  # where δ = 0, f is 0 and nothing was found
     with torch.no_grad():
         holds = found.success & moved & (criterion(model(found.x)) <= 0)
-    return found.restrict(holds, x)
+    return found.restrict(holds, batch.x)
+
+
+def _batch(x: Tensor, labels: Tensor | None, index: Tensor, seed: int, device: torch.device) -> Batch:
+    own = None if labels is None else labels[index].to(device)
+    return Batch(x[index].to(device), index.to(device), seed, own)
 
 
 def _write(found: Found, index: Tensor, started: float, path: Path) -> None:

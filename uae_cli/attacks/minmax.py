@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from uae_cli.attacks.batch import Batch
 from uae_cli.attacks.solver import Found, Problem, descend
 from uae_cli.randomness import uniform
 from uae_cli.settings import STRICT, Count, NonNegative, Positive, UnitInterval
@@ -39,25 +41,20 @@ class MinMax:
     delta_start: Literal["zero", "glorot"] | Positive
     step: Literal["gradient", "sign"]
 
-    def run(
-        self,
-        problem: Problem,
-        *,
-        index: Tensor,
-        seed: int,
-        on_iteration: Callable[[int], None] = lambda _: None,
-    ) -> Found:
-        """Attack one batch.
+    @property
+    def total_iterations(self) -> int:
+        """See `Solver.total_iterations`."""
+        return self.iterations
 
-        Args:
-            problem: criterion × similarity on a model, with B clean samples.
-            index: (B,) int64, each sample's position in its dataset; its randomness comes from it.
-            seed: the experiment's seed.
-            on_iteration: called after each iteration.
-        """
+    def probe(self) -> "MinMax":
+        """See `Solver.probe`."""
+        return replace(self, iterations=1)
+
+    def run(self, problem: Problem, *, on_iteration: Callable[[int], None] = lambda _: None) -> Found:
+        """See `Solver.run`."""
         return descend(
             problem,
-            self._start(problem.x, index, seed),
+            self._start(problem.batch),
             iterations=self.iterations,
             step=self._step,
             epsilon=self.epsilon,
@@ -66,11 +63,12 @@ class MinMax:
             on_iteration=on_iteration,
         )
 
-    def _start(self, x: Tensor, index: Tensor, seed: int) -> Tensor:
+    def _start(self, batch: Batch) -> Tensor:
+        x = batch.x
         if self.delta_start == "zero":
             return x.clone()
         limit = glorot_limit(tuple(x.shape[1:])) if self.delta_start == "glorot" else float(self.delta_start)
-        delta = uniform(seed, "delta", index, x[0].numel(), x.dtype).mul_(2 * limit).sub_(limit)
+        delta = uniform(batch.seed, "delta", batch.index, x[0].numel(), x.dtype).mul_(2 * limit).sub_(limit)
         return (x + delta.view_as(x).clamp_(-self.epsilon, self.epsilon)).clamp_(0, 1)
 
     def _step(self, gradient: Tensor) -> Tensor:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from uae_cli.attacks.batch import Batch
 from uae_cli.attacks.criteria import BoundCriterion
 from uae_cli.attacks.similarities import BoundSimilarity, Goal
 from uae_cli.models.tapped import Response, TappedModel
@@ -17,7 +19,7 @@ class Problem:
 
     Attributes:
         model: the attacked model.
-        x: (B, *shape) clean samples in [0, 1].
+        batch: B clean samples.
         criterion: success means f ≤ 0.
         similarity: S, learning as the attack goes on.
         goal: whether S is minimised or maximised.
@@ -25,11 +27,16 @@ class Problem:
     """
 
     model: TappedModel
-    x: Tensor
+    batch: Batch
     criterion: BoundCriterion
     similarity: BoundSimilarity
     goal: Goal
     require_positive: bool
+
+    @property
+    def x(self) -> Tensor:
+        """The clean samples, (B, *shape)."""
+        return self.batch.x
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,24 @@ class Found:
             success=holds,
             similarity=self.similarity.masked_fill(~holds, torch.nan),
         )
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """Settings of a solver: how δ and the weight c of the criterion move."""
+
+    @property
+    def total_iterations(self) -> int:
+        """Gradient steps that one sample costs."""
+        ...
+
+    def run(self, problem: Problem, *, on_iteration: Callable[[int], None]) -> Found:
+        """Attack one batch; `on_iteration` is called with t (from 1) after each of the iterations."""
+        ...
+
+    def probe(self) -> "Solver":
+        """The same with a single iteration, by which memory is measured."""
+        ...
 
 
 class _Best:

@@ -1,41 +1,54 @@
 """The augmentation protocol: fit, attack, refit on every arm, evaluate (paper §4.4, Tables 4 and 10)."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from uae_cli.arms import Arm, Extra, MatchedNoise
-from uae_cli.attacks.generate import judge
+from uae_cli.arms import Adversarial, Arm, Extra, MatchedNoise
+from uae_cli.attacks.generate import Attack, judge
 from uae_cli.attacks.similarities import Similarity
-from uae_cli.evaluation.reconstruction import mean_squared_error
-from uae_cli.experiment import ORIGINAL
+from uae_cli.datasets import Dataset
+from uae_cli.errors import ConfigError
+from uae_cli.experiment import ORIGINAL, REPLICATE, Experiment
 from uae_cli.models import TappedModel
+from uae_cli.protocols.arm_results import ArmResult, AugmentationFindings
+from uae_cli.protocols.base import Metrics
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Fitted, Workbench
+from uae_cli.settings import STRICT
 
-Metrics = dict[str, float]
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Augment:
+    """Retrain on samples made of the training samples, by arm; what is set stands in `arm`."""
 
-@dataclass
-class ArmResult:
-    """One arm: the first draw's samples and model (for figures), and every draw's metrics.
+    def attacks(self, experiment: Experiment) -> dict[str, Attack]:
+        """See `Protocol.attacks`."""
+        arms = experiment.arm.items()
+        return {name: experiment.triple(arm.similarity) for name, arm in arms if isinstance(arm, Adversarial)}
 
-    Attributes:
-        name: of the arm.
-        epochs: the model was trained for; early stopping may end below the setting.
-        extra: the first draw's extra samples; None for `original`.
-        fitted: the first draw's model.
-        draws: metrics of each draw.
-    """
+    def check_settings(self, experiment: Experiment) -> None:
+        """See `Protocol.check_settings`."""
+        arms = experiment.arm
+        for name, arm in arms.items():
+            if isinstance(arm, MatchedNoise):
+                _check_matched(name, arm, arms)
+        if REPLICATE not in arms:
+            raise ConfigError(
+                "arm: replicate is missing; it is the compute-matched control without which no gain means "
+                f"anything. Use arm=[{','.join([REPLICATE, *arms])}]"
+            )
 
-    name: str
-    epochs: int
-    extra: Extra | None
-    fitted: Fitted
-    draws: list[Metrics] = field(default_factory=list)
+    def check_data(self, experiment: Experiment, data: Dataset) -> None:
+        """See `Protocol.check_data`: any samples can be augmented."""
+
+    def run(self, bench: Workbench, observer: Observer) -> AugmentationFindings:
+        """See `Protocol.run`."""
+        return AugmentationFindings(AugmentationRun(bench, observer).run(), bench, observer)
 
 
 class AugmentationRun:
@@ -55,15 +68,16 @@ class AugmentationRun:
         """Every arm's result, `original` first."""
         self._original = self._fit(ORIGINAL, self.x, self._trainer.epochs)
         self._tapped = TappedModel(self._original.model, None)
-        results = [ArmResult(ORIGINAL, len(self._original.losses), None, self._original)]
-        results[0].draws.append(self._errors(self._original))
+        results = [self._result(ORIGINAL, None, self._original)]
+        results[0].draws.append(self._evaluated(self._original))
         for name, arm in self._bench.experiment.arm.items():
             results.append(self._run_arm(name, arm))
         return results
 
     def attacked(self, arm: str, similarity: Similarity) -> Extra:
         """See `Workshop.attacked`."""
-        return self._bench.attack(arm, self._original, self.x, similarity)
+        triple = self._bench.experiment.triple(similarity)
+        return self._bench.attack(arm, self._original, self.x, triple)
 
     def extra(self, arm: str) -> Extra:
         """See `Workshop.extra`."""
@@ -91,32 +105,32 @@ class AugmentationRun:
             extra = self._make(name, draw) if draw else self.extra(name)
             label = name if arm.draws == 1 else f"{name} draw {draw + 1}"
             fitted = self._fit(label, torch.cat([self.x, extra.x]), self._trainer.refit_epochs)
-            if result is None:
-                result = ArmResult(name, len(fitted.losses), extra, fitted)
-            result.draws.append(self._errors(fitted) | self._sample_metrics(name, extra))
+            result = result or self._result(name, extra, fitted)
+            result.draws.append(self._evaluated(fitted) | self._sample_metrics(name, extra))
         assert result is not None  # draws ≥ 1
         return result
 
-    def _fit(self, label: str, x: Tensor, epochs: int) -> Fitted:
-        return self._bench.fit(
-            label, x, epochs=epochs, on_epoch=lambda epoch, loss: self._observer.epoch(label, epoch, loss)
-        )
+    def _result(self, name: str, extra: Extra | None, fitted: Fitted) -> ArmResult:
+        return ArmResult(arm=name, epochs=len(fitted.history.losses), extra=extra, fitted=fitted)
 
-    def _errors(self, fitted: Fitted) -> Metrics:
-        samples = {"test_mse": self._bench.data.x_test, "train_mse": self.x}
-        batch = 4 * self._bench.chunk_size
-        with self._bench.bars.bar("evaluate", sum(map(len, samples.values()))) as advance:
-            return {
-                name: mean_squared_error(fitted.model, x, batch_size=batch, on_batch=advance)
-                for name, x in samples.items()
-            }
+    def _fit(self, label: str, x: Tensor, epochs: int) -> Fitted:
+        def on_epoch(epoch: int, loss: float, scalars: dict[str, float]) -> None:
+            self._observer.epoch(label, epoch, loss, scalars)
+
+        return self._bench.fit(label, x, epochs=epochs, on_epoch=on_epoch)
+
+    def _evaluated(self, fitted: Fitted) -> Metrics:
+        metrics: Metrics = {}
+        for evaluation in self._bench.experiment.evaluation.values():
+            metrics |= evaluation.measure(fitted.model, self._bench.subject)
+        return metrics
 
     def _sample_metrics(self, name: str, extra: Extra) -> Metrics:
         """ASR is judged anew on the saved tensors; one that equals its original has not succeeded."""
         if extra.x is self.x:
             return {}
         criterion = self._bench.experiment.criterion
-        f = judge(criterion, self._tapped, self.x, extra.x, self._bench.chunk_size)
+        f = judge(criterion, self._tapped, self.x, extra.x, seed=self.seed, chunk_size=self._bench.chunk_size)
         moved = (extra.x != self.x).flatten(1).any(dim=1)
         success = (f <= 0) & moved
         metrics = {
@@ -130,3 +144,12 @@ class AugmentationRun:
 
     def _unit(self, name: str) -> str:
         return str(getattr(getattr(self._bench.experiment.arm[name], "similarity", None), "unit", ""))
+
+
+def _check_matched(name: str, arm: MatchedNoise, arms: dict[str, Arm]) -> None:
+    if arm.of not in arms:
+        raise ConfigError(
+            f"arm.{name}.of = {arm.of}: that arm doesn't run; use arm=[replicate,{arm.of},{name}]"
+        )
+    if not isinstance(arms[arm.of], Adversarial):
+        raise ConfigError(f"arm.{name}.of = {arm.of}: not an arm of adversarial examples; use mine_uae")

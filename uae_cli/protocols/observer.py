@@ -1,5 +1,6 @@
 """TensorBoard: what is written while a run goes on."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -20,10 +21,18 @@ class Observer:
         self._writer = SummaryWriter(str(folder))
         self.losses: dict[str, list[float]] = {}
 
-    def epoch(self, label: str, epoch: int, loss: float) -> None:
-        """The mean training loss of an epoch (from 1)."""
-        self.losses.setdefault(label, []).append(loss)
+    def epoch(self, label: str, epoch: int, loss: float, scalars: Mapping[str, float]) -> None:
+        """The mean training loss of an epoch (from 1 again with another try), and what else moves."""
+        if epoch == 1:
+            self.losses[label] = []
+        self.losses[label].append(loss)
         self._writer.add_scalar(f"training_loss/{label}", loss, epoch)
+        for name, value in scalars.items():
+            self._writer.add_scalar(f"training_{name}/{label}", value, epoch)
+
+    def scalar(self, name: str, value: float, step: int) -> None:
+        """One point of any other curve."""
+        self._writer.add_scalar(name, value, step)
 
     def attack(self, label: str, extra: Extra) -> None:
         """c, f and S per attack iteration: means and, for S, quartiles."""

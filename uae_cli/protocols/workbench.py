@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from uae_cli.arms import Extra
-from uae_cli.attacks.chunking import MOST_SAMPLES, choose_chunk
-from uae_cli.attacks.generate import RESULT, generate
-from uae_cli.attacks.similarities import Similarity
+from uae_cli.attacks.chunking import choose_chunk
+from uae_cli.attacks.generate import RESULT, Attack, generate
 from uae_cli.datasets import Dataset
+from uae_cli.evaluation import Subject
 from uae_cli.experiment import Experiment
 from uae_cli.hardware import Cost, device_name, metered
 from uae_cli.progress import Bars
 from uae_cli.stages import Stage, StageStore, fingerprint, write_json
+from uae_cli.training import History, OnEpoch
 
 log = logging.getLogger(__name__)
 
 MODEL = "model.safetensors"
-OnEpoch = Callable[[int, float], None]
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Fitted:
     """A trained model and how its training went."""
 
     model: nn.Module
-    losses: list[float]
+    history: History
     stage: Stage
 
 
@@ -67,21 +67,32 @@ class Workbench:
     @property
     def chunk_size(self) -> int:
         """Samples evaluated at once, and the most that are attacked at once."""
-        return self.experiment.chunk_size or MOST_SAMPLES[self.device.type]
+        return self.experiment.most_at_once(self.device)
 
-    def fit(self, label: str, x: Tensor, *, epochs: int, on_epoch: OnEpoch) -> Fitted:
-        """A model trained from scratch on `x` (N, *shape): cached by the samples and the settings."""
+    @property
+    def subject(self) -> Subject:
+        """What models are judged on."""
+        return Subject(self.data, self.seed, 4 * self.chunk_size, self.bars)
+
+    def fit(
+        self, label: str, x: Tensor, *, epochs: int, on_epoch: OnEpoch, labels: Tensor | None = None
+    ) -> Fitted:
+        """A model trained from scratch on `x` (N, *shape): cached by the samples and the settings.
+
+        `labels` (N,) are given to supervised models alone.
+        """
         settings = self.experiment.model
-        model = settings.build(self.data.shape, self.seed)
+        labels = labels if settings.supervised else None
+        model = settings.build(self.data.shape, self.seed, classes=self.data.classes)
         # Convolutions run 1.3 to 1.7 times faster with channels last; other layers don't mind
         model = model.to(self.device).to(memory_format=torch.channels_last)
 
         def compute(folder: Path) -> None:
-            losses = self._train(label, model, x, epochs, folder, on_epoch)
+            history = self._train(label, model, x, labels, epochs, folder, on_epoch)
             save_file(
                 {name: value.cpu().contiguous() for name, value in model.state_dict().items()}, folder / MODEL
             )
-            write_json(folder / "history.json", {"loss": losses})
+            write_json(folder / "history.json", asdict(history))
 
         inputs = {
             "model": self.config["model"]["network"],
@@ -92,45 +103,65 @@ class Workbench:
             "device": self.device.type,
             "precision": self.experiment.precision,
         }
+        if labels is not None:
+            inputs |= {"labels": fingerprint(labels), "classes": self.data.classes}
         stage = self._stage(label, "fit", inputs, compute)
-        losses = stage.read_json("history.json")["loss"]
+        history = History(**stage.read_json("history.json"))
         if stage.reused:
-            for epoch, loss in enumerate(losses, start=1):
-                on_epoch(epoch, loss)
+            for epoch, (loss, scalars) in enumerate(
+                zip(history.losses, history.scalars, strict=True), start=1
+            ):
+                on_epoch(epoch, loss, scalars)
         model.load_state_dict(load_file(stage.folder / MODEL, device=str(self.device)))
-        return Fitted(model.eval(), losses, stage)
+        return Fitted(model.eval(), history, stage)
 
-    def attack(self, label: str, target: Fitted, x: Tensor, similarity: Similarity) -> Extra:
-        """Adversarial examples of `target` for every sample of `x`: cached by model, samples, settings."""
-        triple = self.experiment.triple(similarity)
+    def attack(
+        self,
+        label: str,
+        target: Fitted,
+        x: Tensor,
+        attack: Attack,
+        labels: Tensor | None = None,
+    ) -> Extra:
+        """Adversarial examples of `target` for every sample of `x`: cached by model, samples, settings.
+
+        Args:
+            label: of the stage, for bars and the record.
+            target: the attacked model.
+            x: (N, *shape) clean samples.
+            attack: what is done.
+            labels: (N,) classes, for a supervised criterion.
+        """
 
         def compute(folder: Path) -> None:
-            total = len(x) * triple.solver.iterations
+            total = len(x) * attack.solver.total_iterations
             chunk = choose_chunk(
-                triple,
+                attack,
                 target.model,
                 x,
                 most=self.chunk_size,
                 exact=self.experiment.chunk_size is not None,
                 budget_gib=self.experiment.memory_budget,
+                labels=labels,
             )
             with self.bars.bar(f"attack {label}", total) as advance:
                 generate(
-                    triple,
+                    attack,
                     target.model,
                     x,
                     seed=self.seed,
                     chunk_size=chunk,
                     folder=folder,
+                    labels=labels,
                     on_iteration=advance,
                 )
 
         inputs = {
             "model": target.stage.key,
             "samples": fingerprint(x),
-            "attack": self.config["attack"],
-            "criterion": self.config["criterion"],
-            "similarity": self.config["arm"][label]["similarity"],
+            "labels": None if labels is None else fingerprint(labels),
+            # Every part is a dataclass, and shows all its settings
+            "attack": repr(attack),
             "seed": self.seed,
             "device": self.device.type,
             "precision": self.experiment.precision,
@@ -146,13 +177,20 @@ class Workbench:
         )
 
     def _train(
-        self, label: str, model: nn.Module, x: Tensor, epochs: int, folder: Path, on_epoch: OnEpoch
-    ) -> list[float]:
+        self,
+        label: str,
+        model: nn.Module,
+        x: Tensor,
+        labels: Tensor | None,
+        epochs: int,
+        folder: Path,
+        on_epoch: OnEpoch,
+    ) -> History:
         with self.bars.bar(f"fit {label}", epochs) as advance:
 
-            def note(epoch: int, loss: float) -> None:
+            def note(epoch: int, loss: float, scalars: dict[str, float]) -> None:
                 advance(1)
-                on_epoch(epoch, loss)
+                on_epoch(epoch, loss, scalars)
 
             return self.experiment.model.trainer.fit(
                 model,
@@ -160,6 +198,7 @@ class Workbench:
                 epochs=epochs,
                 seed=self.seed,
                 checkpoint=folder / "checkpoint.pt",
+                labels=None if labels is None else labels.to(self.device),
                 on_epoch=note,
             )
 

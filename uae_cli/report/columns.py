@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from typing import Literal
 
 import pandas as pd
 
@@ -17,30 +18,59 @@ ARMS = (
     "matched_noise",
 )
 
-UNITS = {
-    "test_mse": "",
-    "train_mse": "",
-    "asr": "%",
-    "test_mse_gain_vs_original": "%",
-    "test_mse_gain_vs_replicate": "%",
-    "train_mse_gain_vs_original": "%",
-    "train_mse_gain_vs_replicate": "%",
-    "mi": "nats",
-    "perturbation_l2": "",
-    "seconds_per_sample": "s",
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured quantity.
+
+    Attributes:
+        unit: "" for a pure number.
+        gains: how an arm's value is held against a reference arm's: "error" in percent of it,
+            "points" as a difference; positive is better. None: not compared.
+    """
+
+    unit: str = ""
+    gains: Literal["error", "points"] | None = None
+
+
+METRICS = {
+    "test_mse": Metric(gains="error"),
+    "train_mse": Metric(gains="error"),
+    "asr": Metric("%"),
+    "mi": Metric("nats"),
+    "perturbation_l2": Metric(),
+    "seconds_per_sample": Metric("s"),
 }
+
+
+def gain_name(metric: str, reference: str) -> str:
+    """Name of the metric that holds the gain against `reference`."""
+    return f"{metric}_gain_vs_{reference}"
+
+
+def gain(metric: str, value: float, base: float) -> float:
+    """What `value` gains over `base`: percent of an error's base, points otherwise; positive is better."""
+    return 100 * (1 - value / base) if METRICS[metric].gains == "error" else value - base
+
+
+def unit_of(metric: str) -> str:
+    """Unit of a metric or of a gain."""
+    if metric in METRICS:
+        return METRICS[metric].unit
+    base, _, _ = metric.partition("_gain_vs_")
+    return "%" if METRICS[base].gains == "error" else "points"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultRow:
     """One number of one run: one arm, one metric, one seed.
 
-    `value` is the mean over `draws` repetitions inside the run, `std` their standard deviation (None for
-    one draw). `unit` is that of `UNITS`. Gains are in percent and positive when the error fell:
-    100 · (1 − arm / reference). `n_train` and `n_test` count the samples of the dataset, the same for
-    every arm. `settings` is a hash of everything but the seed that determines the result; `overrides`
-    says the same for people ('attack.alpha=0.05'), empty for the plain experiment. `started` is an ISO
-    time, `note` the dataset's note.
+    `value` is the mean over `draws` repetitions inside the run, `std` their standard deviation (None
+    for one draw). `unit` is that of `unit_of`. Gains are positive where an arm is better, see `gain`.
+    `n_train` and `n_test` count the samples of the dataset, the same for every arm. `settings` is a
+    hash of everything but the seed that determines the result; `overrides` says the same for people
+    ('attack.alpha=0.05'), empty for the plain experiment. `started` is an ISO time, `note` the
+    dataset's note.
     """
 
     experiment: str

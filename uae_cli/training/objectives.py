@@ -1,7 +1,8 @@
 """What a model is trained for: each objective turns batches into optimiser steps."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field
@@ -17,27 +18,50 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 @runtime_checkable
 class Objective(Protocol):
-    """Settings of an objective."""
+    """Settings of an objective.
 
-    def bind(self, model: nn.Module, generator: torch.Generator) -> "Updater":
-        """Optimisers for this model; `generator` (on its device) draws whatever is random."""
+    Attributes:
+        supervised: whether it is shown the labels; an unsupervised one never is.
+    """
+
+    supervised: ClassVar[bool]
+
+    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> "Updater":
+        """Optimisers for this model.
+
+        Args:
+            model: to be trained.
+            generator: on the model's device, draws whatever is random.
+            steps: how many updates there will be, for schedules.
+        """
         ...
 
 
-class Updater(Protocol):
+class Updater(ABC):
     """Trains one model, batch by batch."""
 
-    def step(self, batch: Tensor) -> Tensor:
-        """One update on (B, *shape) samples; returns the loss that is reported, a detached scalar."""
-        ...
+    @abstractmethod
+    def step(self, batch: Tensor, labels: Tensor | None) -> Tensor:
+        """One update on (B, *shape) samples; returns the loss that is reported, a detached scalar.
 
+        `labels` are the batch's (B,) classes, None for an unsupervised objective.
+        """
+
+    @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """Optimiser state, for resuming."""
-        ...
 
+    @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
-        ...
+
+    def scalars(self) -> dict[str, float]:
+        """What is worth a curve beside the loss, as it stands."""
+        return {}
+
+    def converged(self) -> bool:
+        """Whether the training has reached what it must reach, apart from a low loss."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -70,22 +94,23 @@ class ReconstructionObjective:
         sparsity: penalty on the code, or null.
     """
 
+    supervised: ClassVar[bool] = False
     loss: Literal["mse", "bce"]
     optimizer: OptimizerFactory
     sparsity: Sparsity | None = None
 
-    def bind(self, model: nn.Module, generator: torch.Generator) -> Updater:  # noqa: ARG002
+    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> Updater:  # noqa: ARG002
         """See `Objective.bind`."""
         return _ReconstructionUpdater(self, model)
 
 
-class _ReconstructionUpdater:
+class _ReconstructionUpdater(Updater):
     def __init__(self, settings: ReconstructionObjective, model: nn.Module) -> None:
         self._model, self._sparsity = model, settings.sparsity
         self._loss = F.mse_loss if settings.loss == "mse" else F.binary_cross_entropy
         self._optimizer = settings.optimizer(model.parameters())
 
-    def step(self, batch: Tensor) -> Tensor:
+    def step(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         loss = self._total_loss(batch)
         self._optimizer.zero_grad()
         loss.backward()
@@ -116,16 +141,17 @@ class AdversarialObjective:
         optimizer: makes an optimiser of parameters; one each for the three updates.
     """
 
+    supervised: ClassVar[bool] = False
     optimizer: OptimizerFactory
 
-    def bind(self, model: nn.Module, generator: torch.Generator) -> Updater:
+    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> Updater:  # noqa: ARG002
         """See `Objective.bind`; needs an `AdversarialAutoencoder`."""
         if not isinstance(model, AdversarialAutoencoder):
             raise TypeError(f"{type(model).__name__} has no discriminator")
         return _AdversarialUpdater(self, model, generator)
 
 
-class _AdversarialUpdater:
+class _AdversarialUpdater(Updater):
     def __init__(
         self, settings: AdversarialObjective, model: AdversarialAutoencoder, generator: torch.Generator
     ) -> None:
@@ -136,7 +162,7 @@ class _AdversarialUpdater:
             "generator": settings.optimizer(model.encoder.parameters()),
         }
 
-    def step(self, batch: Tensor) -> Tensor:
+    def step(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         model = self._model
         reconstruction = F.mse_loss(model(batch), batch)
         self._update("reconstruction", reconstruction)

@@ -1,12 +1,9 @@
 """One training loop for every objective: data stay on the device, and an interrupted fit resumes."""
 
 import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass as plain_dataclass
-from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -16,8 +13,9 @@ from uae_cli.errors import ConfigError
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, NonNegative
 from uae_cli.training.objectives import Objective, Updater
+from uae_cli.training.progress import Checkpoint, History
 
-_CHECKPOINT_SECONDS = 20.0
+OnEpoch = Callable[[int, float, dict[str, float]], None]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -39,6 +37,7 @@ class Trainer:
         refit_epochs: passes for a model retrained on augmented data (paper, Table 10).
         keep: the weights of the last epoch, or of the one with the lowest training loss.
         early_stopping: on the training loss, or null.
+        tries: fits from scratch, each of twice the epochs, until the objective says that it converged.
     """
 
     objective: Objective
@@ -47,6 +46,7 @@ class Trainer:
     refit_epochs: Count
     keep: Literal["last", "best"]
     early_stopping: EarlyStopping | None
+    tries: Count = 1
 
     def fit(
         self,
@@ -56,8 +56,9 @@ class Trainer:
         epochs: int,
         seed: int,
         checkpoint: Path,
-        on_epoch: Callable[[int, float], None] = lambda _epoch, _loss: None,
-    ) -> list[float]:
+        labels: Tensor | None = None,
+        on_epoch: OnEpoch = lambda _epoch, _loss, _scalars: None,
+    ) -> History:
         """Train in place on (N, *shape) samples in [0, 1].
 
         Args:
@@ -66,36 +67,69 @@ class Trainer:
             epochs: passes over them.
             seed: of the shuffling and of the objective's own randomness.
             checkpoint: file that an interrupted fit leaves, and resumes from; removed at the end.
-            on_epoch: called with the epoch (from 1) and its mean loss; on resuming, for past epochs too.
-
-        Returns:
-            Mean training loss of every epoch.
+            labels: (N,) int64 classes on the device of `x`, for a supervised objective.
+            on_epoch: called with the epoch (from 1), its mean loss and the objective's scalars; for past
+                epochs too on resuming, and from 1 again with another try.
 
         Raises:
             ConfigError: the loss is no longer a number.
         """
+        start = {name: value.clone() for name, value in model.state_dict().items()}
+        saved = Checkpoint(checkpoint, x.device)
+        history = saved.history
+        while True:
+            self._try(model, x, labels, saved, history, epochs=epochs, seed=seed, on_epoch=on_epoch)
+            if history.converged or history.tries == self.tries:
+                break
+            history = History(tries=history.tries + 1)
+            saved.forget()
+            model.load_state_dict(start)
+        if self.keep == "best":
+            model.load_state_dict(saved.best)
+        saved.remove()
+        model.eval()
+        return history
+
+    def _try(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        labels: Tensor | None,
+        saved: Checkpoint,
+        history: History,
+        *,
+        epochs: int,
+        seed: int,
+        on_epoch: OnEpoch,
+    ) -> None:
+        """One fit; the second has twice the epochs, the third four times as many."""
+        epochs *= 2 ** (history.tries - 1)
         shuffler = generator(seed, "shuffle", torch.device("cpu"))
         draws = generator(seed, "objective", x.device)
-        progress = _Progress(model, self.objective.bind(model, draws), [shuffler, draws])
-        progress.resume(checkpoint, x.device)
-        for epoch, loss in enumerate(progress.losses, start=1):
-            on_epoch(epoch, loss)
+        updater = self.objective.bind(model, draws, steps=epochs * math.ceil(len(x) / self.batch_size))
+        saved.restore(model, updater, [shuffler, draws])
+        for epoch, (loss, scalars) in enumerate(zip(history.losses, history.scalars, strict=True), start=1):
+            on_epoch(epoch, loss, scalars)
         model.train()
-        while len(progress.losses) < epochs and not self._stalled(progress.losses):
-            order = torch.randperm(len(x), generator=shuffler).to(x.device)
-            total = torch.zeros((), device=x.device)
-            for batch in order.split(self.batch_size):
-                total += progress.updater.step(x[batch]) * len(batch)
-            loss = float(total) / len(x)
-            _check_finite(loss, len(progress.losses) + 1)
-            progress.finish_epoch(loss, keep_best=self.keep == "best")
-            on_epoch(len(progress.losses), progress.losses[-1])
-            progress.save_now_and_then(checkpoint)
-        if self.keep == "best":
-            model.load_state_dict(progress.best)
-        checkpoint.unlink(missing_ok=True)
-        model.eval()
-        return progress.losses
+        while len(history.losses) < epochs and not self._stalled(history.losses):
+            loss = self._epoch(updater, x, labels, shuffler)
+            _check_finite(loss, len(history.losses) + 1)
+            if self.keep == "best" and loss < min(history.losses, default=math.inf):
+                saved.best = {name: value.clone() for name, value in model.state_dict().items()}
+            history.losses.append(loss)
+            history.scalars.append(updater.scalars())
+            on_epoch(len(history.losses), loss, history.scalars[-1])
+            saved.save_now_and_then(history, model, updater, [shuffler, draws])
+        history.converged = updater.converged()
+
+    def _epoch(self, updater: Updater, x: Tensor, labels: Tensor | None, shuffler: torch.Generator) -> float:
+        """One pass over the data; returns the mean loss."""
+        order = torch.randperm(len(x), generator=shuffler).to(x.device)
+        total = torch.zeros((), device=x.device)
+        for batch in order.split(self.batch_size):
+            own = None if labels is None else labels[batch]
+            total += updater.step(x[batch], own) * len(batch)
+        return float(total) / len(x)
 
     def _stalled(self, losses: list[float]) -> bool:
         rule = self.early_stopping
@@ -110,45 +144,3 @@ def _check_finite(loss: float, epoch: int) -> None:
         raise ConfigError(
             f"model.trainer.objective.optimizer: the loss became {loss} in epoch {epoch}; set a lower lr"
         )
-
-
-@plain_dataclass
-class _Progress:
-    """What a fit must remember to go on after a kill."""
-
-    model: nn.Module
-    updater: Updater
-    generators: list[torch.Generator]
-    losses: list[float] = field(default_factory=list)
-    best: dict[str, Tensor] = field(default_factory=dict)
-    saved_at: float = field(default_factory=time.monotonic)
-
-    def finish_epoch(self, loss: float, *, keep_best: bool) -> None:
-        if keep_best and loss < min(self.losses, default=float("inf")):
-            self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
-        self.losses.append(loss)
-
-    def save_now_and_then(self, path: Path) -> None:
-        if time.monotonic() - self.saved_at < _CHECKPOINT_SECONDS:
-            return
-        state = {
-            "model": self.model.state_dict(),
-            "updater": self.updater.state_dict(),
-            "generators": [source.get_state() for source in self.generators],
-            "losses": self.losses,
-            "best": self.best,
-        }
-        part = path.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(path)
-        self.saved_at = time.monotonic()
-
-    def resume(self, path: Path, device: torch.device) -> None:
-        if not path.exists():
-            return
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.updater.load_state_dict(state["updater"])
-        for source, saved in zip(self.generators, state["generators"], strict=True):
-            source.set_state(saved.cpu())
-        self.losses, self.best = state["losses"], state["best"]

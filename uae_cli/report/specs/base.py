@@ -1,12 +1,10 @@
-"""What each table of the paper shows. A new table is one more entry of `SPECS`."""
+"""What a table of the paper is made of."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from uae_cli.report import numbers
-from uae_cli.report.columns import ARMS
-
-AUTOENCODERS = ("sparse_ae", "dense_ae", "conv_ae", "adversarial_ae")
+from uae_cli.report.columns import gain_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +28,7 @@ class Measure:
 
     def gain(self, reference: str) -> str:
         """Name of the metric that holds the gain against `reference`."""
-        return f"{self.metric}_gain_vs_{reference}"
+        return gain_name(self.metric, reference)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,24 +75,3 @@ def error_measure(metric: str, heading: str) -> Measure:
 
 
 ASR = Measure(metric="asr", heading="ASR %", show=numbers.rate, show_paper=_paper_rate)
-
-SPECS = {
-    spec.number: spec
-    for spec in (
-        TableSpec(
-            number="4",
-            title="reconstruction error on the test set, attack success on the training set",
-            models=AUTOENCODERS,
-            arms=ARMS,
-            measures=(error_measure("test_mse", "test MSE"), ASR),
-        ),
-        TableSpec(
-            number="10",
-            title="reconstruction error on the training set, epochs of training",
-            models=AUTOENCODERS,
-            arms=ARMS,
-            measures=(error_measure("train_mse", "train MSE"),),
-            epochs=True,
-        ),
-    )
-}

@@ -1,0 +1,78 @@
+"""What a protocol is: the settings of what is done with an experiment's parts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, runtime_checkable
+from typing import Protocol as Interface
+
+from uae_cli.attacks.generate import Attack
+from uae_cli.datasets import Dataset
+
+if TYPE_CHECKING:
+    from uae_cli.experiment import Experiment
+    from uae_cli.protocols.observer import Observer
+    from uae_cli.protocols.workbench import Workbench
+
+Metrics = dict[str, float]
+
+
+@dataclass(kw_only=True)
+class Measured:
+    """One line of a result: an arm of the augmentation, a method of attack.
+
+    Attributes:
+        arm: its name.
+        epochs: the model was trained for; early stopping may end below the setting.
+        draws: metrics of each repetition within the run (names of `uae_cli.report.columns.METRICS`).
+    """
+
+    arm: str
+    epochs: int
+    draws: list[Metrics] = field(default_factory=list)
+
+
+class Findings(Interface):
+    """What a protocol found.
+
+    Attributes:
+        measured: the lines of the table, in their order.
+    """
+
+    @property
+    def measured(self) -> Sequence[Measured]:
+        """The lines of the table, in their order."""
+        ...
+
+    def draw(self, folder: Path, title: str) -> None:
+        """Figures as files in `folder`, and what TensorBoard shows of them."""
+        ...
+
+
+@runtime_checkable
+class Protocol(Interface):
+    """Settings of a protocol; `conf/protocol/` names them."""
+
+    def attacks(self, experiment: "Experiment") -> dict[str, Attack]:
+        """Every attack that will be made, by label."""
+        ...
+
+    def check_settings(self, experiment: "Experiment") -> None:
+        """See whether the settings agree with each other.
+
+        Raises:
+            ConfigError: they don't.
+        """
+        ...
+
+    def check_data(self, experiment: "Experiment", data: Dataset) -> None:
+        """See whether the data admit what will be done.
+
+        Raises:
+            ConfigError: they don't.
+        """
+        ...
+
+    def run(self, bench: "Workbench", observer: "Observer") -> Findings:
+        """Do it."""
+        ...
