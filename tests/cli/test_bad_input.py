@@ -34,7 +34,7 @@ def assert_one_line(called: Called, folder: Path, *parts: str) -> None:
             "model=convae",
             ["model = convae", "did you mean conv_ae?", "adversarial_ae, conv_ae, dense_ae, sparse_ae"],
         ),
-        ("dataset=mnst", ["dataset = mnst", "did you mean mnist?", "cifar10, digits"]),
+        ("dataset=mnst", ["dataset = mnst", "did you mean mnist?", "mnist, npz"]),
         ("scale=smok", ["scale = smok", "did you mean smoke?", "full, smoke, subset"]),
         ("sampling=foo", ["sampling = foo", "conv, random"]),
         ("attack=5", ["attack = 5", "minmax"]),

@@ -77,7 +77,7 @@ def test_the_table_is_what_the_tensors_give(folder: Path) -> None:
     settings = from_config(config).model
     models = {}
     for arm in ARMS:
-        model = models[arm] = settings.build(data.shape, 0)
+        model = models[arm] = settings.build(data.shape, 0, classes=10)
         model.load_state_dict(load_file(folder / "tensors" / f"{arm}.model.safetensors"))
         for split, x in (("test", data.x_test), ("train", data.x_train)):
             with torch.no_grad():

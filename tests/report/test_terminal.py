@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from uae_cli.report.columns import METRICS, Metric
 from uae_cli.report.terminal import print_run
 
 FrameOf = Callable[..., pd.DataFrame]
@@ -79,7 +80,7 @@ def test_a_narrow_terminal_says_what_it_left_out(frame_of: FrameOf) -> None:
         {"arm": "matched_noise", "metric": "seconds_per_sample", "value": 0.001},
     )
     wide, narrow = printed(rows, 110), printed(rows, 60)
-    assert "matched_noise 0.00400 ± 2.0e-05 ◄" in wide
+    assert "matched_noise 0.00400 ± 0.000020 ◄" in wide
     assert "No room" not in wide
     assert "matched_noise 0.00400 ◄" in narrow
     assert "No room here for the spreads" in narrow
@@ -90,4 +91,22 @@ def test_without_a_terminal_it_goes_to_standard_output(
     frame_of: FrameOf, capsys: pytest.CaptureFixture[str]
 ) -> None:
     print_run(frame_of({"std": 2e-5, "draws": 5}))
-    assert "0.00400 ± 2.0e-05" in capsys.readouterr().out
+    assert "0.00400 ± 0.000020" in capsys.readouterr().out
+
+
+def test_without_a_reconstruction_another_metric_is_compared(
+    frame_of: FrameOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METRICS, "test_accuracy", Metric("%", gains="points", heading="accuracy\n%"))
+    measures = {"test_accuracy": 91.5, "test_accuracy_gain_vs_original": 2.0}
+    measures |= {"test_accuracy_gain_vs_replicate": -0.5, "asr": 98.76}
+    rows = [{"dataset": "digits", "metric": metric, "value": value} for metric, value in measures.items()]
+    text = printed(frame_of(*rows), width=300)
+    assert "mine_uae 91.50 ◄ +2.0 −0.5 98.76" in text
+    assert "accuracy % 2.0 points above original's, 0.5 points below replicate's: no better than" in text
+
+
+def test_a_comparison_of_attacks_has_no_gains(frame_of: FrameOf) -> None:
+    text = printed(frame_of({"arm": "penalty", "metric": "asr", "value": 99.0}))
+    assert "penalty 99.00" in text
+    assert "gain" not in text.lower()

@@ -27,19 +27,21 @@ class Metric:
         unit: "" for a pure number.
         gains: how an arm's value is held against a reference arm's: "error" in percent of it,
             "points" as a difference; positive is better. None: not compared.
+        heading: in tables; may hold one line break.
     """
 
     unit: str = ""
     gains: Literal["error", "points"] | None = None
+    heading: str = ""
 
 
 METRICS = {
-    "test_mse": Metric(gains="error"),
-    "train_mse": Metric(gains="error"),
-    "asr": Metric("%"),
-    "mi": Metric("nats"),
-    "perturbation_l2": Metric(),
-    "seconds_per_sample": Metric("s"),
+    "test_mse": Metric(gains="error", heading="test MSE"),
+    "train_mse": Metric(gains="error", heading="train\nMSE"),
+    "asr": Metric("%", heading="ASR\n%"),
+    "mi": Metric("nats", heading="MI\nnats"),
+    "perturbation_l2": Metric(heading="mean\n‖δ‖₂"),
+    "seconds_per_sample": Metric("s", heading="s per\nsample"),
 }
 
 

@@ -1,25 +1,31 @@
 """Numbers as people read them; every rendering uses these."""
 
 import math
+from collections.abc import Callable
+
+from uae_cli.report.columns import METRICS
 
 NOTHING = "–"
 
 
 def fixed(value: float, decimals: int, *, sign: bool = False) -> str:
     """`value` with so many decimals and a real minus sign; exponential if it would round to zero."""
-    text = f"{value:{'+' if sign else ''}.{decimals}f}"
+    text = f"{value:{'+' if sign else 'z'}.{decimals}f}"
+    if sign and math.isfinite(value) and not text.strip("+-0."):
+        text = text[1:]  # neither −0.0 nor +0.0
     if math.isfinite(value) and 0 < abs(value) < 0.5 * 10.0**-decimals and not sign:
         return f"{value:.1e}"
     return text.replace("-", "−")
 
 
 def with_spread(value: float, std: float | None, decimals: int, *, sign: bool = False) -> str:
-    """`value ± std`, or the value alone; a small error's std keeps two digits (2.6e-05)."""
+    """`value ± std`, or the value alone; a small error's std keeps two digits (0.000026)."""
     text = fixed(value, decimals, sign=sign)
     if std is None:
         return text
-    fine = decimals > 2 and 0 < std < 10.0 ** (1 - decimals)
-    return f"{text} ± {std:.1e}" if fine else f"{text} ± {fixed(std, decimals)}"
+    if decimals > 2 and 0 < std < 10.0 ** (1 - decimals):
+        decimals = 1 - math.floor(math.log10(std))
+    return f"{text} ± {fixed(std, decimals)}"
 
 
 def error(value: float, std: float | None = None) -> str:
@@ -40,6 +46,14 @@ def gain(value: float, std: float | None = None) -> str:
 def significant(value: float, std: float | None = None) -> str:
     """Three significant digits: norms, seconds."""
     return f"{value:.3g}" if std is None else f"{value:.3g} ± {std:.1g}"
+
+
+def shown_as(metric: str) -> Callable[[float, float | None], str]:
+    """How values of a metric are written."""
+    kind = METRICS[metric]
+    if kind.gains == "error":
+        return error
+    return rate if kind.unit == "%" else significant
 
 
 def plural(count: int, what: str) -> str:

@@ -1,7 +1,7 @@
 """The table at the end of a run."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -10,21 +10,13 @@ from rich.console import Console
 from rich.text import Text
 
 from uae_cli.report.collect import Measured, measured
-from uae_cli.report.columns import ARMS
+from uae_cli.report.columns import ARMS, METRICS, gain_name, unit_of
 from uae_cli.report.context import as_in_paper, facts, shortfalls
 from uae_cli.report.grid import BEST, default_console, print_grid
-from uae_cli.report.numbers import NOTHING, error, gain, plural, rate, significant
+from uae_cli.report.numbers import NOTHING, gain, plural, shown_as
 from uae_cli.report.paper import full_name, reported
 
 Cells = dict[tuple[str, str], Measured]
-
-# Heading, metric, how its mean is written.
-_AFTER_GAINS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
-    ("train\nMSE", "train_mse", error),
-    ("ASR\n%", "asr", rate),
-    ("mean\n‖δ‖₂", "perturbation_l2", significant),
-    ("s per\nsample", "seconds_per_sample", significant),
-)
 
 
 def print_run(rows: pd.DataFrame, console: Console | None = None) -> None:
@@ -45,13 +37,15 @@ def verdict(run: Sequence[Measured], arm: str) -> str:
 
     Empty if the arm or one of its two gains was not measured.
     """
-    cells = _cells(run)
-    against_original = cells.get((arm, "test_mse_gain_vs_original"))
-    against_replicate = cells.get((arm, "test_mse_gain_vs_replicate"))
+    cells, main = _cells(run), headline(run)
+    if main is None:
+        return ""
+    against_original = cells.get((arm, gain_name(main, "original")))
+    against_replicate = cells.get((arm, gain_name(main, "replicate")))
     if against_original is None or against_replicate is None:
         return ""
     told = f"{_told(against_original)} original's, {_told(against_replicate)} replicate's"
-    return f"{arm}: test MSE {told}{_judged(against_replicate)}."
+    return f"{arm}: {_heading(main)} {told}{_judged(against_replicate)}."
 
 
 def _print_experiment(run: Sequence[Measured], console: Console) -> None:
@@ -66,22 +60,34 @@ def _print_experiment(run: Sequence[Measured], console: Console) -> None:
 
 
 def _grid(run: Sequence[Measured]) -> tuple[list[str], list[list[str]]]:
-    cells, best = _cells(run), _best(run)
-    papers = {arm: _papers(run[0], arm) for arm in _arms(run)}
-    with_paper = any(papers.values())
-    lines = []
-    for arm in _arms(run):
-        line = [arm, _test_error(cells.get((arm, "test_mse")), best=arm in best)]
-        line += [papers[arm] or NOTHING] if with_paper else []
-        line += [_gain(cells, arm, reference) for reference in ("original", "replicate")]
-        lines.append(line + [_cell(cells.get((arm, metric)), show) for _, metric, show in _AFTER_GAINS])
-    return _headings(with_paper=with_paper), lines
+    """The compared metric with its gains, then every other one that was measured."""
+    cells, headings, columns = _cells(run), ["arm"], []
+    main = headline(run)
+    if main is not None:
+        best = _best(run, main)
+        headings.append(f"{_heading(main)}\nours")
+        columns.append([_main_cell(cells.get((arm, main)), main, best=arm in best) for arm in _arms(run)])
+        papers = [_papers(run[0], arm, main) for arm in _arms(run)]
+        if any(papers):
+            headings.append(f"{_heading(main)}\npaper")
+            columns.append([paper or NOTHING for paper in papers])
+        for reference in ("original", "replicate"):
+            headings.append(f"gain {unit_of(gain_name(main, reference))} vs\n{reference}")
+            columns.append([_gain(cells, arm, main, reference) for arm in _arms(run)])
+    for metric in (name for name in METRICS if name != main and any(row.metric == name for row in run)):
+        headings.append(METRICS[metric].heading or metric)
+        columns.append([_cell(cells.get((arm, metric))) for arm in _arms(run)])
+    return headings, [[arm, *line] for arm, *line in zip(_arms(run), *columns, strict=True)]
 
 
-def _headings(*, with_paper: bool) -> list[str]:
-    gains = ["gain % vs\noriginal", "gain % vs\nreplicate"]
-    paper = ["test MSE\npaper"] if with_paper else []
-    return ["arm", "test MSE\nours", *paper, *gains, *(heading for heading, _, _ in _AFTER_GAINS)]
+def headline(run: Sequence[Measured]) -> str | None:
+    """The first metric of `METRICS` that arms are compared by; None where nothing is compared."""
+    there = {row.metric.partition("_gain_vs_")[0] for row in run}
+    return next((name for name, metric in METRICS.items() if metric.gains and name in there), None)
+
+
+def _heading(metric: str) -> str:
+    return METRICS[metric].heading.replace("\n", " ") or metric
 
 
 def _arms(run: Sequence[Measured]) -> list[str]:
@@ -89,29 +95,30 @@ def _arms(run: Sequence[Measured]) -> list[str]:
     return [arm for arm in ARMS if arm in there] + [arm for arm in there if arm not in ARMS]
 
 
-def _best(run: Sequence[Measured]) -> set[str]:
-    errors = {row.arm: row.mean for row in run if row.metric == "test_mse" and math.isfinite(row.mean)}
-    return {arm for arm, value in errors.items() if value == min(errors.values())}
+def _best(run: Sequence[Measured], metric: str) -> set[str]:
+    values = {row.arm: row.mean for row in run if row.metric == metric and math.isfinite(row.mean)}
+    first = min if METRICS[metric].gains == "error" else max
+    return {arm for arm, value in values.items() if value == first(values.values())}
 
 
-def _test_error(row: Measured | None, *, best: bool) -> str:
+def _main_cell(row: Measured | None, metric: str, *, best: bool) -> str:
     if row is None:
         return NOTHING
-    return error(row.mean, row.std) + (f" {BEST}" if best else "")
+    return shown_as(metric)(row.mean, row.std) + (f" {BEST}" if best else "")
 
 
-def _papers(row: Measured, arm: str) -> str:
-    number = reported(None, row.dataset, row.model, arm, "test_mse")
-    return "" if number is None else error(number.value) + ("" if as_in_paper(row) else "†")
+def _papers(row: Measured, arm: str, metric: str) -> str:
+    number = reported(None, row.dataset, row.model, arm, metric)
+    return "" if number is None else shown_as(metric)(number.value, None) + ("" if as_in_paper(row) else "†")
 
 
-def _gain(cells: Cells, arm: str, reference: str) -> str:
-    row = cells.get((arm, f"test_mse_gain_vs_{reference}"))
+def _gain(cells: Cells, arm: str, metric: str, reference: str) -> str:
+    row = cells.get((arm, gain_name(metric, reference)))
     return NOTHING if row is None or arm == reference else gain(row.mean)
 
 
-def _cell(row: Measured | None, show: Callable[[float], str]) -> str:
-    return NOTHING if row is None else show(row.mean)
+def _cell(row: Measured | None) -> str:
+    return NOTHING if row is None else shown_as(row.metric)(row.mean, None)
 
 
 def _cells(run: Sequence[Measured]) -> Cells:
@@ -121,8 +128,9 @@ def _cells(run: Sequence[Measured]) -> Cells:
 def _told(row: Measured) -> str:
     over = "" if row.spread != "seeds" else f" (± {row.std:.1f} over {row.seeds} seeds)"
     if not math.isfinite(row.mean):
-        return f"{row.mean} % beside"
-    return f"{abs(row.mean):.1f} %{over} {'below' if row.mean > 0 else 'above'}"
+        return f"{row.mean} {row.unit} beside"
+    lower = METRICS[row.metric.partition("_gain_vs_")[0]].gains == "error"
+    return f"{abs(row.mean):.1f} {row.unit}{over} {'below' if lower == (row.mean > 0) else 'above'}"
 
 
 def _judged(row: Measured) -> str:
@@ -140,7 +148,8 @@ def _caption(run: Sequence[Measured]) -> list[tuple[str, str]]:
     lines = [(" · ".join((*facts(run), seeds)), "dim")]
     if first.note:
         lines.append((f"{first.dataset}: {first.note}", "yellow"))
-    if any(_papers(first, arm) for arm in _arms(run)) and not as_in_paper(first):
+    main = headline(run)
+    if main and any(_papers(first, arm, main) for arm in _arms(run)) and not as_in_paper(first):
         lines.append(
             (
                 f"† the paper's value is of the full {full_name(first.dataset)}, at full scale, with the "
@@ -148,19 +157,22 @@ def _caption(run: Sequence[Measured]) -> list[tuple[str, str]]:
                 "dim",
             )
         )
-    lines.append((_signs(run), "dim"))
+    if main:
+        lines.append((_signs(run, main), "dim"))
     lines += [
         (sentence, "") for arm in _arms(run) if arm.endswith("_uae") and (sentence := verdict(run, arm))
     ]
     return lines
 
 
-def _signs(run: Sequence[Measured]) -> str:
-    signs = [f"{BEST} lowest test MSE."]
-    spreads = {row.spread for row in run if row.metric == "test_mse"}
+def _signs(run: Sequence[Measured], main: str) -> str:
+    lower = METRICS[main].gains == "error"
+    signs = [f"{BEST} {'lowest' if lower else 'highest'} {_heading(main)}."]
+    spreads = {row.spread for row in run if row.metric == main}
     if "seeds" in spreads:
         signs.append("±: standard deviation over seeds.")
     if "draws" in spreads:
         signs.append("±: standard deviation over the noise draws of this seed.")
-    signs.append("Gain: how far test MSE fell below that arm's; negative is worse.")
+    moved = "fell below" if lower else "rose above"
+    signs.append(f"Gain: how far {_heading(main)} {moved} that arm's; negative is worse.")
     return " ".join(signs)
