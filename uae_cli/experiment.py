@@ -1,6 +1,7 @@
 """A whole experiment, checked before any data is read: what `conf/` composes, as objects."""
 
 from collections.abc import Callable
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from uae_cli.arms import Arm
 from uae_cli.attacks.chunking import MOST_SAMPLES
 from uae_cli.attacks.criteria import Criterion
 from uae_cli.attacks.generate import Attack
+from uae_cli.attacks.methods import Method
 from uae_cli.attacks.similarities import Similarity
 from uae_cli.attacks.solver import Solver
 from uae_cli.datasets import Loader
@@ -27,9 +29,6 @@ from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, Positive, Precision
 from uae_cli.training import Trainer
 
-ORIGINAL = "original"
-REPLICATE = "replicate"
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DataSettings:
@@ -39,12 +38,14 @@ class DataSettings:
         root: the data root; `UAE_DATA` sets its default.
         train_size: the first n training samples, or null for all.
         test_size: likewise.
+        attack_size: how many samples are attacked, where not all of them are (protocol=attack).
         download: whether missing files are fetched.
     """
 
     root: Path
     train_size: Count | None
     test_size: Count | None
+    attack_size: Count
     download: bool
 
 
@@ -57,11 +58,13 @@ class ModelSettings:
         network: makes the module of a sample's shape, and a supervised one of the number of classes
             (`_partial_: true` in YAML).
         trainer: how it is fitted.
+        weights: a state dict to use instead, of this network; read by protocol=attack.
     """
 
     name: str
     network: Callable[..., nn.Module]
     trainer: Trainer
+    weights: Path | None = None
 
     @property
     def supervised(self) -> bool:
@@ -94,9 +97,13 @@ class Augmentation:
 
     Attributes:
         draws: how often an arm's noise is drawn anew within one seed.
+        rounds: how often samples are made of the model retrained on the samples before (paper §6.15).
+        chain: arms after one another, by name; run beside the others (`augmentation=[flip,mine_uae]`).
     """
 
     draws: Count
+    rounds: Count
+    chain: dict[str, Arm]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -115,6 +122,7 @@ class Experiment:
         protocol: what is done with all of this, and what comes out.
         evaluation: what trained models are judged by, by name.
         arm: what the model is retrained on, by name; `original` and `replicate` always run.
+        method: the ways to attack that are compared, by name (protocol=attack).
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.+-]+$")]
@@ -133,9 +141,10 @@ class Experiment:
     attack: Solver
     protocol: Protocol
     evaluation: dict[str, Evaluation]
-    arm: dict[str, Arm]
+    arm: dict[str, Arm] = field(default_factory=dict)
     augmentation: Augmentation
     scale: Scale
+    method: dict[str, Method] = field(default_factory=dict)
 
     def most_at_once(self, device: torch.device) -> int:
         """Samples evaluated at once, and the most that are attacked at once."""
@@ -154,7 +163,7 @@ def from_config(config: dict[str, Any]) -> Experiment:
     """
     try:
         # First, since the arms repeat its values and would be blamed for them
-        TypeAdapter(Augmentation).validate_python(config.get("augmentation"))
+        TypeAdapter(Augmentation).validate_python({**config.get("augmentation", {}), "chain": {}})
     except ValidationError as error:
         raise validation_error(error, "augmentation") from error
     try:

@@ -61,7 +61,9 @@ class RunFolder:
             kind, _, name = label.partition(" ")
             suffix = "model" if kind == "fit" else "uae"
             source = stage.folder / (MODEL if kind == "fit" else "uae.safetensors")
-            target = self._path / "tensors" / f"{name.replace(' ', '_')}.{suffix}.safetensors"
+            target = (
+                self._path / "tensors" / f"{name.replace(' ', '_').replace('/', '_')}.{suffix}.safetensors"
+            )
             target.parent.mkdir(exist_ok=True)
             _link(source, target)
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from uae_cli.datasets import Dataset
-from uae_cli.experiment import ORIGINAL, REPLICATE, Experiment
+from uae_cli.experiment import Experiment
 from uae_cli.hardware import device_name
-from uae_cli.protocols.base import Measured
+from uae_cli.protocols.base import ORIGINAL, REPLICATE, Measured
 from uae_cli.report.columns import METRICS, ResultRow, gain, gain_name, unit_of
 from uae_cli.stages import digest, fingerprint
 
@@ -37,6 +37,7 @@ class Provenance:
     overrides: str
     started: str
     note: str
+    attack: str
 
     @classmethod
     def of(
@@ -62,15 +63,29 @@ class Provenance:
             overrides=" ".join(sorted(o for o in overrides if not _silent(o))),
             started=started.isoformat(timespec="seconds"),
             note=data.note,
+            attack=_scalars(config["attack"]),
         )
 
 
 def settings_hash(config: dict[str, Any], data: Dataset) -> str:
-    """Identifies everything but the seed and the machine that determines a result, the samples included."""
+    """Identifies everything but the seed and the machine that determines a result, the samples included.
+
+    The first eight of its 16 hex digits leave the attack's solver out, so that runs which differ in
+    nothing else are known to.
+    """
     kept = {name: value for name, value in config.items() if name not in _NOT_SETTINGS}
+    attack = kept.pop("attack")
     kept["data"] = {n: v for n, v in config["data"].items() if n not in ("root", "download")}
     kept["samples"] = [fingerprint(data.x_train), fingerprint(data.x_test)]
-    return digest(kept)
+    return digest(kept)[:8] + digest(attack)[:8]
+
+
+def _scalars(settings: dict[str, Any]) -> str:
+    """'alpha=0.01 beta=0.1 …', in the order of the names."""
+    shown = {name: value for name, value in sorted(settings.items()) if name != "_target_"}
+    return " ".join(
+        f"{name}={value}" for name, value in shown.items() if isinstance(value, int | float | str)
+    )
 
 
 def result_rows(lines: Sequence[Measured], provenance: Provenance) -> list[ResultRow]:
@@ -79,18 +94,19 @@ def result_rows(lines: Sequence[Measured], provenance: Provenance) -> list[Resul
     rows = []
     for line in lines:
         metrics = {name: [draw[name] for draw in line.draws if name in draw] for name in means[line.arm]}
-        metrics |= _gains(line.arm, metrics, means)
+        metrics |= _gains(line, metrics, means)
         rows += [_row(line, name, values, provenance) for name, values in metrics.items()]
     return rows
 
 
 def _gains(
-    arm: str, metrics: dict[str, list[float]], means: dict[str, dict[str, float]]
+    line: Measured, metrics: dict[str, list[float]], means: dict[str, dict[str, float]]
 ) -> dict[str, list[float]]:
     gains = {}
-    for metric, reference in product(metrics, (ORIGINAL, REPLICATE)):
-        base = means.get(reference, {}).get(metric)
-        if base is not None and METRICS[metric].gains and arm not in (ORIGINAL, reference):
+    references = {ORIGINAL: ORIGINAL, REPLICATE: line.control}
+    for metric, (reference, arm) in product(metrics, references.items()):
+        base = means.get(arm, {}).get(metric)
+        if base is not None and METRICS[metric].gains and line.arm not in (ORIGINAL, arm):
             gains[gain_name(metric, reference)] = [gain(metric, value, base) for value in metrics[metric]]
     return gains
 

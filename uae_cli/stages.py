@@ -20,7 +20,7 @@ from torch import Tensor
 # What a stage's outcome is computed by, beside its inputs
 _PACKAGE = Path(__file__).parent
 _SOURCES = (
-    "arms.py",
+    "arms",
     "randomness.py",
     "stages.py",
     "attacks",

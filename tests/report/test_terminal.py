@@ -79,7 +79,7 @@ def test_a_narrow_terminal_says_what_it_left_out(frame_of: FrameOf) -> None:
         {"arm": "matched_noise", "std": 2e-5, "draws": 5},
         {"arm": "matched_noise", "metric": "seconds_per_sample", "value": 0.001},
     )
-    wide, narrow = printed(rows, 110), printed(rows, 60)
+    wide, narrow = printed(rows, 110), printed(rows, 50)
     assert "matched_noise 0.00400 ± 0.000020 ◄" in wide
     assert "No room" not in wide
     assert "matched_noise 0.00400 ◄" in narrow

@@ -60,16 +60,18 @@ class AugmentationFindings:
 
     def _draw_attack(self, folder: Path, result: ArmResult, extra: Extra, title: str) -> None:
         x, name = self._bench.data.x_train, result.arm
+        extra = extra.parts[-1] if extra.parts else extra
+        if extra.success is None:
+            return
         title = f"{title}: {name}"
         rows = self._image_rows(x[:_SHOWN], extra.x[:_SHOWN], result)
         figures.image_rows(folder / f"{name}_samples.png", rows, title)
-        assert extra.success is not None  # the caller's condition
         figures.largest_perturbations(
             folder / f"{name}_largest.png", x, extra.x, extra.success, f"{title}, largest ‖δ‖₂"
         )
         self._observer.attack(name, extra)
         self._observer.images(f"uae/{name}", extra.x[:_SHOWN])
-        if self._bench.experiment.arm[name].similarity.unit == "nats":  # type: ignore[attr-defined]
+        if extra.unit == "nats":
             figures.attack_curves(
                 folder / f"{name}_iterations.png",
                 similarity_quartiles(extra),

@@ -2,23 +2,22 @@
 
 import time
 from dataclasses import replace
-from typing import Any
+from itertools import islice
 
-import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from uae_cli.arms import Adversarial, Arm, Extra, MatchedNoise
+from uae_cli.arms import Adversarial, Arm, Chain, Extra, MatchedNoise, Replicate, attacks_of, parts_of
 from uae_cli.attacks.generate import Attack, judge
-from uae_cli.attacks.similarities import Similarity
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.experiment import ORIGINAL, REPLICATE, Experiment
+from uae_cli.experiment import Experiment
 from uae_cli.models import TappedModel
 from uae_cli.protocols.arm_results import ArmResult, AugmentationFindings
-from uae_cli.protocols.base import Metrics
+from uae_cli.protocols.base import ORIGINAL, REPLICATE, Metrics
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Fitted, Workbench
+from uae_cli.protocols.workshop import Shop, fit, refit
 from uae_cli.settings import STRICT
 
 
@@ -28,8 +27,8 @@ class Augment:
 
     def attacks(self, experiment: Experiment) -> dict[str, Attack]:
         """See `Protocol.attacks`."""
-        arms = experiment.arm.items()
-        return {name: experiment.triple(arm.similarity) for name, arm in arms if isinstance(arm, Adversarial)}
+        found = attacks_of(arms_of(experiment))
+        return {name: experiment.triple(arm.similarity) for name, arm in found.items()}
 
     def check_settings(self, experiment: Experiment) -> None:
         """See `Protocol.check_settings`."""
@@ -51,8 +50,25 @@ class Augment:
         return AugmentationFindings(AugmentationRun(bench, observer).run(), bench, observer)
 
 
+def arms_of(experiment: Experiment) -> dict[str, Arm]:
+    """Every arm that runs, by name: the chosen ones, their further rounds, and the chain part by part."""
+    arms: dict[str, Arm] = {}
+    for name, arm in experiment.arm.items():
+        arms[name] = arm
+        if isinstance(arm, Adversarial):
+            for last in range(2, experiment.augmentation.rounds + 1):
+                rounds: dict[str, Arm] = {f"round{number}": arm for number in range(1, last + 1)}
+                arms[f"{name}_round{last}"] = Chain(steps=rounds)
+    chain, labels, taken = experiment.augmentation.chain, list[str](), 0
+    for label, members in parts_of(chain):
+        labels.append(label)
+        taken += len(members)
+        arms["+".join(labels)] = Chain(steps=dict(islice(chain.items(), taken)))
+    return arms
+
+
 class AugmentationRun:
-    """One run of the protocol; also what arms may ask for while they make samples.
+    """One run of the protocol.
 
     Args:
         bench: cached fits and attacks.
@@ -61,63 +77,61 @@ class AugmentationRun:
 
     def __init__(self, bench: Workbench, observer: Observer) -> None:
         self._bench, self._observer = bench, observer
+        self._arms = arms_of(bench.experiment)
         self._extras: dict[str, Extra] = {}
-        self.x, self.seed = bench.data.x_train, bench.seed
+        self._results: dict[str, ArmResult] = {}
+        self._x = bench.data.x_train
 
     def run(self) -> list[ArmResult]:
         """Every arm's result, `original` first."""
-        self._original = self._fit(ORIGINAL, self.x, self._trainer.epochs)
-        self._tapped = TappedModel(self._original.model, None)
-        results = [self._result(ORIGINAL, None, self._original)]
-        results[0].draws.append(self._evaluated(self._original))
-        for name, arm in self._bench.experiment.arm.items():
-            results.append(self._run_arm(name, arm))
-        return results
+        epochs = self._bench.experiment.model.trainer.epochs
+        original = fit(self._bench, self._observer, ORIGINAL, self._x, epochs)
+        self._original = original.model
+        self._shop = Shop(self._bench, self._observer, original, self._extra)
+        self._results[ORIGINAL] = ArmResult(
+            arm=ORIGINAL, epochs=len(original.history.losses), extra=None, fitted=original
+        )
+        self._results[ORIGINAL].draws.append(self._evaluated(original))
+        for name, arm in self._arms.items():
+            self._run_arm(name, arm)
+        return list(self._results.values())
 
-    def attacked(self, arm: str, similarity: Similarity) -> Extra:
-        """See `Workshop.attacked`."""
-        triple = self._bench.experiment.triple(similarity)
-        return self._bench.attack(arm, self._original, self.x, triple)
+    def _extra(self, name: str) -> Extra:
+        """The first draw of an arm, made once."""
+        if name not in self._extras:
+            self._extras[name] = self._make(name, self._arms[name], 0)
+        return self._extras[name]
 
-    def extra(self, arm: str) -> Extra:
-        """See `Workshop.extra`."""
-        if arm not in self._extras:
-            self._extras[arm] = self._make(arm, 0)
-        return self._extras[arm]
-
-    def _make(self, name: str, draw: int) -> Extra:
-        arm = self._bench.experiment.arm[name]
+    def _make(self, name: str, arm: Arm, draw: int) -> Extra:
         if isinstance(arm, MatchedNoise):
-            self.extra(arm.of)  # now, so that its time is not counted as the noise's
+            self._extra(arm.of)  # now, so that its time is not counted as the noise's
         start = time.perf_counter()
-        extra = arm.make(name, self, draw)
+        extra = arm.make(name, self._shop, draw)
         if extra.seconds:  # a cached attack remembers its own time
             return extra
         return replace(extra, seconds=time.perf_counter() - start)
 
-    @property
-    def _trainer(self) -> Any:
-        return self._bench.experiment.model.trainer
-
-    def _run_arm(self, name: str, arm: Arm) -> ArmResult:
-        result: ArmResult | None = None
+    def _run_arm(self, name: str, arm: Arm) -> None:
         for draw in range(arm.draws):
-            extra = self._make(name, draw) if draw else self.extra(name)
+            first = draw == 0 and name in self._arms
+            extra = self._extra(name) if first else self._make(name, arm, draw)
+            control = REPLICATE if isinstance(arm, Replicate) else self._control(extra)
             label = name if arm.draws == 1 else f"{name} draw {draw + 1}"
-            fitted = self._fit(label, torch.cat([self.x, extra.x]), self._trainer.refit_epochs)
-            result = result or self._result(name, extra, fitted)
-            result.draws.append(self._evaluated(fitted) | self._sample_metrics(name, extra))
-        assert result is not None  # draws ≥ 1
-        return result
+            fitted = refit(self._bench, self._observer, label, extra.x)
+            if name not in self._results:
+                epochs = len(fitted.history.losses)
+                self._results[name] = ArmResult(
+                    arm=name, epochs=epochs, control=control, extra=extra, fitted=fitted
+                )
+            self._results[name].draws.append(self._evaluated(fitted) | self._sample_metrics(extra))
 
-    def _result(self, name: str, extra: Extra | None, fitted: Fitted) -> ArmResult:
-        return ArmResult(arm=name, epochs=len(fitted.history.losses), extra=extra, fitted=fitted)
-
-    def _fit(self, label: str, x: Tensor, epochs: int) -> Fitted:
-        def on_epoch(epoch: int, loss: float, scalars: dict[str, float]) -> None:
-            self._observer.epoch(label, epoch, loss, scalars)
-
-        return self._bench.fit(label, x, epochs=epochs, on_epoch=on_epoch)
+    def _control(self, extra: Extra) -> str:
+        """The arm that lists the samples as often as this one has samples; run where it hasn't been."""
+        copies = len(extra.x) // len(self._x)
+        name = REPLICATE if copies == 1 else f"{REPLICATE}_x{copies + 1}"
+        if name not in self._arms and name not in self._results:
+            self._run_arm(name, Replicate(copies=copies))
+        return name
 
     def _evaluated(self, fitted: Fitted) -> Metrics:
         metrics: Metrics = {}
@@ -125,25 +139,32 @@ class AugmentationRun:
             metrics |= evaluation.measure(fitted.model, self._bench.subject)
         return metrics
 
-    def _sample_metrics(self, name: str, extra: Extra) -> Metrics:
-        """ASR is judged anew on the saved tensors; one that equals its original has not succeeded."""
-        if extra.x is self.x:
+    def _sample_metrics(self, extra: Extra) -> Metrics:
+        """Of the last part of an arm's samples; replicates have none."""
+        last = extra.parts[-1] if extra.parts else extra
+        if last.x is self._x or len(last.x) != len(self._x):
             return {}
-        criterion = self._bench.experiment.criterion
-        f = judge(criterion, self._tapped, self.x, extra.x, seed=self.seed, chunk_size=self._bench.chunk_size)
-        moved = (extra.x != self.x).flatten(1).any(dim=1)
-        success = (f <= 0) & moved
+        success = self._success(last)
         metrics = {
             "asr": 100 * float(success.double().mean()),
-            "perturbation_l2": float((extra.x - self.x).flatten(1).norm(dim=1).mean()),
-            "seconds_per_sample": extra.seconds / len(self.x),
+            "perturbation_l2": float((last.x - self._x).flatten(1).norm(dim=1).mean()),
+            "seconds_per_sample": extra.seconds / len(self._x),
         }
-        if extra.similarity is not None and self._unit(name) == "nats" and bool(success.any()):
-            metrics["mi"] = float(extra.similarity[success].mean())
+        if last.similarity is not None and last.unit == "nats" and bool(success.any()):
+            metrics["mi"] = float(last.similarity[success].mean())
         return metrics
 
-    def _unit(self, name: str) -> str:
-        return str(getattr(getattr(self._bench.experiment.arm[name], "similarity", None), "unit", ""))
+    def _success(self, extra: Extra) -> Tensor:
+        """Judged anew on the saved tensors, (N,); one that equals its original has not succeeded."""
+        f = judge(
+            self._bench.experiment.criterion,
+            TappedModel(extra.target or self._original, None),
+            self._x,
+            extra.x,
+            seed=self._bench.seed,
+            chunk_size=self._bench.chunk_size,
+        )
+        return (f <= 0) & (extra.x != self._x).flatten(1).any(dim=1)
 
 
 def _check_matched(name: str, arm: MatchedNoise, arms: dict[str, Arm]) -> None:

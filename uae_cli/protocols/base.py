@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Metrics = dict[str, float]
 
+ORIGINAL = "original"
+REPLICATE = "replicate"
+
 
 @dataclass(kw_only=True)
 class Measured:
@@ -24,11 +27,13 @@ class Measured:
     Attributes:
         arm: its name.
         epochs: the model was trained for; early stopping may end below the setting.
+        control: the arm that its gains against `replicate` are measured by.
         draws: metrics of each repetition within the run (names of `uae_cli.report.columns.METRICS`).
     """
 
     arm: str
     epochs: int
+    control: str = REPLICATE
     draws: list[Metrics] = field(default_factory=list)
 
 

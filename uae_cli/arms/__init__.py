@@ -1,0 +1,27 @@
+"""Arms: what the model is retrained on beside the training samples (paper §4.4, §6.10).
+
+Every arm is compared with a `replicate` that lists the samples as often as the arm has samples, so that
+both take the same optimiser steps.
+"""
+
+from uae_cli.arms.adversarial import Adversarial
+from uae_cli.arms.base import Arm, Extra, Transform, Workshop
+from uae_cli.arms.chain import Chain, attacks_of, parts_of
+from uae_cli.arms.geometric import Flip, Rotation
+from uae_cli.arms.noise import Gaussian, MatchedNoise, Replicate
+
+__all__ = [
+    "Adversarial",
+    "Arm",
+    "Chain",
+    "Extra",
+    "Flip",
+    "Gaussian",
+    "MatchedNoise",
+    "Replicate",
+    "Rotation",
+    "Transform",
+    "Workshop",
+    "attacks_of",
+    "parts_of",
+]

@@ -1,0 +1,81 @@
+"""Arms after one another: augment, attack the model trained on the augmented data, retrain on all of it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import groupby
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from uae_cli.arms.adversarial import Adversarial
+from uae_cli.arms.base import Arm, Extra, Transform, Workshop
+from uae_cli.settings import STRICT, Count
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Chain:
+    """Several arms together (paper §4.4, Table 5; §6.15).
+
+    Transforms that follow each other are done to one and the same sample; every other step makes samples
+    of its own. An attack is made on the model retrained on the samples and all that came before it.
+
+    Attributes:
+        steps: arms by name, in their order.
+        draws: how often the whole chain is drawn anew.
+    """
+
+    steps: Annotated[dict[str, Arm], Field(min_length=1)]
+    draws: Count = 1
+
+    def make(self, name: str, shop: Workshop, draw: int) -> Extra:
+        """See `Arm.make`; what is told of an attack is of the last one."""
+        parts: list[Extra] = []
+        done: list[str] = []
+        for label, arms in parts_of(self.steps):
+            current = shop.retrained("+".join(done), _samples(parts)) if parts else shop
+            done.append(label)
+            place = f"{name}/{label} draw {draw + 1}" if draw else f"{name}/{label}"
+            parts.append(_made(arms, place, current, draw))
+        if len(parts) == 1:
+            return parts[0]
+        attack = next((part for part in reversed(parts) if part.success is not None), parts[-1])
+        return replace(
+            attack, x=_samples(parts), seconds=sum(part.seconds for part in parts), parts=tuple(parts)
+        )
+
+
+def parts_of(steps: Mapping[str, Arm]) -> Iterator[tuple[str, list[Arm]]]:
+    """Label and arms of every part of a chain: transforms that follow each other, or one other arm."""
+    numbered = list(enumerate(steps.items()))
+    for _, group in groupby(numbered, lambda n: -1 if isinstance(n[1][1], Transform) else n[0]):
+        members = [step for _, step in group]
+        yield "_".join(name for name, _ in members), [arm for _, arm in members]
+
+
+def attacks_of(arms: Mapping[str, Arm]) -> dict[str, Adversarial]:
+    """Every arm that attacks, also within chains, by its place."""
+    found: dict[str, Adversarial] = {}
+    for name, arm in arms.items():
+        if isinstance(arm, Adversarial):
+            found[name] = arm
+        elif isinstance(arm, Chain):
+            found |= {f"{name}/{step}": attack for step, attack in attacks_of(arm.steps).items()}
+    return found
+
+
+def _made(arms: list[Arm], name: str, shop: Workshop, draw: int) -> Extra:
+    first = arms[0]
+    if not isinstance(first, Transform):
+        return first.make(name, shop, draw)
+    x = shop.x
+    for position, arm in enumerate(arms):
+        assert isinstance(arm, Transform)  # as `_parts` groups them
+        x = arm.apply(x, shop.seed, f"{name}/{position}/{draw}")
+    return Extra(x)
+
+
+def _samples(parts: list[Extra]) -> Tensor:
+    return torch.cat([part.x for part in parts])
