@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from uae_cli.datasets import NpzDataset
-from uae_cli.errors import DataError
+from uae_cli.errors import ConfigError, DataError
 
 LOADER = NpzDataset(name="made")
 
@@ -85,8 +85,22 @@ def test_any_whole_numbers_are_labels(tmp_path, arrays, labels):
     assert load(tmp_path).y_test.tolist() == [0, 1, 2]
 
 
-def test_missing_file_says_where_and_how(tmp_path):
-    message = refusal(tmp_path)
+def test_without_path_and_file_the_path_is_asked_for(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"^dataset\.path: must be given, e\.g\. dataset\.path=mine\.npz"
+    ) as caught:
+        load(tmp_path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert f"there is no {tmp_path / 'made.npz'}" in message
+
+
+@pytest.mark.parametrize("settings", [{"source": "a part of SVHN"}, {"path": "made.npz"}])
+def test_missing_file_says_where_and_how(tmp_path, settings):
+    settings = {key: tmp_path / value if key == "path" else value for key, value in settings.items()}
+    with pytest.raises(DataError) as caught:
+        NpzDataset(name="made", **settings).load(tmp_path, download=False)
+    message = str(caught.value)
     assert (
         f"put made.npz (arrays x_train, y_train, x_test, y_test; note, if you like) in {tmp_path}" in message
     )

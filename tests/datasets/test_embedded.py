@@ -38,6 +38,12 @@ def test_the_split_is_fixed_and_keeps_the_share_of_each_class():
     assert torch.all((share - 0.2).abs() < 0.01)
 
 
+def test_row_numbers_lead_back_to_the_source():
+    data = LOADER.load(NOWHERE, download=False)
+    assert (load_digits().target[data.test_rows] == data.y_test.numpy()).all()
+    assert len({*data.train_rows.tolist(), *data.test_rows.tolist()}) == 1797
+
+
 def test_digits_are_always_present():
     found = LOADER.check(NOWHERE, verify=True)
     assert (found.present, found.problem, found.path) == (True, "", None)

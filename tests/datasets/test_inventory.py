@@ -12,10 +12,14 @@ from uae_cli.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"
 NAMES = [
+    "activity",
     "cifar10",
+    "coil20",
     "digits",
     "fashion_mnist",
+    "isolet",
     "isolet_subset",
+    "mice_protein",
     "mnist",
     "svhn",
     "svhn_test10k",
@@ -72,7 +76,7 @@ def test_shipped_choices_in_an_empty_root(root, capsys):
     assert {name: shown[name] for name in NAMES} == {
         name: "present" if name == "digits" else "missing" for name in NAMES
     }
-    assert "npz" not in shown
+    assert not {"npz", "csv"} & set(shown)
 
 
 def test_states_and_exit_status(conf, root, arrays, flip, capsys):
@@ -94,7 +98,7 @@ def test_a_row_tells_size_place_source_and_note(conf, root, arrays, capsys):
     np.savez(root / "part.npz", **arrays)
     data_command(root, False, conf)
     out = capsys.readouterr().out
-    assert re.search(r"^part +present +\d\.\d kB part\.npz +a made set", out, flags=re.MULTILINE)
+    assert re.search(r"^part +present +\d\.\d kB +part\.npz *\n +a made set", out, flags=re.MULTILINE)
     assert "scikit-learn load_digits" in out
 
 
@@ -113,6 +117,15 @@ def test_the_users_own_arrays_are_listed(conf, root, arrays, capsys):
     out = capsys.readouterr().out
     assert states(out) == dict.fromkeys(["digits", "part", "camera", "npz"], "present")
     assert "dataset=npz dataset.name=camera" in words(out)
+
+
+def test_verifying_finds_values_out_of_range(conf, root, arrays, capsys):
+    np.savez(root / "camera.npz", **{**arrays, "x_test": arrays["x_test"] / 100})
+    assert data_command(root, False, conf) == 0
+    assert data_command(root, True, conf) == 1
+    out = words(capsys.readouterr().out)
+    assert "test split: values from" in out
+    assert "mend the arrays and save them again" in out
 
 
 def test_piped_output_is_plain_and_fits_100_columns(conf, tmp_path, arrays, capsys):

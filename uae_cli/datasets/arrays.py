@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from uae_cli.datasets.base import Availability, Dataset
-from uae_cli.errors import DataError
+from uae_cli.errors import ConfigError, DataError, UaeError
 from uae_cli.settings import STRICT
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -44,7 +44,7 @@ class NpzDataset:
         return (self.path or root / f"{self.name}.npz").expanduser()
 
     def check(self, root: Path, *, verify: bool) -> Availability:
-        """Look for the file and its keys; with `verify`, also compare the CRC of every array."""
+        """Look for the file and its keys; with `verify`, read it: CRCs, shapes, ranges."""
         path = self.file(root)
         source = self.source or str(path)
         if not path.is_file():
@@ -53,7 +53,7 @@ class NpzDataset:
         note = ""
         if not problem:
             try:
-                note = _read_note(path)
+                note = self.load(root, download=False).note if verify else _read_note(path)
             except DataError as error:
                 problem = str(error)
         return Availability(
@@ -70,12 +70,13 @@ class NpzDataset:
         """Read the file whole, once its CRCs hold.
 
         Raises:
+            ConfigError: no path is given, and there is no `NAME.npz`.
             DataError: the file is missing or corrupt, lacks a key, or a key holds something else than
                 the class says.
         """
         path = self.file(root)
         if not path.is_file():
-            raise DataError(f"dataset {self.name}: no file {path}; {_remedy(path)}, or {ROOT_HINT}")
+            raise self._no_file(path)
         # Before any header is believed: a flipped bit in one could ask for terabytes.
         if problem := _problem(path, verify=True):
             raise DataError(f"dataset {self.name}: {path}: {problem}; {_mend(problem)}")
@@ -97,6 +98,15 @@ class NpzDataset:
             )
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
+
+    def _no_file(self, path: Path) -> UaeError:
+        # A set of ours says its source; without one, this is a file of the user's own.
+        if self.path is None and not self.source:
+            return ConfigError(
+                f"dataset.path: must be given, e.g. dataset.path=mine.npz, for there is no {path}; or "
+                f"{_remedy(path)}, or {ROOT_HINT}"
+            )
+        return DataError(f"dataset {self.name}: no file {path}; {_remedy(path)}, or {ROOT_HINT}")
 
 
 def image_tensor(images: NDArray[Any]) -> Tensor:
@@ -123,7 +133,9 @@ def _mend(problem: str) -> str:
     """A file of the user's own may lack an array; a damaged one is to be had again."""
     if "lacks" in problem:
         return "save it again with all of them (labels are used by no unsupervised model: zeros will do)"
-    return "replace the file with an intact copy"
+    if "corrupt" in problem:
+        return "replace the file with an intact copy"
+    return "mend the arrays and save them again"
 
 
 def _problem(path: Path, *, verify: bool) -> str:

@@ -16,10 +16,11 @@ class Dataset:
 
     `x_*` are float32 of shape (N, C, H, W) for images and (N, d) for tables; `y_*` are int64 of shape
     (N,) and are never shown to an unsupervised model. `note` says what a partial or altered set lacks;
-    it stands wherever a result made from the set stands.
+    it stands wherever a result made from the set stands. `*_rows`, where the loader made the split, are
+    int64 of shape (N,): each sample's row number, from 0, in the source as it is read.
 
     Raises:
-        DataError: a value is NaN or outside [0, 1], or samples and labels disagree in number.
+        DataError: a value is NaN or outside [0, 1], or samples and labels (or rows) disagree in number.
     """
 
     name: str
@@ -29,15 +30,28 @@ class Dataset:
     y_test: Tensor
     source: str
     note: str = ""
+    train_rows: Tensor | None = None
+    test_rows: Tensor | None = None
 
     def __post_init__(self) -> None:
-        for split, x, y in (("train", self.x_train, self.y_train), ("test", self.x_test, self.y_test)):
-            _check_split(f"dataset {self.name}, {split} split", x, y)
+        for split, x, y, rows in (
+            ("train", self.x_train, self.y_train, self.train_rows),
+            ("test", self.x_test, self.y_test, self.test_rows),
+        ):
+            what = f"dataset {self.name}, {split} split"
+            _check_split(what, x, y)
+            if rows is not None and len(rows) != len(x):
+                raise DataError(f"{what}: {len(x)} samples but {len(rows)} row numbers; give one per sample")
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one sample: (C, H, W) or (d,)."""
         return tuple(self.x_train.shape[1:])
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, as far as the labels in use tell."""
+        return 1 + int(max(self.y_train.max(), self.y_test.max()))
 
     def first(self, n_train: int | None, n_test: int | None) -> "Dataset":
         """The first `n_train` training and `n_test` test samples (None keeps them all).
@@ -59,6 +73,8 @@ class Dataset:
             y_train=self.y_train[:n_train],
             x_test=self.x_test[:n_test],
             y_test=self.y_test[:n_test],
+            train_rows=None if self.train_rows is None else self.train_rows[:n_train],
+            test_rows=None if self.test_rows is None else self.test_rows[:n_test],
         )
 
 

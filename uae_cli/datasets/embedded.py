@@ -34,7 +34,7 @@ class Digits:
         digits = load_digits()
         images = image_tensor((digits.images / 16).astype(np.float32))
         labels = digits.target.astype(np.int64)
-        train, test = stratified_split(f"dataset {self.name}", labels)
+        train, test = stratified_split(f"dataset {self.name}", labels, seed=0)
         return Dataset(
             name=self.name,
             x_train=images[train],
@@ -42,4 +42,6 @@ class Digits:
             x_test=images[test],
             y_test=torch.from_numpy(labels[test]),
             source=SOURCE,
+            train_rows=torch.from_numpy(train),
+            test_rows=torch.from_numpy(test),
         )

@@ -18,6 +18,8 @@ from uae_cli.datasets.base import Availability, Loader
 from uae_cli.errors import ConfigError
 
 _PIPED_WIDTH = 100
+# These stand for whatever file a user names, so there is nothing to look for.
+_USERS_OWN = {"npz", "csv"}
 _COLOURS = {"present": "cyan", "verified": "green", "missing": "yellow", "corrupt": "bold red"}
 
 
@@ -54,8 +56,7 @@ def data_command(root: Path, verify: bool, conf_dir: Path) -> int:
 
 def _configured(conf_dir: Path) -> Iterator[Loader]:
     for file in sorted((conf_dir / "dataset").glob("*.yaml")):
-        # npz stands for whatever file a user names, so there is nothing to look for.
-        if file.stem == "npz":
+        if file.stem in _USERS_OWN:
             continue
         try:
             yield instantiate(OmegaConf.load(file))
@@ -67,19 +68,18 @@ def _configured(conf_dir: Path) -> Iterator[Loader]:
 
 
 def _own(root: Path, conf_dir: Path) -> Iterator[Loader]:
-    known = {file.stem for file in (conf_dir / "dataset").glob("*.yaml")} - {"npz"}
+    known = {file.stem for file in (conf_dir / "dataset").glob("*.yaml")} - _USERS_OWN
     for file in sorted(root.glob("*.npz")):
         if file.stem not in known:
             yield NpzDataset(name=file.stem, source=f"your own: dataset=npz dataset.name={file.stem}")
 
 
 def _table() -> Table:
-    table = Table(box=None, padding=(0, 1, 1, 0), pad_edge=False, header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("Name", no_wrap=True)
     table.add_column("State", no_wrap=True)
     table.add_column("Size", no_wrap=True, justify="right")
-    table.add_column("Where, source", ratio=1, min_width=32, overflow="fold")
-    table.add_column("Note", ratio=1, overflow="fold")
+    table.add_column("File · source, note", ratio=1, overflow="fold")
     return table
 
 
@@ -87,9 +87,11 @@ def _cells(name: str, found: Availability, root: Path, *, verify: bool) -> tuple
     state = _state(found, verify=verify)
     size = decimal(found.size_bytes) if found.size_bytes else "–"
     # Text, not markup: a path may hold [brackets].
-    where = Text(_where(found.path, root) + "\n").append(found.source, style="dim")
-    note = Text("\n").join(Text(part) for part in (found.problem, found.remedy, found.note) if part)
-    return Text(name), Text(state, style=_COLOURS[state]), Text(size), where, note
+    about = _about(found, root)
+    for line in (found.problem, found.remedy, found.note):
+        if line:
+            about.append("\n" + line, style="italic")
+    return Text(name), Text(state, style=_COLOURS[state]), Text(size), about
 
 
 def _state(found: Availability, *, verify: bool) -> str:
@@ -100,7 +102,10 @@ def _state(found: Availability, *, verify: bool) -> str:
     return "verified" if verify else "present"
 
 
-def _where(path: Path | None, root: Path) -> str:
-    if path is None:
-        return "installed"
-    return str(path.relative_to(root)) if path.is_relative_to(root) and path != root else str(path)
+def _about(found: Availability, root: Path) -> Text:
+    """File and source; no file where the remedy names it (missing) or it comes installed."""
+    path = found.path
+    if path is None or not found.present:
+        return Text(found.source, style="dim")
+    where = Text(str(path.relative_to(root) if path.is_relative_to(root) and path != root else path))
+    return where if found.source == str(path) else where.append(f" · {found.source}", style="dim")

@@ -1,118 +1,89 @@
-"""Spoken letters: the part of Isolet that circulates as one MATLAB file."""
+"""Spoken letters: the complete Isolet."""
 
-import zlib
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from uae_cli.datasets.arrays import ROOT_HINT
-from uae_cli.datasets.base import Availability, Dataset
-from uae_cli.datasets.tabular import ScalerFit, min_max_scale, stratified_split
+from uae_cli.datasets.base import Dataset
+from uae_cli.datasets.fetching import fetch_openml_csv
+from uae_cli.datasets.numbers_file import check_range, read_numbers, whole_labels
+from uae_cli.datasets.published import PublishedDataset
+from uae_cli.datasets.tabular import ScalerFit, Table
 from uae_cli.errors import DataError
 from uae_cli.settings import STRICT
 
-FILE = "isolet_subset.mat"
-SOURCE = "a subset of UCI Isolet, archive.ics.uci.edu/dataset/54"
-ALL_ROWS = 7797
-EXPECTED = "X (N×617, values in [-1, 1]) and Y (N labels, 1 to 26)"
+FEATURES, LETTERS = 617, 26
+N_TRAIN, N_TEST = 6238, 1559
+UCI_FILES = ("isolet1+2+3+4.data", "isolet5.data")
+OPENML_FILE = "isolet.openml.csv"
+OPENML_ID = 300
+# 120 speakers to train and 30 to test said each letter twice; three recordings were lost.
+PER_LETTER = ((237, 240), (58, 60))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class IsoletSubset:
-    """1,560 of Isolet's 7,797 rows of 617 features, 26 letters, from `isolet_subset.mat` in the root.
+class Isolet(PublishedDataset):
+    """7,797 utterances of 26 letters, 617 features: float32 (N, 617) in [0, 1], labels 0 to 25.
 
-    Split 80/20 letter by letter, always the same, and min–max scaled to [0, 1] by the rows that
-    `scaler_fit` names: 'train' (test is clipped), or 'all' as the paper's authors did.
+    6,238 to train (speakers of isolet1 to 4) and 1,559 to test (isolet5), as published and as in the
+    paper's Table 6. Read from UCI's two files, as they come or still packed (.Z), or from the table
+    that a download from OpenML leaves; its last 1,559 rows are isolet5, which the number of utterances
+    per letter confirms. Row numbers count through both files. `scaler_fit`: see `min_max_scale`.
     """
+
+    source: ClassVar[str] = "Isolet, archive.ics.uci.edu/dataset/54"
+    expected: ClassVar[str] = f"{' and '.join(UCI_FILES)} (or .Z)"
+    publisher: ClassVar[str] = "OpenML, about 40 MB"
 
     name: str
     scaler_fit: ScalerFit
 
-    def check(self, root: Path, *, verify: bool) -> Availability:
-        """Look for the file; with `verify`, read it whole (its data carry a checksum)."""
-        path = root / FILE
-        if not path.is_file():
-            return Availability(present=False, path=path, size_bytes=0, source=SOURCE, remedy=_remedy(path))
-        note = problem = ""
-        if verify:
-            try:
-                note = _note(len(_read(path)[0]))
-            except DataError as error:
-                problem = str(error)
-        return Availability(
-            present=True,
-            path=path,
-            size_bytes=path.stat().st_size,
-            source=SOURCE,
-            note=note or _note(1560),
-            problem=problem,
-            remedy="replace the file with an intact copy" if problem else "",
-        )
+    def files(self, root: Path) -> list[Path]:
+        """UCI's two files, each plain or .Z; or else the one table from OpenML."""
+        pair = [_either(root / name, root / f"{name}.Z") for name in UCI_FILES]
+        found = [path for path in pair if path is not None]
+        if len(found) == len(pair):
+            return found
+        return [root / OPENML_FILE] if (root / OPENML_FILE).is_file() else []
 
-    def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002 - no official place has this file
-        """Read, split and scale: float32 (N, 617) in [0, 1], labels 0 to 25.
+    def fetch(self, root: Path) -> None:
+        """OpenML's copy, whose MD5 is compared; UCI's own archive holds the packed files."""
+        fetch_openml_csv(OPENML_ID, root / OPENML_FILE)
+
+    def read(self, files: list[Path]) -> Dataset:
+        """Check, scale and split.
 
         Raises:
-            DataError: the file is missing, corrupt, or holds something else.
+            DataError: a file is corrupt, or rows, columns, range or labels aren't Isolet's.
         """
-        path = root / FILE
-        if not path.is_file():
-            raise DataError(f"dataset {self.name}: no file {path}; {_remedy(path)}, or {ROOT_HINT}")
-        x, y = _read(path)
-        train, test = stratified_split(str(path), y)
-        x_train, x_test = min_max_scale(x[train], x[test], scaler_fit=self.scaler_fit)
-        return Dataset(
-            name=self.name,
-            x_train=x_train,
-            y_train=torch.from_numpy(y[train]),
-            x_test=x_test,
-            y_test=torch.from_numpy(y[test]),
-            source=SOURCE,
-            note=_note(len(x)),
-        )
+        columns = FEATURES + 1
+        if len(files) == 1:
+            values = read_numbers(files[0], (N_TRAIN + N_TEST, columns), header=True)
+        else:
+            train, test = (
+                read_numbers(p, (n, columns)) for p, n in zip(files, (N_TRAIN, N_TEST), strict=True)
+            )
+            values = np.concatenate([train, test])
+        check_range(files[0], values[:, :-1], -1, 1)
+        y = whole_labels(files[0], values[:, -1], LETTERS)
+        for labels, (low, high) in zip((y[:N_TRAIN], y[N_TRAIN:]), PER_LETTER, strict=True):
+            _check_letters(files[0], labels, low, high)
+        rows = np.arange(len(y))
+        table = Table(values[:, :-1], y, rows[:N_TRAIN], rows[N_TRAIN:])
+        return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.source)
 
 
-def _remedy(path: Path) -> str:
-    return f"put {FILE}, {EXPECTED}, in {path.parent}"
+def _either(*paths: Path) -> Path | None:
+    return next((path for path in paths if path.is_file()), None)
 
 
-def _note(rows: int) -> str:
-    return f"PARTIAL: {rows:,} of Isolet's {ALL_ROWS:,} rows."
-
-
-def _read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """X (N, 617) in [-1, 1] and Y (N,) from 0 to 25.
-
-    Raises:
-        DataError: the file is damaged or holds something else.
-    """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        content: dict[str, Any] = loadmat(path, variable_names=["X", "Y"])
-    # scipy has no error of its own for a damaged file: these are what its parser stumbles with.
-    except (MatReadError, zlib.error, ValueError, TypeError, KeyError, EOFError, OSError) as error:
-        reason = " ".join(str(error).split())
+def _check_letters(path: Path, labels: NDArray[np.int64], low: int, high: int) -> None:
+    counts = np.bincount(labels, minlength=LETTERS)
+    if counts.min() < low or counts.max() > high:
         raise DataError(
-            f"{path}: corrupt or no MATLAB file ({reason}); replace it with an intact copy"
-        ) from None
-    except NotImplementedError as error:
-        raise DataError(f"{path}: MATLAB 7.3 files can't be read ({error}); save it with -v7") from None
-    if missing := [key for key in ("X", "Y") if key not in content]:
-        raise DataError(f"{path}: lacks {' and '.join(missing)}; expected {EXPECTED}")
-    x, y = content["X"], content["Y"]
-    if x.dtype.kind != "f" or x.ndim != 2 or x.shape[1] != 617:
-        raise DataError(f"{path}: X is {x.dtype} of shape {x.shape}; expected {EXPECTED}")
-    if y.dtype.kind not in "iuf" or y.size != len(x):
-        raise DataError(f"{path}: Y is {y.dtype} of shape {y.shape} for {len(x)} rows; expected {EXPECTED}")
-    # Written so that NaN fails too.
-    if not (np.abs(x) <= 1).all():
-        raise DataError(f"{path}: X has values outside [-1, 1] or NaN; expected {EXPECTED}")
-    if not np.isin(y, np.arange(1, 27)).all():
-        raise DataError(f"{path}: Y has other values than 1 to 26; expected {EXPECTED}")
-    return x, y.ravel().astype(np.int64) - 1
+            f"{path}: in the {len(labels):,} rows of a split a letter occurs {counts.min()} to "
+            f"{counts.max()} times; expected {low} to {high}: these rows aren't in the published order"
+        )

@@ -1,36 +1,100 @@
-"""What every table needs: a fixed split into train and test, and scaling to [0, 1]."""
+"""What every table needs: a split into train and test, no missing values, and scaling to [0, 1]."""
 
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
+from uae_cli.datasets.base import Dataset
 from uae_cli.errors import DataError
 
-# On which rows minimum and maximum are taken: 'train' keeps the test rows unseen, 'all' does as the
+# On which rows minima, maxima and means are taken: 'train' keeps the test rows unseen, 'all' does as the
 # paper's authors did.
 ScalerFit = Literal["train", "all"]
+FillMean = Literal["mean", "class_mean"]
+# What scikit-learn's splitter takes
+SplitSeed = Annotated[int, Field(ge=0, lt=2**32)]
+Rows = NDArray[np.int64]
 
 
-def stratified_split(what: str, labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row numbers of the train (80 %) and test (20 %) split; every class is split alike, always the same.
+@dataclass(frozen=True)
+class Table:
+    """Rows of numbers and who is who.
 
-    `labels` is (N,); `what` names the data in messages.
+    `x` is (N, d), `y` (N,) from 0 up, `train` and `test` are row numbers of `x`.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.int64]
+    train: Rows
+    test: Rows
+
+    def filled(self, missing: FillMean, *, fit: ScalerFit) -> "Table":
+        """Every NaN replaced by its feature's mean over the rows that `fit` names.
+
+        'class_mean' takes the mean of the sample's own class, as the paper did for Mice Protein: it uses
+        labels, those of the test rows too. Where a class has no value, the mean over all classes stands
+        in; a feature without any value stays NaN.
+        """
+        seen = np.zeros(len(self.x), dtype=bool)
+        seen[self.train] = True
+        seen |= fit == "all"
+        x = self.x.copy()
+        if missing == "class_mean":
+            for label in np.unique(self.y):
+                of_class = self.y == label
+                x[of_class] = _fill(x[of_class], _means(self.x[of_class & seen]))
+        return replace(self, x=_fill(x, _means(self.x[seen])))
+
+    def dataset(
+        self, *, name: str, scaler_fit: ScalerFit, source: str, note: str = "", rows: Rows | None = None
+    ) -> Dataset:
+        """Min–max scaled, as a `Dataset`.
+
+        Args:
+            name: the dataset's name.
+            scaler_fit: see `min_max_scale`.
+            source: where the data come from.
+            note: what stands beside results.
+            rows: (N,) numbers of these rows in the source, if they aren't 0 to N−1.
+        """
+        x_train, x_test = min_max_scale(self.x[self.train], self.x[self.test], scaler_fit=scaler_fit)
+        numbers = np.arange(len(self.x)) if rows is None else rows
+        return Dataset(
+            name=name,
+            x_train=x_train,
+            y_train=torch.from_numpy(self.y[self.train]),
+            x_test=x_test,
+            y_test=torch.from_numpy(self.y[self.test]),
+            source=source,
+            note=note,
+            train_rows=torch.from_numpy(numbers[self.train]),
+            test_rows=torch.from_numpy(numbers[self.test]),
+        )
+
+
+def stratified_split(what: str, labels: NDArray[np.int64], *, seed: int) -> tuple[Rows, Rows]:
+    """Row numbers of the train (80 %) and test (20 %) split; every class is split alike.
+
+    `labels` is (N,); `what` names the data in messages; the same `seed` gives the same split.
 
     Raises:
         DataError: a class has a single row, or the test split has fewer rows than there are classes.
     """
-    # Here and not above: scikit-learn takes a second to import, which `uae --help` need not pay.
-    from sklearn.model_selection import train_test_split
-
     try:
-        train, test = train_test_split(np.arange(len(labels)), test_size=0.2, random_state=0, stratify=labels)
+        return _split(len(labels), seed, labels)
     except ValueError as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{what}: can't be split 80/20 class by class ({reason}); give more rows") from None
-    return train, test
+
+
+def random_split(n: int, *, seed: int) -> tuple[Rows, Rows]:
+    """Row numbers of the train (80 %) and test (20 %) split of `n` rows without labels."""
+    return _split(n, seed, None)
 
 
 def min_max_scale(
@@ -46,3 +110,23 @@ def min_max_scale(
     scaler = MinMaxScaler(clip=True).fit(seen)
     train, test = (torch.from_numpy(scaler.transform(x).astype(np.float32)) for x in (x_train, x_test))
     return train, test
+
+
+def _split(n: int, seed: int, labels: NDArray[np.int64] | None) -> tuple[Rows, Rows]:
+    # Here and not above: scikit-learn takes a second to import, which `uae --help` need not pay.
+    from sklearn.model_selection import train_test_split
+
+    train, test = train_test_split(np.arange(n), test_size=0.2, random_state=seed, stratify=labels)
+    return train, test
+
+
+def _means(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of each column without its NaNs; NaN where nothing is left (np.nanmean warns of that)."""
+    count = (~np.isnan(x)).sum(axis=0)
+    means = np.full(x.shape[1], np.nan)
+    np.divide(np.nansum(x, axis=0), count, out=means, where=count > 0)
+    return means
+
+
+def _fill(x: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.isnan(x), means, x)

@@ -6,18 +6,17 @@ torchvision is imported where it is used: it takes a second, which `uae --help` 
 import hashlib
 import warnings
 from collections.abc import Mapping
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from uae_cli.datasets.arrays import ROOT_HINT, NpzDataset, image_tensor
 from uae_cli.datasets.base import Availability, Dataset
+from uae_cli.datasets.fetching import fetching
 from uae_cli.errors import DataError
 from uae_cli.settings import STRICT
 
@@ -117,18 +116,9 @@ class TorchvisionDataset:
 
     def _fetch(self, root: Path) -> None:
         layout = _LAYOUTS[self.name]
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            # Two runs started together must not write the same file.
-            with FileLock(root / f".{self.name}.lock"):
-                if _missing(layout, root):
-                    layout.fetch(root)
-        except (OSError, RuntimeError, HTTPException) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise DataError(
-                f"dataset {self.name}: download to {root} failed ({reason}); check the network and try "
-                f"again, or {self._by_hand(root)}"
-            ) from error
+        with fetching(self.name, root, self._by_hand(root)):
+            if _missing(layout, root):
+                layout.fetch(root)
         if missing := _missing(layout, root):
             raise DataError(
                 f"dataset {self.name}: the download brought no {', '.join(missing)}; {self._by_hand(root)}"
