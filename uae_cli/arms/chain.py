@@ -71,9 +71,11 @@ def _made(arms: list[Arm], name: str, shop: Workshop, draw: int) -> Extra:
     if not isinstance(first, Transform):
         return first.make(name, shop, draw)
     x = shop.x
+    # By the part's own name, so that chains which begin alike share the model fitted on their beginning
+    stream = name.partition("/")[2]
     for position, arm in enumerate(arms):
-        assert isinstance(arm, Transform)  # as `_parts` groups them
-        x = arm.apply(x, shop.seed, f"{name}/{position}/{draw}")
+        assert isinstance(arm, Transform)  # as `parts_of` groups them
+        x = arm.apply(x, shop.seed, f"{stream}/{position}/{draw}")
     return Extra(x)
 
 
