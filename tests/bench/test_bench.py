@@ -1,12 +1,17 @@
 """`uae bench attack` on digits at next to no size: what it writes, not how fast it is."""
 
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from uae_cli.bench.measure import Bench
 from uae_cli.bench.stopwatch import PARTS, watching
 from uae_cli.cli import main
 
@@ -22,6 +27,8 @@ COLUMNS = {
     "dataset model device hardware setting samples iterations mine_steps marginals chunk_size",
     "seconds_per_sample floor_seconds_per_sample ratio peak_bytes samples_per_second",
     "share_model share_features share_mine share_bookkeeping",
+    "gflop_per_second floor_gflop_per_second peak_gflop_per_second",
+    "gb_per_second floor_gb_per_second peak_gb_per_second",
 }
 
 
@@ -53,6 +60,15 @@ def test_the_ratio_is_that_to_the_floor_and_shares_are_shares(folder):
     np.testing.assert_allclose(frame["samples_per_second"] * frame["seconds_per_sample"], 1)
 
 
+def test_rates_are_those_of_the_main_row_and_of_projections(folder):
+    frame = pd.read_csv(folder / "bench.csv").set_index("setting")
+    for unit in ("gflop_per_second", "gb_per_second"):
+        rates = frame[[unit, f"floor_{unit}", f"peak_{unit}"]].dropna()
+        assert set(rates.index) == {"main", "projections"}
+        assert bool((rates >= 0).all(axis=None))
+        assert 0 < rates.loc["main", f"floor_{unit}"] < 10 * rates.loc["main", f"peak_{unit}"]
+
+
 def test_three_sizes_each_and_both_marginals(folder):
     frame = pd.read_csv(folder / "bench.csv")
     steps = frame[frame["setting"].str.startswith("steps")]
@@ -63,15 +79,59 @@ def test_three_sizes_each_and_both_marginals(folder):
         assert frame["setting"].str.startswith(f"{size} ").sum() == 3
 
 
-def test_a_second_call_trains_no_model_and_watching_leaves_nothing_behind(folder, capsys):
+@pytest.fixture(scope="module")
+def again(folder: Path) -> dict[str, Any]:
+    """A second call, with the memory for two samples; what was noticed on the way."""
+    plain, timed = torch.autograd.grad, Bench._timed
+    told: dict[str, Any] = {"watched": [], "budgets": [], "fits": fits(folder)}
+
+    def noticed(bench: Bench, work: Any) -> float:
+        told["watched"].append(torch.autograd.grad is not plain)
+        return timed(bench, work)
+
+    def two(*_: Any, budget_gib: float | None, **__: Any) -> int:
+        told["budgets"].append(budget_gib)
+        return 2
+
+    out = folder / "again"
+    with (
+        mock.patch.object(Bench, "_timed", noticed),
+        mock.patch("uae_cli.bench.command.choose_chunk", two),
+        redirect_stdout(StringIO()) as printed,
+    ):
+        options = ["--out", str(out), f"outputs={folder / 'outputs'}", "memory_budget=0.5"]
+        assert main(["bench", "attack", *TINY, *options]) == 0
+    return told | {"frame": pd.read_csv(out / "bench.csv"), "printed": printed.getvalue()}
+
+
+def fits(folder: Path) -> set[int]:
+    return {path.stat().st_mtime_ns for path in (folder / "outputs" / "stages").glob("fit-*")}
+
+
+def test_a_second_call_trains_no_model(folder, again):
+    assert again["fits"] == fits(folder)
+    assert len(again["fits"]) == 2
+    assert "×floor" in again["printed"]
+    assert "GFLOP/s" in again["printed"]
+
+
+def test_what_is_timed_is_not_watched(again):
+    """The watch waits for the card whenever a part begins or ends, which would slow the attack down."""
+    assert again["watched"]
+    assert not any(again["watched"])
+
+
+def test_the_memory_budget_chooses_the_chunk_as_in_a_run(again):
+    assert set(again["budgets"]) == {0.5}
+    frame = again["frame"]
+    assert frame["chunk_size"][frame["setting"] != "training"].max() == 2
+
+
+def test_watching_leaves_nothing_behind():
     before = torch.autograd.grad
-    fits = {path.stat().st_mtime_ns for path in (folder / "outputs" / "stages").glob("fit-*")}
-    main(["bench", "attack", *TINY, "--out", str(folder / "again"), f"outputs={folder / 'outputs'}"])
-    assert {path.stat().st_mtime_ns for path in (folder / "outputs" / "stages").glob("fit-*")} == fits
     with watching(torch.device("cpu")):
         assert torch.autograd.grad is not before
     assert torch.autograd.grad is before
-    assert "×floor" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

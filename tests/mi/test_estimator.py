@@ -39,7 +39,8 @@ class Reference:
         entry, head = (2 * self.size) ** -0.5, HIDDEN**-0.5
         self.u_weights = self._start("left", entry, index, HIDDEN, self.size)
         self.v_weights = self._start("right", entry, index, HIDDEN, self.size)
-        self.u_entered, self.a = self._coordinates(u, self.u_weights)
+        self.reach: dict[str, float] = {}
+        self.u_entered, self.a = self._coordinates("u", u, self.u_weights)
         self.b = torch.zeros(HIDDEN, min(self.k, self.size), dtype=torch.float64)
         self.bias = self._start("bias", entry, index, HIDDEN)
         self.head = self._start("head", head, index, HIDDEN)
@@ -47,7 +48,7 @@ class Reference:
         self.adam = torch.optim.Adam(self.parameters, lr=RATE)
 
     def train(self, v: Tensor, iteration: int) -> None:
-        entered, start = self._coordinates(v, self.v_weights)
+        entered, start = self._coordinates("v", v, self.v_weights)
         self.b.data.copy_(start)
         source = generator(SEED, f"mine/train/{iteration}", torch.device("cpu"))
         for order in [torch.randperm(self.k, generator=source) for _ in range(STEPS)]:
@@ -59,6 +60,7 @@ class Reference:
         self.v_weights = self.v_weights + (torch.linalg.pinv(v) @ entered @ change.T).T
 
     def bound(self, v: Tensor) -> Tensor:
+        self._coordinates("v", v.detach(), self.v_weights)  # the very first vectors settle the units
         judging = torch.randperm(self.k, generator=generator(SEED, "mine/judge", torch.device("cpu")))
         return self._bound(v @ self.v_weights.T, judging)
 
@@ -77,12 +79,12 @@ class Reference:
         numbers = uniform(SEED, f"mine/{name}", torch.tensor([index]), math.prod(shape), torch.float64)
         return ((2 * numbers - 1) * limit).view(shape)
 
-    @staticmethod
-    def _coordinates(vectors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def _coordinates(self, side: str, vectors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """What replaces the vectors, and the weights that give the same function there."""
         if vectors.shape[0] >= vectors.shape[1]:
             return vectors, weights.clone()
         triangle = torch.linalg.cholesky(vectors @ vectors.T)
+        triangle = triangle * self.reach.setdefault(side, float(vectors.abs().sum() / triangle.abs().sum()))
         return triangle, torch.linalg.solve(triangle, vectors @ weights.T).T.contiguous()
 
 

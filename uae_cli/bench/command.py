@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from uae_cli.attacks.chunking import MOST_SAMPLES
+from uae_cli.attacks.chunking import MOST_SAMPLES, choose_chunk
 from uae_cli.attacks.similarities import Mine
 from uae_cli.bench import report
 from uae_cli.bench.measure import Bench, Row
-from uae_cli.bench.settings import main_setting, projection_setting, side_settings
+from uae_cli.bench.settings import LARGEST_CHUNK, main_setting, projection_setting, side_settings
 from uae_cli.bench.training import training_row
 from uae_cli.compose import compose_jobs, register_resolvers
 from uae_cli.errors import ConfigError, DataError
@@ -26,7 +26,17 @@ from uae_cli.protocols.workbench import Workbench
 
 _EPOCHS, _TRAINED_ON = 2, 2000
 # Settings that the row of random sampling shares with the others; its model and sampling are its own
-_SHARED = ("dataset", "data.", "device", "threads", "precision", "seed", "outputs", "similarity.steps")
+_SHARED = (
+    "dataset",
+    "data.",
+    "device",
+    "threads",
+    "precision",
+    "seed",
+    "memory_budget",
+    "outputs",
+    "similarity.steps",
+)
 
 
 @dataclass(frozen=True)
@@ -107,10 +117,10 @@ def _rows(ready: _Ready, dense: _Ready, samples: int) -> list[Row]:
     bars = Bars()
     bench, random = _bench(ready, bars), _bench(dense, bars)
     experiment, device = ready.prepared.experiment, ready.prepared.device
-    chunk = experiment.chunk_size or MOST_SAMPLES[device.type]
+    chunk, fitting = _chunk(ready, bench), _fitting(ready, bench)
     settings = [
         main_setting(samples, chunk),
-        *side_settings(samples, chunk, experiment.attack.iterations),
+        *side_settings(samples, chunk, experiment.attack.total_iterations, fitting=fitting),
     ]
     bench.row("warm-up", samples=2, chunk_size=2, iterations=1)  # compiles the kernel
     rows = []
@@ -118,12 +128,33 @@ def _rows(ready: _Ready, dense: _Ready, samples: int) -> list[Row]:
         for name, options in settings:
             rows.append(bench.row(name, **options))
             advance(1)
-        name, options = projection_setting(samples)
+        name, options = projection_setting(samples, _chunk(dense, random))
         rows.append(random.row(name, **options))
         advance(1)
         rows.append(training_row(experiment.model, bench.x[:_TRAINED_ON], device, bench.common))
         advance(1)
     return rows
+
+
+def _chunk(ready: _Ready, bench: Bench) -> int:
+    """As many samples at once as a run would take."""
+    experiment = ready.prepared.experiment
+    return choose_chunk(
+        bench.attack,
+        bench.model,
+        bench.x,
+        most=experiment.chunk_size or MOST_SAMPLES[ready.prepared.device.type],
+        exact=experiment.chunk_size is not None,
+        budget_gib=experiment.memory_budget,
+    )
+
+
+def _fitting(ready: _Ready, bench: Bench) -> int:
+    """As many as the memory holds."""
+    budget = ready.prepared.experiment.memory_budget
+    return choose_chunk(
+        bench.attack, bench.model, bench.x, most=LARGEST_CHUNK, exact=False, budget_gib=budget
+    )
 
 
 def _bench(ready: _Ready, bars: Bars) -> Bench:

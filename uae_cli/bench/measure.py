@@ -5,16 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 
+from uae_cli.attacks.batch import Batch
 from uae_cli.attacks.generate import Attack, attack_chunk
+from uae_cli.attacks.minmax import MinMax
 from uae_cli.attacks.similarities import Mine
 from uae_cli.attacks.solver import Found
 from uae_cli.bench.stopwatch import synchronize, watching
+from uae_cli.bench.work import Work, count, peak
 from uae_cli.hardware import metered
-from uae_cli.mi import RandomProjections
+from uae_cli.mi import RandomProjections, networks
 from uae_cli.models.tapped import Response, TappedModel
 
 Row = dict[str, Any]
@@ -52,7 +56,14 @@ class Bench:
         return mine
 
     def row(
-        self, setting: str, *, samples: int, chunk_size: int, projections: bool = False, **changes: Any
+        self,
+        setting: str,
+        *,
+        samples: int,
+        chunk_size: int,
+        projections: bool = False,
+        rates: bool = False,
+        **changes: Any,
     ) -> Row:
         """Measure one setting.
 
@@ -62,25 +73,20 @@ class Bench:
             chunk_size: at once.
             projections: compare with drawing and applying the random projections instead of the
                 model's passes.
+            rates: add arithmetic and memory traffic per second, beside what the device can do.
             changes: iterations, mine_steps, marginals, where they are not the experiment's.
         """
         attack = self._changed(**changes)
         mine: Mine = attack.similarity  # type: ignore[assignment]
-        iterations, x = attack.solver.iterations, self.x[:samples]
-        seconds, floor = 0.0, 0.0
-        found: list[Found] = []
-        with metered(self._device) as cost, watching(self._device) as watch:
-            for index in torch.arange(len(x)).split(chunk_size):
-                chunk, own = x[index].to(self._device), index.to(self._device)
-                base = self._projections if projections else self._passes
-                watch.switch("")  # the floor's own passes are nobody's share
-                floor += self._timed(base, chunk, attack)
-                watch.switch("bookkeeping")
-                seconds += self._timed(partial(self._attacked, found, own), chunk, attack)
-        return self.common | {
+        x, base = self.x[:samples], self._projections if projections else self._passes
+        with metered(self._device) as cost:
+            seconds, floor, found = self._in_turns(base, x, attack, chunk_size)
+        first = x[:chunk_size].to(self._device)
+        shares = self._shares(first, attack)
+        row = self.common | {
             "setting": setting,
             "samples": len(x),
-            "iterations": iterations,
+            "iterations": attack.solver.total_iterations,
             "mine_steps": mine.steps,
             "marginals": mine.sampling.marginals,
             "chunk_size": min(chunk_size, len(x)),
@@ -88,40 +94,101 @@ class Bench:
             "floor": "projections" if projections else "model",
             "floor_seconds_per_sample": floor / len(x),
             "ratio": seconds / floor,
-            **watch.shares(),
-            "mine_per_floor": watch.seconds["mine"] / floor,
+            **shares,
+            "mine_per_floor": shares["share_mine"] * seconds / floor,
             "peak_bytes": cost.peak_bytes,
             "samples_per_second": len(x) / seconds,
             "mutual_information": float(torch.cat([one.trace.similarity[:, -1] for one in found]).mean()),
             "success": float(torch.cat([one.success for one in found]).float().mean()),
         }
+        if rates:
+            chunks = len(x) / len(first)
+            row |= self._rates(base, first, attack, seconds / chunks, floor / chunks)
+        return row
+
+    def _in_turns(
+        self, base: Callable[[Tensor, Attack], Any], x: Tensor, attack: Attack, chunk_size: int
+    ) -> tuple[float, float, list[Found]]:
+        """Seconds of the attack and of its floor, unwatched: a watch waits for the card at every switch."""
+        seconds, floor = 0.0, 0.0
+        found: list[Found] = []
+        for index in torch.arange(len(x)).split(chunk_size):
+            chunk, own = x[index].to(self._device), index.to(self._device)
+            floor += self._timed(partial(base, chunk, attack))
+            seconds += self._timed(partial(self._attack_into, found, chunk, attack, own))
+        return seconds, floor, found
+
+    def _shares(self, x: Tensor, attack: Attack) -> Row:
+        """Of the parts, in an attack of its own on one chunk."""
+        with watching(self._device) as watch:
+            self._attacked(x, attack)
+        return watch.shares()
+
+    def _rates(
+        self,
+        base: Callable[[Tensor, Attack], Any],
+        x: Tensor,
+        attack: Attack,
+        seconds: float,
+        floor: float,
+    ) -> Row:
+        """Columns of what the attack and its floor do per second, given what each takes for one chunk.
+
+        Operations are counted with MINE by torch. The bytes are those of torch's operations as they run:
+        the compiled kernel, which works within the cache, has none.
+        """
+        dtype = torch.bfloat16 if attack.precision == "bfloat16" else torch.float32
+        able = peak(self._device, dtype)
+        whole, least = self._work(self._attacked, x, attack), self._work(base, x, attack)
+        columns = {"": whole * (1 / seconds), "floor_": least * (1 / floor), "peak_": able}
+        return {f"{name}gflop_per_second": work.flops / 1e9 for name, work in columns.items()} | {
+            f"{name}gb_per_second": work.bytes / 1e9 for name, work in columns.items()
+        }
+
+    def _work(self, run: Callable[[Tensor, Attack], Any], x: Tensor, attack: Attack) -> Work:
+        """Of all iterations, from a run of one and one of two: every further one is like the second."""
+        one, two = (self._counted(partial(run, x, self._shortened(attack, n))) for n in (1, 2))
+        return one + (two + one * -1) * (attack.solver.total_iterations - 1)
+
+    def _counted(self, run: Callable[[], Any]) -> Work:
+        with mock.patch.object(networks, "kernel_pays", return_value=False):
+            by_torch = count(run)
+        return Work(by_torch.flops, count(run).bytes)
 
     def _changed(
         self, iterations: int | None = None, mine_steps: int | None = None, marginals: str | None = None
     ) -> Attack:
-        mine, solver = self._mine, self.attack.solver
-        sampling: Any = mine.sampling
+        mine, sampling = self._mine, self._mine.sampling
         similarity: Any = replace(
             mine,
             steps=mine_steps or mine.steps,
-            sampling=replace(sampling, marginals=marginals or sampling.marginals),
+            sampling=replace(sampling, marginals=marginals or sampling.marginals),  # type: ignore[type-var]
         )
-        solver = replace(solver, iterations=iterations or solver.iterations)
-        return replace(self.attack, similarity=similarity, solver=solver)
+        attack = replace(self.attack, similarity=similarity)
+        return self._shortened(attack, iterations or attack.solver.total_iterations)
 
-    def _attacked(self, found: list[Found], index: Tensor, x: Tensor, attack: Attack) -> None:
-        found.append(attack_chunk(attack, self._tapped, x, index, self.seed, lambda _samples: None))
+    def _shortened(self, attack: Attack, iterations: int) -> Attack:
+        if not isinstance(attack.solver, MinMax):
+            raise TypeError("the benchmark is of the MinMax solver")
+        return replace(attack, solver=replace(attack.solver, iterations=iterations))
 
-    def _timed(self, work: Callable[[Tensor, Attack], Any], x: Tensor, attack: Attack) -> float:
+    def _attacked(self, x: Tensor, attack: Attack, index: Tensor | None = None) -> Found:
+        own = torch.arange(len(x), device=x.device) if index is None else index
+        return attack_chunk(attack, self._tapped, Batch(x, own, self.seed), lambda _samples: None)
+
+    def _attack_into(self, found: list[Found], x: Tensor, attack: Attack, index: Tensor) -> None:
+        found.append(self._attacked(x, attack, index))
+
+    def _timed(self, work: Callable[[], Any]) -> float:
         synchronize(self._device)
         start = time.perf_counter()
-        work(x, attack)
+        work()
         synchronize(self._device)
         return time.perf_counter() - start
 
     def _passes(self, x: Tensor, attack: Attack) -> None:
         """The floor: T forward and backward passes, by the same calls that the attack makes."""
-        for _ in range(attack.solver.iterations):
+        for _ in range(attack.solver.total_iterations):
             leaf = x.detach().requires_grad_()
             torch.autograd.grad(self._tapped(leaf).output.sum(), leaf)
 
@@ -130,7 +197,7 @@ class Bench:
         sampling: Any = attack.similarity.sampling  # type: ignore[attr-defined]
         plain: RandomProjections = replace(sampling, standardize=False)
         draw = plain.bind(x, self.seed)
-        for iteration in range(attack.solver.iterations):
+        for iteration in range(attack.solver.total_iterations):
             leaf = x.detach().requires_grad_()
             draw(Response(x, x, None), iteration)
             vectors = draw(Response(leaf, leaf, None), iteration)

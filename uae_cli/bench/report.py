@@ -63,6 +63,12 @@ def show(frame: pd.DataFrame, console: Console) -> None:
         if str(name).startswith("share_")
     }
     console.print("main: " + ", ".join(f"{name} {value:.0%}" for name, value in shares.items()))
+    for unit, column in (("GFLOP/s", "gflop_per_second"), ("GB/s", "gb_per_second")):
+        whole, floor, peak = (first[f"{name}{column}"] for name in ("", "floor_", "peak_"))
+        console.print(
+            f"      {whole:.1f} {unit} ({whole / peak:.0%} of what the device did in one large operation), "
+            f"floor {floor:.1f} {unit} ({floor / peak:.0%})"
+        )
 
 
 def _draw(frame: pd.DataFrame, path: Path) -> None:

@@ -6,16 +6,26 @@ from typing import Any
 Setting = tuple[str, dict[str, Any]]
 
 _FEW, _SHORT = 64, 10  # samples and iterations of the rows beside the main one
+_CHUNKED = 256  # samples of the rows of chunk sizes, or one chunk where that is more
+_CHUNKS = (8, 32, 128, 256, 1024, 4096, 8192)
+LARGEST_CHUNK = _CHUNKS[-1]
 STEPS, MARGINALS = (1, 5, 20), ("all_pairs", "shuffle")
 
 
 def main_setting(samples: int, chunk: int) -> Setting:
     """The row that the goals are about."""
-    return "main", {"samples": samples, "chunk_size": chunk}
+    return "main", {"samples": samples, "chunk_size": chunk, "rates": True}
 
 
-def side_settings(samples: int, chunk: int, iterations: int) -> Iterator[Setting]:
-    """Linearity in samples, iterations and MINE steps; chunk sizes; one sample at a time."""
+def side_settings(samples: int, chunk: int, iterations: int, *, fitting: int) -> Iterator[Setting]:
+    """Linearity in samples, iterations and MINE steps; chunk sizes; one sample at a time.
+
+    Args:
+        samples: of the main row.
+        chunk: the one chosen.
+        iterations: the experiment's.
+        fitting: the largest chunk that the memory holds.
+    """
     few, short = min(samples, _FEW), min(iterations, _SHORT)
     for size in (1, 2, 4):
         count = max(1, min(samples, size * _FEW))
@@ -40,12 +50,15 @@ def side_settings(samples: int, chunk: int, iterations: int) -> Iterator[Setting
                     "marginals": marginals,
                 },
             )
-    for size in (8, 32, 128, 256):
-        yield f"chunk {size}", {"samples": min(samples, 256), "chunk_size": size, "iterations": short}
+    for size in _CHUNKS:
+        if size <= min(fitting, max(_CHUNKED, 2 * chunk)) and size <= max(_CHUNKED, samples):
+            count = min(samples, max(_CHUNKED, size))
+            yield f"chunk {size}", {"samples": count, "chunk_size": size, "iterations": short}
     yield "one at a time", {"samples": min(samples, 4), "chunk_size": 1}
 
 
-def projection_setting(samples: int) -> Setting:
+def projection_setting(samples: int, chunk: int) -> Setting:
     """Random sampling beside the projections alone."""
     count = min(samples, 128)
-    return "projections", {"samples": count, "chunk_size": count, "iterations": 3, "projections": True}
+    options = {"samples": count, "chunk_size": min(chunk, count), "iterations": 3}
+    return "projections", options | {"projections": True, "rates": True}

@@ -18,7 +18,7 @@ _TURNS = 3
 def training_row(settings: ModelSettings, x: Tensor, device: torch.device, common: Row) -> Row:
     """The best of three epochs over `x` (N, *shape), and of three times the passes that an epoch makes."""
     x = x.to(device)
-    model = settings.build(tuple(x.shape[1:]), 0).to(device).to(memory_format=torch.channels_last)
+    model = settings.build(tuple(x.shape[1:]), 0, classes=0).to(device).to(memory_format=torch.channels_last)
     epochs, passes = [], []
     for _ in range(_TURNS):
         passes.append(_timed(lambda: _passes(model, x, settings.trainer.batch_size), device))
