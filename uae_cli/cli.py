@@ -1,4 +1,4 @@
-"""The command line: `uae run`, `uae table`, `uae data`, `uae bench`."""
+"""The command line: `uae run`, `uae table`, `uae data`, `uae bench`, `uae paper`."""
 
 import argparse
 import logging
@@ -21,6 +21,7 @@ Unsupervised adversarial examples: generate them, retrain on them, measure what 
   uae table 4                                    the paper's Table 4 from all finished runs
   uae data                                       which datasets are at hand, and how to get the others
   uae bench attack                               what the attack costs beside the model's own passes
+  uae paper                                      every table and figure: done, missing, run, as one page
 """
 
 _TABLE_HELP = """\
@@ -58,7 +59,21 @@ setting) and bench.png (mutual information against seconds) to a folder of outpu
   uae bench attack --out results/bench           write bench.csv and bench.png there
 """
 
-_COMMANDS = ("run", "table", "data", "bench")
+_PAPER_HELP = """\
+Every table and figure of the paper: which of its runs are finished below outputs/, which are missing, and
+how long those would take here (estimated from a step of training and an iteration of attack). With --run,
+what is missing is made, one run after another; a second call goes on where the first one stopped. It ends
+in one HTML page, outputs/paper.html, that needs no network: our numbers beside the paper's, the figures, the
+hardware, the commands.
+
+  uae paper                                      what is done, what is missing, and the time it takes
+  uae paper --run --scale smoke                  all of it on a few samples: does everything run?
+  uae paper --run --scale subset --only 4,6,f5   some of it on 2,000 samples
+  uae paper --run --scale full --seeds 0,1,2     the paper, with a spread over seeds
+  uae paper --run --partial data.root=/data      a part of a dataset stands in where the whole is missing
+"""
+
+_COMMANDS = ("run", "table", "data", "bench", "paper")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -105,7 +120,7 @@ def _call(arguments: list[str]) -> int:
         raise ConfigError(f"{arguments[0]}: no such command; {nearest(arguments[0], _COMMANDS)}")
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    if options.command == "bench":
+    if options.command in ("bench", "paper"):
         # Settings may stand on either side of the options, which argparse allows no subcommand
         options.overrides += [argument for argument in rest if not argument.startswith("-")]
         rest = [argument for argument in rest if argument.startswith("-")]
@@ -122,11 +137,12 @@ def _call(arguments: list[str]) -> int:
 def _parser() -> _Parser:
     parser = _Parser(prog="uae", description=_TOP_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"uae {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="run | table | data | bench")
+    commands = parser.add_subparsers(dest="command", metavar="run | table | data | bench | paper")
     commands.add_parser("run", help="run an experiment (arguments are Hydra's: group=choice, key=value)")
     _add_table(commands)
     _add_data(commands)
     _add_bench(commands)
+    _add_paper(commands)
     return parser
 
 
@@ -139,7 +155,7 @@ def _command(commands: "argparse._SubParsersAction[_Parser]", name: str, line: s
 
 def _add_table(commands: "argparse._SubParsersAction[_Parser]") -> None:
     table = _command(commands, "table", "the paper's table N from all finished runs", _TABLE_HELP)
-    table.add_argument("number", help="4 (test error and success) or 10 (training error)")
+    table.add_argument("number", help="2 to 13, s6.6 or s6.15")
     table.add_argument("--format", choices=["text", "csv", "markdown", "latex"], default="text")
     table.add_argument("--out", type=Path, help="write to this file instead of the terminal")
     table.add_argument(
@@ -185,6 +201,40 @@ def _add_bench(commands: "argparse._SubParsersAction[_Parser]") -> None:
         return bench_command(options.overrides, samples=options.samples, out=options.out)
 
     bench.set_defaults(call=call)
+
+
+def _add_paper(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    paper = _command(
+        commands, "paper", "every table and figure: done, missing, run, as one page", _PAPER_HELP
+    )
+    paper.add_argument("overrides", nargs="*", help="settings for every run, as for uae run")
+    paper.add_argument("--run", action="store_true", help="make what is missing")
+    paper.add_argument("--scale", choices=["smoke", "subset", "full"], default="full")
+    paper.add_argument("--only", help="tables by number, figures with an f: 4,6,s6.15,f5")
+    paper.add_argument("--seeds", default="0", help="of every run (default: 0)")
+    paper.add_argument(
+        "--partial", action="store_true", help="use a part of a dataset where the whole one is missing"
+    )
+    paper.add_argument(
+        "--outputs", type=Path, default=Path("outputs"), help="where runs are (default: outputs)"
+    )
+    paper.add_argument("--out", type=Path, help="the page (default: paper.html in the outputs folder)")
+
+    def call(options: argparse.Namespace) -> int:
+        from uae_cli.paper.command import paper_command
+
+        return paper_command(
+            run=options.run,
+            scale=options.scale,
+            only=options.only,
+            seeds=options.seeds,
+            partial=options.partial,
+            settings=options.overrides,
+            outputs=options.outputs,
+            out=options.out,
+        )
+
+    paper.set_defaults(call=call)
 
 
 if __name__ == "__main__":

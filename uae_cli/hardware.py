@@ -207,3 +207,9 @@ def _installed(name: str) -> bool:
     except metadata.PackageNotFoundError:
         return False
     return True
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the card, whose work is only queued when a call returns."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

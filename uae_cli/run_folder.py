@@ -5,6 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from uae_cli.datasets import Dataset
 from uae_cli.protocols.base import Findings
 from uae_cli.protocols.workbench import MODEL, Workbench
 from uae_cli.report.columns import RESULTS_FILE, ResultRow, to_frame
@@ -43,6 +46,7 @@ class RunFolder:
             record: what else `results.json` says of the run.
         """
         self._link_stages(bench)
+        self._write_split(bench.data)
         record = {
             **record,
             "source": bench.data.source,
@@ -54,6 +58,17 @@ class RunFolder:
         part = self._path / f"{RESULTS_FILE}.part"
         to_frame(rows).to_csv(part, index=False)
         part.replace(self._path / RESULTS_FILE)
+
+    def _write_split(self, data: Dataset) -> None:
+        """Which rows of the source are training and test samples, where the split is not the source's own."""
+        parts = {"train": data.train_rows, "test": data.test_rows}
+        frames = [
+            pd.DataFrame({"row": rows.tolist(), "split": name})
+            for name, rows in parts.items()
+            if rows is not None
+        ]
+        if frames:
+            pd.concat(frames).to_csv(self._path / "split.csv", index=False)
 
     def _link_stages(self, bench: Workbench) -> None:
         """Models and samples, shared with the stage store where the file system allows links."""

@@ -12,13 +12,13 @@ import torch
 from uae_cli.datasets import Dataset
 from uae_cli.experiment import Experiment
 from uae_cli.hardware import device_name
+from uae_cli.identity import NOT_SETTINGS, settings_of
 from uae_cli.protocols.base import ORIGINAL, REPLICATE, Measured
 from uae_cli.report.columns import METRICS, ResultRow, gain, gain_name, unit_of
 from uae_cli.stages import digest, fingerprint
 
 # What doesn't change a result, or has a column of its own
-_NOT_SETTINGS = ("name", "seed", "device", "threads", "chunk_size", "memory_budget", "outputs")
-_SILENT_OVERRIDES = (*_NOT_SETTINGS, "experiment", "scale", "data.root", "data.download", "hydra")
+_SILENT_OVERRIDES = (*NOT_SETTINGS, "experiment", "scale", "data.root", "data.download", "hydra")
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,8 @@ def settings_hash(config: dict[str, Any], data: Dataset) -> str:
     The first eight of its 16 hex digits leave the attack's solver out, so that runs which differ in
     nothing else are known to.
     """
-    kept = {name: value for name, value in config.items() if name not in _NOT_SETTINGS}
+    kept = settings_of(config)
     attack = kept.pop("attack")
-    kept["data"] = {n: v for n, v in config["data"].items() if n not in ("root", "download")}
     kept["samples"] = [fingerprint(data.x_train), fingerprint(data.x_test)]
     return digest(kept)[:8] + digest(attack)[:8]
 

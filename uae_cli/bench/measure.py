@@ -15,9 +15,9 @@ from uae_cli.attacks.generate import Attack, attack_chunk
 from uae_cli.attacks.minmax import MinMax
 from uae_cli.attacks.similarities import Mine
 from uae_cli.attacks.solver import Found
-from uae_cli.bench.stopwatch import synchronize, watching
+from uae_cli.bench.stopwatch import watching
 from uae_cli.bench.work import Work, count, peak
-from uae_cli.hardware import metered
+from uae_cli.hardware import metered, synchronize
 from uae_cli.mi import RandomProjections, networks
 from uae_cli.models.tapped import Response, TappedModel
 

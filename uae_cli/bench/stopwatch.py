@@ -10,6 +10,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
+from uae_cli.hardware import synchronize
 from uae_cli.mi import PerSampleMine, networks, sampling
 from uae_cli.models.tapped import Response, TappedModel
 
@@ -117,9 +118,3 @@ def _sampled(watch: Stopwatch, work: Callable[..., Tensor]) -> Callable[..., Ten
 def _turn(watch: Stopwatch, part: str) -> None:
     if watch.running:
         watch.switch(part)
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for the card, whose work is only queued when a call returns."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -1,20 +1,33 @@
 """The augmentation protocol: fit, attack, refit on every arm, evaluate (paper §4.4, Tables 4 and 10)."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import islice
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from uae_cli.arms import Adversarial, Arm, Chain, Extra, MatchedNoise, Replicate, attacks_of, parts_of
+from uae_cli.arms import (
+    Adversarial,
+    Arm,
+    Chain,
+    ChangesTraining,
+    Extra,
+    MatchedNoise,
+    Replicate,
+    attacks_of,
+    parts_of,
+)
+from uae_cli.attacks.contrastive import RandomCriterion
+from uae_cli.attacks.criteria import Criterion
 from uae_cli.attacks.generate import Attack, judge
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.experiment import Experiment
 from uae_cli.models import TappedModel
 from uae_cli.protocols.arm_results import ArmResult, AugmentationFindings
-from uae_cli.protocols.base import ORIGINAL, REPLICATE, Metrics
+from uae_cli.protocols.base import ORIGINAL, REPLICATE, Metrics, Work
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Fitted, Workbench
 from uae_cli.protocols.workshop import Shop, fit, refit
@@ -36,6 +49,9 @@ class Augment:
         for name, arm in arms.items():
             if isinstance(arm, MatchedNoise):
                 _check_matched(name, arm, arms)
+            if isinstance(arm, ChangesTraining):
+                arm.objective(experiment.model.trainer.objective)
+        _check_chain(experiment.augmentation.chain)
         if REPLICATE not in arms:
             raise ConfigError(
                 "arm: replicate is missing; it is the compute-matched control without which no gain means "
@@ -43,7 +59,18 @@ class Augment:
             )
 
     def check_data(self, experiment: Experiment, data: Dataset) -> None:
-        """See `Protocol.check_data`: any samples can be augmented."""
+        """See `Protocol.check_data`."""
+        experiment.model.trainer.check_samples(len(data.x_train))
+
+    def work(self, experiment: Experiment, data: Dataset) -> Work:
+        """See `Protocol.work`; chains are counted with one part for each of their steps."""
+        samples, trainer = len(data.x_train), experiment.model.trainer
+        arms = arms_of(experiment)
+        fits = [(samples, trainer.epochs)]
+        for arm in arms.values():
+            parts = len(arm.steps) if isinstance(arm, Chain) else 1
+            fits += [((1 + parts) * samples, trainer.refit_epochs)] * arm.draws
+        return Work(fits, [(attack, samples) for attack in self.attacks(experiment).values()])
 
     def run(self, bench: Workbench, observer: Observer) -> AugmentationFindings:
         """See `Protocol.run`."""
@@ -117,7 +144,8 @@ class AugmentationRun:
             extra = self._extra(name) if first else self._make(name, arm, draw)
             control = REPLICATE if isinstance(arm, Replicate) else self._control(extra)
             label = name if arm.draws == 1 else f"{name} draw {draw + 1}"
-            fitted = refit(self._bench, self._observer, label, extra.x)
+            change = arm if isinstance(arm, ChangesTraining) else None
+            fitted = refit(self._bench, self._observer, label, extra.x, change)
             if name not in self._results:
                 epochs = len(fitted.history.losses)
                 self._results[name] = ArmResult(
@@ -144,20 +172,23 @@ class AugmentationRun:
         last = extra.parts[-1] if extra.parts else extra
         if last.x is self._x or len(last.x) != len(self._x):
             return {}
-        success = self._success(last)
+        criterion = self._bench.experiment.criterion
+        success = self._success(last, criterion)
         metrics = {
             "asr": 100 * float(success.double().mean()),
             "perturbation_l2": float((last.x - self._x).flatten(1).norm(dim=1).mean()),
             "seconds_per_sample": extra.seconds / len(self._x),
         }
+        if isinstance(criterion, RandomCriterion):
+            metrics["asr_fresh"] = 100 * float(self._success(last, criterion.fresh()).double().mean())
         if last.similarity is not None and last.unit == "nats" and bool(success.any()):
             metrics["mi"] = float(last.similarity[success].mean())
         return metrics
 
-    def _success(self, extra: Extra) -> Tensor:
+    def _success(self, extra: Extra, criterion: Criterion) -> Tensor:
         """Judged anew on the saved tensors, (N,); one that equals its original has not succeeded."""
         f = judge(
-            self._bench.experiment.criterion,
+            criterion,
             TappedModel(extra.target or self._original, None),
             self._x,
             extra.x,
@@ -165,6 +196,15 @@ class AugmentationRun:
             chunk_size=self._bench.chunk_size,
         )
         return (f <= 0) & (extra.x != self._x).flatten(1).any(dim=1)
+
+
+def _check_chain(steps: Mapping[str, Arm]) -> None:
+    for name, arm in steps.items():
+        if isinstance(arm, ChangesTraining):
+            raise ConfigError(
+                f"augmentation.chain.{name}: changes the training, and makes no samples that another step "
+                f"could build on; use it as an arm, arm=[replicate,{name}]"
+            )
 
 
 def _check_matched(name: str, arm: MatchedNoise, arms: dict[str, Arm]) -> None:

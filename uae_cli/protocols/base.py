@@ -37,6 +37,19 @@ class Measured:
     draws: list[Metrics] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a protocol will do, by which the time it takes is estimated.
+
+    Attributes:
+        fits: samples and epochs of every model trained.
+        attacks: every attack, and how many samples it is made on.
+    """
+
+    fits: list[tuple[int, int]]
+    attacks: list[tuple[Attack, int]]
+
+
 class Findings(Interface):
     """What a protocol found.
 
@@ -76,6 +89,10 @@ class Protocol(Interface):
         Raises:
             ConfigError: they don't.
         """
+        ...
+
+    def work(self, experiment: "Experiment", data: Dataset) -> Work:
+        """What will be done, if nothing of it is cached."""
         ...
 
     def run(self, bench: "Workbench", observer: "Observer") -> Findings:

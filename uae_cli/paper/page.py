@@ -1,0 +1,127 @@
+"""One self-contained HTML page of every table and figure."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from uae_cli import __version__
+from uae_cli.errors import ConfigError
+from uae_cli.paper.runner import Outcome
+from uae_cli.paper.status import Status
+from uae_cli.report.collect import collect, measured
+from uae_cli.report.document import Document, document
+from uae_cli.report.specs import SPECS
+
+TEMPLATE = "page.html.j2"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of one run: what it shows, and its PNG as a data address."""
+
+    caption: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table or figure of the page."""
+
+    status: Status
+    table: Document | None
+    pictures: Sequence[Picture]
+
+
+def write_page(
+    path: Path,
+    found: Sequence[Status],
+    finished: Mapping[str, Path],
+    outputs: Path,
+    failures: Sequence[Outcome],
+) -> None:
+    """Write the page.
+
+    Args:
+        path: of the page.
+        found: the state of every table and figure.
+        finished: folders of finished runs, by job identity.
+        outputs: the folder of all runs, whose tables are shown.
+        failures: runs that failed just now.
+
+    Raises:
+        ConfigError: `path` can't be written.
+    """
+    rows = measured(collect(outputs))
+    sections = [_section(status, finished, rows) for status in found]
+    folders = dict.fromkeys(
+        finished[job.identity] for s in found for job in s.jobs if job.identity in finished
+    )
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = environment.get_template(TEMPLATE).render(
+        sections=sections,
+        machines=_machines(list(folders)),
+        failures=failures,
+        version=__version__,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"--out = {path}: cannot be written ({error.strerror}); choose another file"
+        ) from error
+
+
+def _section(status: Status, finished: Mapping[str, Path], rows: Sequence[Any]) -> Section:
+    item = status.item
+    if item.kind == "table":
+        spec = SPECS[item.number]
+        own = spec.rows(rows)
+        return Section(status, document(spec, own) if own else None, ())
+    pictures = [
+        _picture(file, job.config["name"], job.config["scale"]["name"], job.config["seed"])
+        for job in status.jobs
+        if job.identity in finished
+        for pattern in item.files
+        for file in sorted((finished[job.identity] / "figures").glob(pattern))
+    ]
+    return Section(status, None, pictures)
+
+
+def _picture(file: Path, experiment: str, scale: str, seed: int) -> Picture:
+    marked = "" if scale == "full" else f", {scale} scale: less than full"
+    caption = f"{experiment}, {file.stem.replace('_', ' ')}, seed {seed}{marked}"
+    return Picture(caption, f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}")
+
+
+def _machines(folders: Sequence[Path]) -> list[dict[str, str]]:
+    """Hardware and versions of the runs, each combination once, with the commits and days they ran at."""
+    machines: dict[str, dict[str, set[str]]] = {}
+    for folder in folders:
+        record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        machine = record["machine"]
+        packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+        text = (
+            f"{machine['device']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+            f"Python {machine['python']}, {packages}"
+        )
+        kept = machines.setdefault(text, {"commits": set(), "days": set()})
+        kept["commits"].add(str(record["commit"] or "not from a checkout"))
+        kept["days"].add(str(record["started"])[:10])
+    return [
+        {"text": text, "commits": ", ".join(sorted(kept["commits"])), "days": ", ".join(sorted(kept["days"]))}
+        for text, kept in machines.items()
+    ]

@@ -1,0 +1,50 @@
+"""Runs what is missing, one job after another; what fails is told and passed over."""
+
+import contextlib
+import io
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from uae_cli.errors import UaeError
+from uae_cli.paper.jobs import Job
+from uae_cli.run_command import run_command
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job went: its seconds, and what stopped it (empty: nothing)."""
+
+    job: Job
+    seconds: float
+    problem: str = ""
+
+
+def run_jobs(
+    jobs: Sequence[Job], *, before: Callable[[int, Job], None], after: Callable[[Outcome], None]
+) -> list[Outcome]:
+    """Run them in this process, without their own tables.
+
+    Args:
+        jobs: with their data at hand.
+        before: told the number (from 1) and the job that begins.
+        after: told every outcome at once.
+    """
+    outcomes = []
+    for number, job in enumerate(jobs, start=1):
+        before(number, job)
+        outcomes.append(_run(job))
+        after(outcomes[-1])
+    return outcomes
+
+
+def _run(job: Job) -> Outcome:
+    started = time.monotonic()
+    problem = ""
+    try:
+        # The page shows all tables; bars go to standard error and stay
+        with contextlib.redirect_stdout(io.StringIO()):
+            run_command(list(job.arguments))
+    except UaeError as error:
+        problem = str(error)
+    return Outcome(job, time.monotonic() - started, problem)
