@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from uae_cli.datasets import Digits
-from uae_cli.models import ConvAutoencoder, glorot_
-from uae_cli.training import ReconstructionObjective, Trainer
+from uae_cli.models import CarliniWagnerNet, ConvAutoencoder, glorot_
+from uae_cli.training import ClassificationObjective, ReconstructionObjective, Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +45,41 @@ def trained_ae(trained_state: dict[str, Tensor]) -> nn.Module:
     model = _conv_ae()
     model.load_state_dict(trained_state)
     return model.eval()
+
+
+@pytest.fixture(scope="session")
+def digit_labels() -> Tensor:
+    """Classes of `digits`, (400,)."""
+    return Digits(name="digits").load(Path("/nonexistent"), download=False).y_train[:400]
+
+
+@pytest.fixture(scope="session")
+def classifier_state(
+    digits: Tensor, digit_labels: Tensor, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Tensor]:
+    objective = ClassificationObjective(optimizer=partial(torch.optim.Adam, lr=5e-3))
+    trainer = Trainer(
+        objective=objective, batch_size=20, epochs=8, refit_epochs=8, keep="last", early_stopping=None
+    )
+    model = _small_cnn()
+    glorot_(model, torch.Generator().manual_seed(0))
+    checkpoint = tmp_path_factory.mktemp("fit") / "checkpoint.pt"
+    trainer.fit(model, digits, epochs=8, seed=0, checkpoint=checkpoint, labels=digit_labels)
+    return model.state_dict()
+
+
+@pytest.fixture
+def trained_classifier(classifier_state: dict[str, Tensor]) -> CarliniWagnerNet:
+    """A convnet after eight epochs on digits, in evaluation mode; yours to change."""
+    model = _small_cnn()
+    model.load_state_dict(classifier_state)
+    return model.eval()
+
+
+def _small_cnn() -> CarliniWagnerNet:
+    return CarliniWagnerNet(
+        shape=(1, 8, 8), classes=10, channels=[8, 16], hidden=[32, 32], dropout=0.2, padding="same"
+    )
 
 
 def _conv_ae() -> ConvAutoencoder:

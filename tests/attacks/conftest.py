@@ -75,7 +75,7 @@ def problem() -> Callable[..., Problem]:
             model=TappedModel(Identity(), None),
             batch=Batch(x, index, seed),
             criterion=lambda response: criterion(response.x),
-            similarity=lambda response, iteration: similarity(response.x, iteration),
+            begin=lambda: lambda response, iteration: similarity(response.x, iteration),
             **settings,
         )
 

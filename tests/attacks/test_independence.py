@@ -20,7 +20,7 @@ def run(attack: Attack, model: nn.Module, x: Tensor, index: Tensor) -> Found:
         model=tapped,
         batch=batch,
         criterion=attack.criterion.against(tapped, clean, batch),
-        similarity=attack.similarity.begin(clean, index, 0),
+        begin=lambda: attack.similarity.begin(clean, index, 0),
         goal=attack.similarity.goal,
         require_positive=attack.similarity.require_positive,
     )

@@ -9,11 +9,14 @@ from uae_cli.arms.base import Arm, Extra, Transform, Workshop
 from uae_cli.arms.chain import Chain, attacks_of, parts_of
 from uae_cli.arms.geometric import Flip, Rotation
 from uae_cli.arms.noise import Gaussian, MatchedNoise, Replicate
+from uae_cli.arms.retraining import ChangesTraining, ContrastiveAdversary
 
 __all__ = [
     "Adversarial",
     "Arm",
     "Chain",
+    "ChangesTraining",
+    "ContrastiveAdversary",
     "Extra",
     "Flip",
     "Gaussian",

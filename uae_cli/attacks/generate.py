@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -136,7 +137,7 @@ def attack_chunk(
         model=model,
         batch=batch,
         criterion=criterion,
-        similarity=attack.similarity.begin(clean, batch.index, batch.seed),
+        begin=partial(attack.similarity.begin, clean, batch.index, batch.seed),
         goal=attack.similarity.goal,
         require_positive=attack.similarity.require_positive,
     )

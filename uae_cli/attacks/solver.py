@@ -1,7 +1,7 @@
 """The loop every gradient attack of the paper shares; a solver adds how c moves."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -21,7 +21,7 @@ class Problem:
         model: the attacked model.
         batch: B clean samples.
         criterion: success means f ≤ 0.
-        similarity: S, learning as the attack goes on.
+        begin: makes S as it is before any learning; a solver may begin more than once.
         goal: whether S is minimised or maximised.
         require_positive: whether an iterate with S ≤ 0 is refused.
     """
@@ -29,7 +29,7 @@ class Problem:
     model: TappedModel
     batch: Batch
     criterion: BoundCriterion
-    similarity: BoundSimilarity
+    begin: Callable[[], BoundSimilarity]
     goal: Goal
     require_positive: bool
 
@@ -46,6 +46,12 @@ class Trace:
     f: Tensor
     similarity: Tensor
     c: Tensor
+
+    @classmethod
+    def joined(cls, traces: Sequence["Trace"]) -> "Trace":
+        """One trace after another."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(torch.cat([getattr(trace, name) for trace in traces], dim=1) for name in names))
 
 
 @dataclass(frozen=True)
@@ -93,8 +99,16 @@ class Solver(Protocol):
         ...
 
 
-class _Best:
-    """The successful iterate with the best S so far, per sample."""
+class Best:
+    """The successful iterate with the best S so far, per sample.
+
+    Args:
+        problem: what is attacked.
+
+    Attributes:
+        x: (B, *shape), the clean sample where none succeeded.
+        success: (B,) bool.
+    """
 
     def __init__(self, problem: Problem) -> None:
         self._sign = 1 if problem.goal == "minimize" else -1
@@ -103,18 +117,23 @@ class _Best:
         self._score = problem.x.new_full((len(problem.x),), torch.inf)  # S, negated where it is maximised
         self.success = torch.zeros(len(problem.x), dtype=torch.bool, device=problem.x.device)
 
+    def admits(self, f: Tensor, similarity: Tensor) -> Tensor:
+        """Whether iterates count as successful at all, of any shape."""
+        admitted = (f <= 0) & ~similarity.isnan()
+        return admitted & (similarity > 0) if self._require_positive else admitted
+
     def offer(self, x: Tensor, f: Tensor, similarity: Tensor) -> None:
+        """Keep x (B, *shape) wherever it is admitted and better than what is kept."""
         score = self._sign * similarity
-        kept = (f <= 0) & (score < self._score)  # never true of NaN
-        if self._require_positive:
-            kept &= similarity > 0
+        kept = self.admits(f, similarity) & (score < self._score)
         self.x = torch.where(kept.view(-1, *[1] * (x.ndim - 1)), x, self.x)
         self._score = torch.where(kept, score, self._score)
         self.success |= kept
 
-    @property
-    def similarity(self) -> Tensor:
-        return (self._sign * self._score).masked_fill(~self.success, torch.nan)
+    def found(self, trace: Trace) -> Found:
+        """What is kept, with how it went."""
+        similarity = (self._sign * self._score).masked_fill(~self.success, torch.nan)
+        return Found(self.x, self.success, similarity, trace)
 
 
 def descend(
@@ -127,6 +146,7 @@ def descend(
     first_c: Tensor,
     next_c: Callable[[Tensor, Tensor, int], Tensor],
     on_iteration: Callable[[int], None],
+    best: Best | None = None,
 ) -> Found:
     """Projected descent on c·f⁺ ± S, one forward and one backward pass an iteration.
 
@@ -142,27 +162,30 @@ def descend(
         first_c: (B,) weights of the criterion at the start.
         next_c: (c, f⁺, t) → c after iteration t (counted from 1).
         on_iteration: called with t after each iteration, for progress bars.
+        best: what earlier descents have found, which this one goes on from; None for a new one.
     """
     low, high = (problem.x - epsilon).clamp_min_(0), (problem.x + epsilon).clamp_max_(1)
     sign = 1 if problem.goal == "minimize" else -1
-    best, c = _Best(problem), first_c
+    best, c, measure = best or Best(problem), first_c, problem.begin()
     history: list[tuple[Tensor, Tensor, Tensor]] = []
-    candidate, f, similarity = _evaluate(problem, start, 0)
+    candidate, f, similarity = _evaluate(problem, measure, start, 0)
     for t in range(1, iterations + 1):
         loss = (c * f.relu() + sign * similarity).sum()
         (gradient,) = torch.autograd.grad(loss, candidate.x)
         x = torch.clamp(candidate.x.detach() - step(gradient), low, high)
         # Or two iterations' feature maps would be alive at once
         del candidate, f, similarity, loss, gradient
-        candidate, f, similarity = _evaluate(problem, x, t)  # noqa: RUF059 - the next turn does
+        candidate, f, similarity = _evaluate(problem, measure, x, t)  # noqa: RUF059 - the next turn does
         c = next_c(c, f.detach().relu(), t)
         best.offer(x, f.detach(), similarity.detach())
         history.append((f.detach(), similarity.detach(), c))
         on_iteration(t)
     columns = [torch.stack(column, dim=1) for column in zip(*history, strict=True)]
-    return Found(best.x, best.success, best.similarity, Trace(*columns))
+    return best.found(Trace(*columns))
 
 
-def _evaluate(problem: Problem, x: Tensor, iteration: int) -> tuple[Response, Tensor, Tensor]:
+def _evaluate(
+    problem: Problem, measure: BoundSimilarity, x: Tensor, iteration: int
+) -> tuple[Response, Tensor, Tensor]:
     response = problem.model(x.detach().requires_grad_())
-    return response, problem.criterion(response), problem.similarity(response, iteration)
+    return response, problem.criterion(response), measure(response, iteration)

@@ -2,16 +2,24 @@
 
 from uae_cli.models.adversarial import AdversarialAutoencoder
 from uae_cli.models.base import Autoencoder, glorot_
+from uae_cli.models.classifiers import CarliniWagnerNet, Classifier
+from uae_cli.models.concrete import ConcreteAutoencoder, ConcreteSelector
 from uae_cli.models.conv import ConvAutoencoder
 from uae_cli.models.dense import DenseAutoencoder
+from uae_cli.models.simclr import SimCLR
 from uae_cli.models.tapped import Response, TappedModel
 
 __all__ = [
     "AdversarialAutoencoder",
     "Autoencoder",
+    "CarliniWagnerNet",
+    "Classifier",
+    "ConcreteAutoencoder",
+    "ConcreteSelector",
     "ConvAutoencoder",
     "DenseAutoencoder",
     "Response",
+    "SimCLR",
     "TappedModel",
     "glorot_",
 ]

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from uae_cli.arms import Extra
+from uae_cli.arms import ChangesTraining, Extra
 from uae_cli.attacks.chunking import choose_chunk
 from uae_cli.attacks.generate import RESULT, Attack, generate
 from uae_cli.datasets import Dataset
-from uae_cli.evaluation import Subject
+from uae_cli.evaluation import Subject, Watcher
 from uae_cli.experiment import Experiment
 from uae_cli.hardware import Cost, device_name, metered
+from uae_cli.models.weights import load_weights
 from uae_cli.progress import Bars
 from uae_cli.stages import Stage, StageStore, fingerprint, write_json
 from uae_cli.training import History, OnEpoch
@@ -75,11 +76,18 @@ class Workbench:
         return Subject(self.data, self.seed, 4 * self.chunk_size, self.bars)
 
     def fit(
-        self, label: str, x: Tensor, *, epochs: int, on_epoch: OnEpoch, labels: Tensor | None = None
+        self,
+        label: str,
+        x: Tensor,
+        *,
+        epochs: int,
+        on_epoch: OnEpoch,
+        labels: Tensor | None = None,
+        change: ChangesTraining | None = None,
     ) -> Fitted:
         """A model trained from scratch on `x` (N, *shape): cached by the samples and the settings.
 
-        `labels` (N,) are given to supervised models alone.
+        `labels` (N,) are given to supervised models alone; `change` is an arm with an objective of its own.
         """
         settings = self.experiment.model
         labels = labels if settings.supervised else None
@@ -88,7 +96,7 @@ class Workbench:
         model = model.to(self.device).to(memory_format=torch.channels_last)
 
         def compute(folder: Path) -> None:
-            history = self._train(label, model, x, labels, epochs, folder, on_epoch)
+            history = self._train(label, model, x, labels, epochs, folder, on_epoch, change)
             save_file(
                 {name: value.cpu().contiguous() for name, value in model.state_dict().items()}, folder / MODEL
             )
@@ -105,8 +113,18 @@ class Workbench:
         }
         if labels is not None:
             inputs |= {"labels": fingerprint(labels), "classes": self.data.classes}
+        if change is not None:
+            inputs["change"] = repr(change)  # a dataclass, which shows all its settings
         stage = self._stage(label, "fit", inputs, compute)
         history = History(**stage.read_json("history.json"))
+        self.costs[-1] |= {"tries": history.tries, "converged": history.converged}
+        if not history.converged:
+            log.warning(
+                "fit %s: not converged, even in try %d of %d epochs; model.trainer.tries or epochs sets more",
+                label,
+                history.tries,
+                len(history.losses),
+            )
         if stage.reused:
             for epoch, (loss, scalars) in enumerate(
                 zip(history.losses, history.scalars, strict=True), start=1
@@ -115,6 +133,19 @@ class Workbench:
         model.load_state_dict(load_file(stage.folder / MODEL, device=str(self.device)))
         return Fitted(model.eval(), history, stage)
 
+    def load(self, label: str, path: Path) -> Fitted:
+        """A model with the user's own weights instead of training; see `load_weights`."""
+        model = self.experiment.model.build(self.data.shape, self.seed, classes=self.data.classes)
+        load_weights(model, path)
+        state = {name: value.contiguous() for name, value in model.state_dict().items()}
+        inputs = {
+            "model": self.config["model"]["network"],
+            "weights": {name: fingerprint(value) for name, value in state.items()},
+        }
+        stage = self._stage(label, "fit", inputs, lambda folder: save_file(state, folder / MODEL))
+        model = model.to(self.device).to(memory_format=torch.channels_last)
+        return Fitted(model.eval(), History(), stage)
+
     def attack(
         self,
         label: str,
@@ -122,6 +153,7 @@ class Workbench:
         x: Tensor,
         attack: Attack,
         labels: Tensor | None = None,
+        seed: int | None = None,
     ) -> Extra:
         """Adversarial examples of `target` for every sample of `x`: cached by model, samples, settings.
 
@@ -131,7 +163,9 @@ class Workbench:
             x: (N, *shape) clean samples.
             attack: what is done.
             labels: (N,) classes, for a supervised criterion.
+            seed: of everything random in it; None for the experiment's.
         """
+        seed = self.seed if seed is None else seed
 
         def compute(folder: Path) -> None:
             total = len(x) * attack.solver.total_iterations
@@ -149,7 +183,7 @@ class Workbench:
                     attack,
                     target.model,
                     x,
-                    seed=self.seed,
+                    seed=seed,
                     chunk_size=chunk,
                     folder=folder,
                     labels=labels,
@@ -162,7 +196,7 @@ class Workbench:
             "labels": None if labels is None else fingerprint(labels),
             # Every part is a dataclass, and shows all its settings
             "attack": repr(attack),
-            "seed": self.seed,
+            "seed": seed,
             "device": self.device.type,
             "precision": self.experiment.precision,
         }
@@ -185,14 +219,18 @@ class Workbench:
         epochs: int,
         folder: Path,
         on_epoch: OnEpoch,
+        change: ChangesTraining | None,
     ) -> History:
+        trainer = self.experiment.model.trainer
+        if change is not None:
+            trainer = replace(trainer, objective=change.objective(trainer.objective))
         with self.bars.bar(f"fit {label}", epochs) as advance:
 
             def note(epoch: int, loss: float, scalars: dict[str, float]) -> None:
                 advance(1)
                 on_epoch(epoch, loss, scalars)
 
-            return self.experiment.model.trainer.fit(
+            return trainer.fit(
                 model,
                 x.to(self.device),
                 epochs=epochs,
@@ -200,7 +238,16 @@ class Workbench:
                 checkpoint=folder / "checkpoint.pt",
                 labels=None if labels is None else labels.to(self.device),
                 on_epoch=note,
+                watch=self._watch,
             )
+
+    def _watch(self, model: nn.Module, epoch: int) -> dict[str, float]:
+        """What the evaluations see in a model that is being trained; it is remembered with the fit."""
+        points: dict[str, float] = {}
+        for evaluation in self.experiment.evaluation.values():
+            if isinstance(evaluation, Watcher):
+                points |= evaluation.watch(model, self.subject, epoch)
+        return points
 
     def _stage(self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]) -> Stage:
         def metered_compute(folder: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from uae_cli.arms import Extra
+from uae_cli.arms import ChangesTraining, Extra
 from uae_cli.attacks.similarities import Similarity
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Fitted, Workbench
@@ -41,16 +41,29 @@ class Shop:
         return Shop(self._bench, self._observer, fitted, self.extra)
 
 
-def fit(bench: Workbench, observer: Observer, label: str, x: Tensor, epochs: int) -> Fitted:
+def fit(
+    bench: Workbench,
+    observer: Observer,
+    label: str,
+    x: Tensor,
+    epochs: int,
+    change: ChangesTraining | None = None,
+) -> Fitted:
     """A model trained from scratch on `x`, its epochs told to the observer."""
 
     def on_epoch(epoch: int, loss: float, scalars: dict[str, float]) -> None:
         observer.epoch(label, epoch, loss, scalars)
 
-    return bench.fit(label, x, epochs=epochs, on_epoch=on_epoch)
+    return bench.fit(label, x, epochs=epochs, on_epoch=on_epoch, change=change)
 
 
-def refit(bench: Workbench, observer: Observer, label: str, extra: Tensor) -> Fitted:
+def refit(
+    bench: Workbench,
+    observer: Observer,
+    label: str,
+    extra: Tensor,
+    change: ChangesTraining | None = None,
+) -> Fitted:
     """A model trained from scratch on the training samples and `extra` (k·N, *shape)."""
     x = torch.cat([bench.data.x_train, extra])
-    return fit(bench, observer, label, x, bench.experiment.model.trainer.refit_epochs)
+    return fit(bench, observer, label, x, bench.experiment.model.trainer.refit_epochs, change)

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from uae_cli.report.columns import COLUMNS, NUMBERS, RESULTS_FILE
+from uae_cli.report.columns import COLUMNS, LATER, NUMBERS, RESULTS_FILE
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class Measured:
     device: str
     overrides: str
     note: str
+    attack: str
 
     @property
     def identity(self) -> tuple[str | int, ...]:
@@ -92,6 +93,7 @@ def _read_or_warn(path: Path) -> pd.DataFrame | None:
 def _read(path: Path) -> pd.DataFrame:
     # Everything as text first: a hash such as 12e34567 must not become a number.
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame = frame.assign(**{column: "" for column in LATER if column not in frame})
     missing = [column for column in COLUMNS if column not in frame]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -137,7 +139,7 @@ def _over_seeds(group: pd.DataFrame) -> dict[str, object]:
     elif draws > 1:
         std, spread = float(group["std"].iloc[0]), "draws"
     return {
-        **{key: newest[key] for key in (*IDENTITY, "arm", "metric", "unit", "overrides", "note")},
+        **{key: newest[key] for key in (*IDENTITY, "arm", "metric", "unit", "overrides", "note", "attack")},
         "mean": float(group["value"].mean(skipna=False)),
         "std": std,
         "seeds": seeds,

@@ -38,8 +38,18 @@ class Metric:
 METRICS = {
     "test_mse": Metric(gains="error", heading="test MSE"),
     "train_mse": Metric(gains="error", heading="train\nMSE"),
+    "test_accuracy": Metric("%", gains="points", heading="accuracy\n%"),
+    "test_contrastive_loss": Metric(gains="error", heading="contrastive\nloss"),
+    "knn_accuracy": Metric("%", gains="points", heading="k-NN\n%"),
+    "distinct_features": Metric(heading="distinct\nfeatures"),
     "asr": Metric("%", heading="ASR\n%"),
+    "asr_fresh": Metric("%", heading="ASR %\nanew"),
     "mi": Metric("nats", heading="MI\nnats"),
+    "mi_reestimated": Metric("nats", heading="MI anew\nnats"),
+    "fid": Metric(heading="FID"),
+    "kid": Metric(heading="KID"),
+    "fid_own": Metric(heading="FID\nown"),
+    "kid_own": Metric(heading="KID\nown"),
     "perturbation_l2": Metric(heading="mean\n‖δ‖₂"),
     "seconds_per_sample": Metric("s", heading="s per\nsample"),
 }
@@ -70,9 +80,10 @@ class ResultRow:
     `value` is the mean over `draws` repetitions inside the run, `std` their standard deviation (None
     for one draw). `unit` is that of `unit_of`. Gains are positive where an arm is better, see `gain`.
     `n_train` and `n_test` count the samples of the dataset, the same for every arm. `settings` is a
-    hash of everything but the seed that determines the result; `overrides` says the same for people
-    ('attack.alpha=0.05'), empty for the plain experiment. `started` is an ISO time, `note` the
-    dataset's note.
+    hash of everything but the seed that determines the result, of which the first eight digits leave the
+    attack's solver out; `overrides` says the same for people ('attack.alpha=0.05'), empty for the plain
+    experiment. `started` is an ISO time, `note` the dataset's note, `attack` the solver's settings
+    ('alpha=0.01 beta=0.1 …').
     """
 
     experiment: str
@@ -94,9 +105,11 @@ class ResultRow:
     overrides: str
     started: str
     note: str = ""
+    attack: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(ResultRow))
+LATER = ("attack",)  # columns that the files of older runs lack
 NUMBERS = ("seed", "value", "std", "draws", "n_train", "n_test", "epochs")
 
 

@@ -6,12 +6,13 @@ from itertools import groupby
 from operator import attrgetter
 
 from uae_cli.report.collect import Measured
-from uae_cli.report.columns import experiment_name
+from uae_cli.report.columns import METRICS, experiment_name, unit_of
 from uae_cli.report.context import as_in_paper, facts, shortfalls
 from uae_cli.report.numbers import NOTHING, gain, plural
 from uae_cli.report.paper import full_name, reported, reported_pairs
 from uae_cli.report.specs import Measure, TableSpec
 
+_GAINS = {"error": "the error fell below", "points": "the accuracy rose above"}
 FOREIGN = "†"
 DRAWS = "*"
 
@@ -66,7 +67,7 @@ def document(spec: TableSpec, rows: Iterable[Measured]) -> Document:
 
 def experiments(spec: TableSpec, rows: Iterable[Measured]) -> list[list[Measured]]:
     """Rows of the table, one list per experiment, in the paper's order and then the others by name."""
-    wanted = [row for row in rows if spec.holds(row.dataset, row.model, row.arm, row.metric)]
+    wanted = spec.rows(rows)
     datasets = list(dict.fromkeys(dataset for dataset, _ in reported_pairs(spec.number)))
 
     def order(row: Measured) -> tuple[object, ...]:
@@ -81,39 +82,50 @@ def experiments(spec: TableSpec, rows: Iterable[Measured]) -> list[list[Measured
 
 def missing_line(spec: TableSpec, runs: Sequence[Sequence[Measured]]) -> str:
     """Which of the paper's experiments have no full run yet, and the command; empty if none."""
-    done = {(run[0].dataset, run[0].model) for run in runs if as_in_paper(run[0])}
-    names = [experiment_name(*pair) for pair in reported_pairs(spec.number) if pair not in done]
+    done = {(run[0].dataset, run[0].model) for run in runs if as_in_paper(run[0]) and _whole(spec, run)}
+    names = [spec.experiment(*pair) for pair in reported_pairs(spec.number) if pair not in done]
     if not names:
         return ""
-    several = "-m " if len(names) > 1 else ""
+    several = "-m " if len(names) > 1 or spec.sweep else ""
     command = f"uae run {several}experiment={','.join(names)}"
+    if spec.sweep:
+        command += f" {spec.sweep.overrides}"
     return f"In the paper, not yet run in full here: {plural(len(names), 'experiment')}; `{command}`"
+
+
+def _whole(spec: TableSpec, run: Sequence[Measured]) -> bool:
+    """Whether no line of a sweep is lacking."""
+    return spec.sweep is None or {row.arm for row in run} >= set(spec.sweep.lines)
 
 
 def _block(spec: TableSpec, run: Sequence[Measured], notes: Sequence[str], ambiguous: set[str]) -> Block:
     first = run[0]
     how = facts(run)
     if _heading(first) + str(how) in ambiguous:
-        how = (*how, f"settings {first.settings[:8]}")
+        how = (*how, f"settings {first.settings}")
     seeds = {row.seeds for row in run}
     cells = {(row.arm, row.metric): row for row in run}
-    arms = [arm for arm in spec.arms if any(row.arm == arm for row in run)]
     return Block(
         heading=_heading(first),
         facts=how,
         shortfalls=shortfalls(first),
         headings=_headings(spec, plural(seeds.pop(), "seed") if len(seeds) == 1 else ""),
-        lines=tuple(_line(spec, first, arm, cells, each_seeds=len(seeds) > 1) for arm in arms),
+        lines=tuple(
+            _line(spec, first, arm, cells, each_seeds=len(seeds) > 1)
+            for arm in spec.lines(row.arm for row in run)
+        ),
         marks=(notes.index(_note(first)) + 1,) if first.note else (),
     )
 
 
 def _headings(spec: TableSpec, seeds: str) -> tuple[str, ...]:
-    headings = ["arm"]
+    headings = ["attack" if spec.sweep else "arm"]
     for index, measure in enumerate(spec.measures):
         ours = f"ours ({seeds})" if seeds and index == 0 else "ours"
         headings += [f"{measure.heading}\n{ours}", f"{measure.heading}\npaper"]
-        headings += [f"gain % vs\n{reference}" for reference in measure.gains]
+        headings += [
+            f"gain {unit_of(measure.gain(reference))} vs\n{reference}" for reference in measure.gains
+        ]
     return (*headings, "epochs") if spec.epochs else tuple(headings)
 
 
@@ -174,9 +186,10 @@ def _legend(spec: TableSpec, runs: Sequence[Sequence[Measured]]) -> tuple[str, .
     lines = []
     if any(row.spread == "seeds" for row in rows):
         lines.append("Ours: mean ± standard deviation over seeds.")
-    if any(measure.gains for measure in spec.measures):
+    if compared := {METRICS[measure.metric].gains for measure in spec.measures if measure.gains}:
+        told = [text for kind, text in _GAINS.items() if kind in compared]
         lines.append(
-            "Gain: how far the error fell below that arm's; negative is worse. "
+            f"Gain: how far {' or '.join(told)} that arm's; negative is worse. "
             "replicate: the same extra training, no new samples."
         )
     if any(row.spread == "draws" for row in rows):

@@ -64,11 +64,11 @@ def table_text(spec: TableSpec, rows: Sequence[Measured], fmt: Format) -> str:
 
 def _rows(spec: TableSpec, outputs: Path) -> list[Measured]:
     found = collect(outputs)
-    command = f"start one with `uae run experiment={spec.example}`"
+    command = f"start one with `{spec.command}`"
     if found.empty:
         raise ConfigError(f"no finished runs below {outputs}; {command}")
-    rows = [row for row in measured(found) if spec.holds(row.dataset, row.model, row.arm, row.metric)]
-    if not rows:
+    rows = measured(found)
+    if not spec.rows(rows):
         raise ConfigError(
             f"none of the finished runs below {outputs} belongs in table {spec.number}; {command}"
         )

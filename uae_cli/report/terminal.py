@@ -82,8 +82,8 @@ def _grid(run: Sequence[Measured]) -> tuple[list[str], list[list[str]]]:
 
 def headline(run: Sequence[Measured]) -> str | None:
     """The first metric of `METRICS` that arms are compared by; None where nothing is compared."""
-    there = {row.metric.partition("_gain_vs_")[0] for row in run}
-    return next((name for name, metric in METRICS.items() if metric.gains and name in there), None)
+    compared = {row.metric.partition("_gain_vs_")[0] for row in run if "_gain_vs_" in row.metric}
+    return next((name for name in METRICS if name in compared), None)
 
 
 def _heading(metric: str) -> str:

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from uae_cli.errors import ConfigError
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, NonNegative
+from uae_cli.training.contrastive import ComparesSamples
 from uae_cli.training.objectives import Objective, Updater
 from uae_cli.training.progress import Checkpoint, History
 
 OnEpoch = Callable[[int, float, dict[str, float]], None]
+Watch = Callable[[nn.Module, int], dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -58,6 +60,7 @@ class Trainer:
         checkpoint: Path,
         labels: Tensor | None = None,
         on_epoch: OnEpoch = lambda _epoch, _loss, _scalars: None,
+        watch: Watch = lambda _model, _epoch: {},
     ) -> History:
         """Train in place on (N, *shape) samples in [0, 1].
 
@@ -70,6 +73,7 @@ class Trainer:
             labels: (N,) int64 classes on the device of `x`, for a supervised objective.
             on_epoch: called with the epoch (from 1), its mean loss and the objective's scalars; for past
                 epochs too on resuming, and from 1 again with another try.
+            watch: given the model after each new epoch; what it answers joins the scalars.
 
         Raises:
             ConfigError: the loss is no longer a number.
@@ -78,7 +82,7 @@ class Trainer:
         saved = Checkpoint(checkpoint, x.device)
         history = saved.history
         while True:
-            self._try(model, x, labels, saved, history, epochs=epochs, seed=seed, on_epoch=on_epoch)
+            self._try(model, x, labels, saved, history, epochs=epochs, seed=seed, on_epoch=on_epoch, watch=watch)
             if history.converged or history.tries == self.tries:
                 break
             history = History(tries=history.tries + 1)
@@ -89,6 +93,15 @@ class Trainer:
         saved.remove()
         model.eval()
         return history
+
+    def check_samples(self, samples: int) -> None:
+        """See whether there are enough training samples, where the objective compares those of a batch.
+
+        Raises:
+            ConfigError: there aren't.
+        """
+        if isinstance(self.objective, ComparesSamples):
+            self.objective.check_batch(self.batch_size, samples)
 
     def _try(
         self,
@@ -101,6 +114,7 @@ class Trainer:
         epochs: int,
         seed: int,
         on_epoch: OnEpoch,
+        watch: Watch,
     ) -> None:
         """One fit; the second has twice the epochs, the third four times as many."""
         epochs *= 2 ** (history.tries - 1)
@@ -117,7 +131,7 @@ class Trainer:
             if self.keep == "best" and loss < min(history.losses, default=math.inf):
                 saved.best = {name: value.clone() for name, value in model.state_dict().items()}
             history.losses.append(loss)
-            history.scalars.append(updater.scalars())
+            history.scalars.append(updater.scalars() | watch(model, len(history.losses)))
             on_epoch(len(history.losses), loss, history.scalars[-1])
             saved.save_now_and_then(history, model, updater, [shuffler, draws])
         history.converged = updater.converged()

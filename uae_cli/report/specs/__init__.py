@@ -1,8 +1,10 @@
 """What each table of the paper shows; a new table is one more entry of a module's `TABLES`."""
 
-from uae_cli.report.specs import reconstruction
+from uae_cli.report.specs import contrastive, reconstruction, selection, supervised
 from uae_cli.report.specs.base import Measure, TableSpec
 
-SPECS: dict[str, TableSpec] = {spec.number: spec for module in (reconstruction,) for spec in module.TABLES}
+SPECS: dict[str, TableSpec] = {
+    spec.number: spec for module in (reconstruction, selection, contrastive, supervised) for spec in module.TABLES
+}
 
 __all__ = ["SPECS", "Measure", "TableSpec"]

@@ -1,10 +1,13 @@
 """What a table of the paper is made of."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
 
 from uae_cli.report import numbers
-from uae_cli.report.columns import gain_name
+from uae_cli.report.collect import Measured
+from uae_cli.report.columns import experiment_name, gain_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +35,56 @@ class Measure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Runs that differ in some settings of the attack's solver, as the lines of one block.
+
+    `values` are those of the paper, by setting: {'alpha': (0.01, 0.05), …}.
+    """
+
+    values: Mapping[str, tuple[float, ...]]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Names of the paper's lines ('alpha0.01_beta0.1', …), as in `reported.csv`."""
+        combinations = product(*self.values.values())
+        return tuple(_line_name(dict(zip(self.values, values, strict=True))) for values in combinations)
+
+    @property
+    def overrides(self) -> str:
+        """What makes `uae run -m` go through them."""
+        return " ".join(f"attack.{name}={','.join(map(str, values))}" for name, values in self.values.items())
+
+    def fold(self, rows: Iterable[Measured]) -> list[Measured]:
+        """The rows as lines: named after their settings instead of their arm, and alike in all else."""
+        return [folded for row in rows if (folded := self._folded(row)) is not None]
+
+    def _folded(self, row: Measured) -> Measured | None:
+        """None for a solver without these settings."""
+        settings = dict(word.split("=", 1) for word in row.attack.split())
+        if not self.values.keys() <= settings.keys():
+            return None
+        name = _line_name({name: float(settings.pop(name)) for name in self.values})
+        rest = " ".join(f"{key}={value}" for key, value in settings.items())
+        swept = tuple(f"attack.{name}=" for name in self.values)
+        overrides = " ".join(word for word in row.overrides.split() if not word.startswith(swept))
+        return replace(row, arm=name, overrides=overrides, settings=f"{row.settings[:8]} {rest}".strip())
+
+
+def _line_name(settings: Mapping[str, float]) -> str:
+    return "_".join(f"{name}{value:g}" for name, value in settings.items())
+
+
+def _numbers_in(name: str) -> tuple[float, ...]:
+    return tuple(map(float, re.findall(r"\d[\d.]*(?:e[+-]?\d+)?", name)))
+
+
+@dataclass(frozen=True, kw_only=True)
 class TableSpec:
     """One table of the paper: which runs belong in it, and what it shows of them.
 
-    `models` and `datasets` (None: any) choose the runs; `arms` are its lines in order; `epochs` adds
-    the training epochs of every arm.
+    `models` and `datasets` (None: any) choose the runs; `arms` are its lines in order; with a `sweep`,
+    its combinations of settings are, and of those there must be two at least. `epochs` adds the
+    training epochs of every arm; `experiment` names the run of a dataset and a model.
     """
 
     number: str
@@ -45,13 +93,40 @@ class TableSpec:
     arms: tuple[str, ...]
     measures: tuple[Measure, ...]
     datasets: tuple[str, ...] | None = None
+    sweep: Sweep | None = None
     epochs: bool = False
     example: str = "digits_conv_ae"
+    experiment: Callable[[str, str], str] = experiment_name
+
+    @property
+    def command(self) -> str:
+        """A command line that begins it."""
+        if self.sweep is None:
+            return f"uae run experiment={self.example}"
+        return f"uae run -m experiment={self.example} {self.sweep.overrides}"
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Every metric the table shows, gains included."""
         return tuple(metric for measure in self.measures for metric in measure.metrics)
+
+    def rows(self, rows: Iterable[Measured]) -> list[Measured]:
+        """Those that belong in this table, each with the name of its line for its arm."""
+        wanted = [row for row in rows if self.holds(row.dataset, row.model, row.arm, row.metric)]
+        if self.sweep is None:
+            return wanted
+        folded = self.sweep.fold(wanted)
+        lines: dict[object, set[str]] = {}
+        for row in folded:
+            lines.setdefault(row.identity, set()).add(row.arm)
+        return [row for row in folded if len(lines[row.identity]) > 1]
+
+    def lines(self, there: Iterable[str]) -> list[str]:
+        """The names of those lines that are there, in order."""
+        found = set(there)
+        if self.sweep is not None:
+            return sorted(found, key=_numbers_in)
+        return [arm for arm in self.arms if arm in found]
 
     def holds(self, dataset: str, model: str, arm: str, metric: str) -> bool:
         """Whether such a number belongs in this table."""
@@ -74,4 +149,11 @@ def error_measure(metric: str, heading: str) -> Measure:
     )
 
 
+ACCURACY = Measure(
+    metric="test_accuracy",
+    heading="accuracy %",
+    show=numbers.rate,
+    show_paper=_paper_rate,
+    gains=("original", "replicate"),
+)
 ASR = Measure(metric="asr", heading="ASR %", show=numbers.rate, show_paper=_paper_rate)

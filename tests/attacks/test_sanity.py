@@ -1,0 +1,45 @@
+import pytest
+import torch
+from torch import nn
+
+from uae_cli.attacks.classification import Misclassification
+from uae_cli.attacks.criteria import Reconstruction
+from uae_cli.attacks.sanity import warnings_about
+
+UNTARGETED = Misclassification(kappa=0.0, target=None)
+
+
+class Rounded(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model(x.round().detach() + 0 * x)
+
+
+class Noisy(Rounded):
+    def forward(self, x):
+        return self.model(x + 0.1 * torch.randn_like(x))
+
+
+def names(model, criterion, x, labels):
+    return {line.partition(":")[0] for line in warnings_about(model, criterion, x, labels, seed=0)}
+
+
+def test_a_sound_model_is_passed_in_silence(trained_classifier, trained_ae, digits, digit_labels):
+    assert warnings_about(trained_classifier, UNTARGETED, digits[:32], digit_labels[:32], seed=0) == []
+    assert warnings_about(trained_ae, Reconstruction(kappa=0.0), digits[:32], None, seed=0) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name"),
+    [
+        (lambda model: nn.Sequential(model, nn.Softmax(1)), "softmax outputs"),
+        (lambda model: nn.Sequential(model, nn.LogSoftmax(1)), "softmax outputs"),
+        (Rounded, "zero gradients"),
+        (Noisy, "random model"),
+    ],
+)
+def test_a_spoilt_one_is_named(trained_classifier, digits, digit_labels, spoil, name):
+    assert names(spoil(trained_classifier), UNTARGETED, digits[:32], digit_labels[:32]) == {name}

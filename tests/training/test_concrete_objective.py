@@ -1,0 +1,138 @@
+"""Training of a concrete autoencoder, on small tables whose informative features are known."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from uae_cli.models import ConcreteAutoencoder, DenseAutoencoder, glorot_
+from uae_cli.training import ConcreteObjective, Trainer
+from uae_cli.training import progress as progress_module
+
+adam = partial(torch.optim.Adam, lr=1e-3)
+INFORMATIVE, COPIES = 4, 4
+
+
+def objective(**changes) -> ConcreteObjective:
+    plain = {"optimizer": adam, "start_temperature": 10.0, "end_temperature": 0.1, "target": 0.99}
+    return ConcreteObjective(**(plain | changes))
+
+
+def trainer(**changes) -> Trainer:
+    plain = {
+        "objective": objective(),
+        "batch_size": 16,
+        "epochs": 1,
+        "refit_epochs": 1,
+        "keep": "last",
+        "early_stopping": None,
+    }
+    return Trainer(**(plain | changes))
+
+
+def network(features: int = 20, selected: int = INFORMATIVE) -> ConcreteAutoencoder:
+    model = ConcreteAutoencoder(
+        shape=(features,), selected=selected, hidden=[32], dropout=0.1, output="linear"
+    )
+    glorot_(model, torch.Generator().manual_seed(0))
+    return model
+
+
+@pytest.fixture(scope="module")
+def planted() -> Tensor:
+    """400 rows of 4 informative columns, each before 4 blurred copies of it, and 10 columns of noise."""
+    source = torch.Generator().manual_seed(3)
+    informative = torch.rand(400, INFORMATIVE, 1, generator=source)
+    blur = torch.rand(400, INFORMATIVE, COPIES, generator=source)
+    groups = torch.cat([informative, 0.6 * informative + 0.4 * blur], dim=2)
+    noise = 0.5 + 0.02 * torch.rand(400, 10, generator=source)
+    return torch.cat([groups.flatten(1), noise], dim=1)
+
+
+def test_planted_informative_features_are_recovered(planted, tmp_path):
+    model = network(30)
+    fast = objective(optimizer=partial(torch.optim.Adam, lr=1e-2), target=0.95)  # for 2,000 steps
+    settings = trainer(objective=fast, batch_size=50)
+    history = settings.fit(model, planted, epochs=250, seed=0, checkpoint=tmp_path / "checkpoint.pt")
+    assert history.converged
+    assert history.tries == 1
+    assert sorted(model.selector.choice().tolist()) == [group * (1 + COPIES) for group in range(INFORMATIVE)]
+
+
+def test_the_temperature_falls_exponentially_over_all_steps(planted):
+    updater = objective().bind(network(30), torch.Generator().manual_seed(0), steps=4)
+    seen = [updater.scalars()["temperature"]]
+    for _ in range(4):
+        updater.step(planted[:8], None)
+        seen.append(updater.scalars()["temperature"])
+    assert seen == pytest.approx([10, 10 / 10**0.5, 1, 0.1**0.5, 0.1])
+
+
+def test_scalars_tell_how_hard_the_selection_is():
+    model = network(3, selected=3)
+    model.selector.logits.data = torch.tensor([[40.0, 0, 0], [40.0, 0, 0], [0, 0, 0]])
+    updater = objective(target=0.7).bind(model, torch.Generator(), steps=1)
+    scalars = updater.scalars()
+    assert scalars["distinct_features"] == 1
+    assert scalars["mean_maximum"] == pytest.approx((1 + 1 + 1 / 3) / 3)
+    assert updater.converged()
+    assert not objective(target=0.8).bind(model, torch.Generator(), steps=1).converged()
+
+
+def test_another_try_has_twice_the_epochs_and_tries_are_bounded(planted, tmp_path):
+    settings = trainer(tries=3)
+    epochs = []
+    history = settings.fit(
+        network(30),
+        planted[:32],
+        epochs=2,
+        seed=0,
+        checkpoint=tmp_path / "checkpoint.pt",
+        on_epoch=lambda epoch, _loss, scalars: epochs.append((epoch, round(scalars["temperature"], 3))),
+    )
+    assert not history.converged
+    assert history.tries == 3
+    assert [epoch for epoch, _ in epochs] == [*range(1, 3), *range(1, 5), *range(1, 9)]
+    assert [temperature for _, temperature in epochs if temperature == 0.1] == [0.1] * 3
+    assert len(history.losses) == 8
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("killed", [1, 3])
+def test_a_killed_fit_resumes_bit_for_bit(planted, killed, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress_module, "_CHECKPOINT_SECONDS", 0)
+    checkpoint: Path = tmp_path / "checkpoint.pt"
+
+    def kill(epoch, _loss, _scalars):
+        if epoch > killed:
+            raise KilledError
+
+    whole, resumed = network(30), network(30)
+    expected = trainer().fit(whole, planted, epochs=5, seed=0, checkpoint=checkpoint)
+    with pytest.raises(KilledError):
+        trainer().fit(network(30), planted, epochs=5, seed=0, checkpoint=checkpoint, on_epoch=kill)
+    torch.rand(3)  # torch's own random numbers play no part
+    found = trainer().fit(resumed, planted, epochs=5, seed=0, checkpoint=checkpoint)
+    assert found == expected
+    ours, theirs = resumed.state_dict(), whole.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_another_model_is_refused():
+    with pytest.raises(TypeError, match="DenseAutoencoder has no concrete selector; use model=concrete_ae"):
+        objective().bind(DenseAutoencoder(shape=(4,), latent_dim=2), torch.Generator(), steps=1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"start_temperature": 0.0}, {"end_temperature": -1.0}, {"target": 0.0}, {"target": 1.1}],
+    ids=str,
+)
+def test_settings_out_of_range_are_refused(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        objective(**change)

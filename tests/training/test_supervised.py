@@ -1,0 +1,120 @@
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from uae_cli.models import CarliniWagnerNet, glorot_
+from uae_cli.training import Adversary, ClassificationObjective, MadryObjective, TradesObjective, Trainer
+
+adam = partial(torch.optim.Adam, lr=3e-3)
+ADVERSARY = Adversary(epsilon=0.08, step_size=0.03, iterations=4)
+OBJECTIVES = {
+    "plain": ClassificationObjective(optimizer=adam),
+    "madry": MadryObjective(optimizer=adam, adversary=ADVERSARY),
+    "trades": TradesObjective(optimizer=adam, adversary=ADVERSARY, beta=2.0),
+}
+
+
+def network(dropout: float = 0.5) -> CarliniWagnerNet:
+    model = CarliniWagnerNet(
+        shape=(1, 8, 8), classes=10, channels=[8, 16], hidden=[32, 32], dropout=dropout, padding="same"
+    )
+    glorot_(model, torch.Generator().manual_seed(0))
+    return model
+
+
+def bound(name: str, model: CarliniWagnerNet, seed: int = 0):
+    return OBJECTIVES[name].bind(model, torch.Generator().manual_seed(seed), steps=1)
+
+
+def test_a_step_descends_the_cross_entropy(digits, digit_labels):
+    model, reference = network(0.0), network(0.0)
+    plain = ClassificationObjective(optimizer=partial(torch.optim.SGD, lr=0.1))
+    reported = plain.bind(model, torch.Generator(), steps=1).step(digits[:16], digit_labels[:16])
+    expected = F.cross_entropy(reference(digits[:16]), digit_labels[:16])
+    expected.backward()
+    assert float(reported) == pytest.approx(float(expected.detach()))
+    for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs - 0.1 * theirs.grad)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_randomness_is_the_fits_own(name, digits, digit_labels):
+    """Dropout and starts come from the fit's generator, and leave torch's own alone."""
+    losses = []
+    for seed in (0, 0, 1):
+        updater = bound(name, network(), seed)
+        torch.manual_seed(len(losses))
+        before = torch.get_rng_state()
+        losses.append(float(updater.step(digits[:16], digit_labels[:16])))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_it_learns(name, digits: Tensor, digit_labels: Tensor, tmp_path):
+    trainer = Trainer(
+        objective=OBJECTIVES[name],
+        batch_size=20,
+        epochs=8,
+        refit_epochs=8,
+        keep="last",
+        early_stopping=None,
+    )
+    model = network(0.1)
+    trainer.fit(model, digits, epochs=8, seed=0, checkpoint=tmp_path / "c.pt", labels=digit_labels)
+    accuracy = float((model(digits).argmax(1) == digit_labels).double().mean())
+    assert accuracy > 0.6
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_adversary_raises_the_loss_within_its_ball_and_leaves_the_mode(
+    trained_classifier, digits, digit_labels, training
+):
+    x, labels = digits[:40], digit_labels[:40]
+    model = trained_classifier.train(training)
+
+    def loss(logits: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, reduction="sum")
+
+    moved = ADVERSARY.perturb(model, x, x, loss)
+    assert model.training is training
+    assert float((moved - x).abs().max()) <= 0.08 + 1e-6
+    assert float(moved.min()) >= 0
+    assert float(moved.max()) <= 1
+    model.eval()
+    assert float(loss(model(moved))) > 2 * float(loss(model(x)))
+    assert not moved.requires_grad
+
+
+def test_trades_without_a_weight_is_plain_training(digits, digit_labels):
+    models = [network(0.0), network(0.0)]
+    trades = TradesObjective(optimizer=adam, adversary=ADVERSARY, beta=0.0)
+    losses = [
+        float(objective.bind(model, torch.Generator(), steps=1).step(digits[:16], digit_labels[:16]))
+        for objective, model in zip((trades, OBJECTIVES["plain"]), models, strict=True)
+    ]
+    assert losses[0] == pytest.approx(losses[1])
+
+
+def test_adversarial_training_makes_robust(digits, digit_labels, tmp_path):
+    """Against the same PGD, the adversarially trained network errs less than the plainly trained one."""
+    digits, digit_labels = digits[:200], digit_labels[:200]
+    errors = {}
+    for name in ("plain", "madry"):
+        trainer = Trainer(
+            objective=OBJECTIVES[name],
+            batch_size=20,
+            epochs=8,
+            refit_epochs=8,
+            keep="last",
+            early_stopping=None,
+        )
+        model = network(0.0)
+        trainer.fit(model, digits, epochs=8, seed=0, checkpoint=tmp_path / name, labels=digit_labels)
+        attack = Adversary(epsilon=0.15, step_size=0.02, iterations=15)
+        moved = attack.perturb(model, digits, digits, lambda z: F.cross_entropy(z, digit_labels))
+        errors[name] = float((model(moved).argmax(1) != digit_labels).double().mean())
+    assert errors["madry"] < 0.7 * errors["plain"]

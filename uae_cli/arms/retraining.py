@@ -1,0 +1,52 @@
+"""Arms that change how the model is trained rather than what it is trained on."""
+
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+from pydantic.dataclasses import dataclass
+
+from uae_cli.arms.base import Extra, Workshop
+from uae_cli.errors import ConfigError
+from uae_cli.settings import STRICT, Count
+from uae_cli.training.contrastive import AdversarialViews, ContrastiveObjective
+from uae_cli.training.objectives import Objective
+
+
+@runtime_checkable
+class ChangesTraining(Protocol):
+    """An arm whose model is retrained for another objective; a cached fit is known by its settings."""
+
+    def objective(self, plain: Objective) -> Objective:
+        """What the model is trained for instead of `plain`.
+
+        Raises:
+            ConfigError: that objective can't be changed so.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ContrastiveAdversary:
+    """CLAE (Ho and Vasconcelos 2020): trained on the replicated samples and their adversarial views.
+
+    It takes as many steps as `replicate`, each about twice as long.
+
+    Attributes:
+        adversary: what makes the views.
+    """
+
+    adversary: AdversarialViews
+    draws: Count = 1
+
+    def make(self, name: str, shop: Workshop, draw: int) -> Extra:  # noqa: ARG002
+        """See `Arm.make`: the samples themselves."""
+        return Extra(shop.x)
+
+    def objective(self, plain: Objective) -> Objective:
+        """See `ChangesTraining.objective`."""
+        if not isinstance(plain, ContrastiveObjective):
+            raise ConfigError(
+                f"arm = clae: adversarial views belong to a contrastive loss, not to {type(plain).__name__}; "
+                "use model=simclr, or leave the arm out"
+            )
+        return replace(plain, adversary=self.adversary)

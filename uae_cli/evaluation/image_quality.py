@@ -1,0 +1,181 @@
+"""How far images are from the training set: distances between their features (paper, Tables 2 and 8)."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from uae_cli.errors import ConfigError
+from uae_cli.messages import one_line
+from uae_cli.models.classifiers import Classifier
+from uae_cli.randomness import generator
+from uae_cli.settings import STRICT, Count
+
+_FEATURES = "2048"  # Inception's last pooling, which FID and KID are defined by
+_WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ImageQuality:
+    """FID and KID against the training set.
+
+    `fid_own` and `kid_own` are taken in the last hidden layer of the attacked classifier: always to be had,
+    but comparable neither between classifiers nor with other people's numbers. `fid` and `kid` are those of
+    Inception, by torchmetrics. KID is the plain estimate of MMD², not multiplied by anything.
+
+    Attributes:
+        inception: whether to take Inception's, which needs the extra `fid` and weights of 90 MB.
+        inception_weights: a local file of them, or null to have them fetched.
+        subsets: random subsets that KID is the mean of.
+        subset_size: samples of each; fewer where there are fewer.
+    """
+
+    inception: bool
+    inception_weights: Path | None
+    subsets: Count
+    subset_size: Count
+
+    def check(self) -> None:
+        """See whether Inception can be had, if it is wanted.
+
+        Raises:
+            ConfigError: a package or the weights are missing; the line says both ways out.
+        """
+        if self.inception:
+            self._inception()
+
+    def judge(self, model: nn.Module, x_train: Tensor, batch_size: int, seed: int) -> "QualityJudge":
+        """Against training samples (N, C, H, W); `model` is the attacked one."""
+        spaces: dict[str, nn.Module] = {}
+        if isinstance(model, Classifier):
+            spaces["_own"] = _Embedding(model)
+        if self.inception:
+            spaces[""] = _ForInception(self._inception()).to(next(model.parameters()).device)
+        return QualityJudge(self, spaces, x_train, batch_size, seed)
+
+    def _inception(self) -> nn.Module:
+        try:
+            import torch_fidelity  # type: ignore[import-untyped]  # noqa: F401 - torchmetrics would say so in other words
+            from torchmetrics.image.fid import NoTrainInceptionV3
+        except ImportError as error:
+            raise ConfigError(
+                f"protocol.quality.inception = true: {one_line(error)}; pip install 'uae[fid]', or set it to "
+                "false: fid_own and kid_own need neither"
+            ) from error
+        try:
+            _check_plain(self.inception_weights)
+            path = None if self.inception_weights is None else str(self.inception_weights)
+            inception: nn.Module = NoTrainInceptionV3("inception-v3-compat", [_FEATURES], path)
+        except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            given = "null" if self.inception_weights is None else self.inception_weights
+            raise ConfigError(
+                f"protocol.quality.inception_weights = {given}: Inception's weights can't be had from there "
+                f"({one_line(error).partition('. ')[0]}). With a network, null fetches them; without one, "
+                f"bring the file {_WEIGHTS} of torch-fidelity and name it; or set "
+                "protocol.quality.inception=false"
+            ) from error
+        return inception
+
+
+class QualityJudge:
+    """Distances to the training set, whose features are computed once.
+
+    Args:
+        settings: of the distances.
+        spaces: what makes features of images, by the suffix of the metrics' names.
+        x_train: (N, *shape) training samples.
+        batch_size: samples at once.
+        seed: of KID's subsets.
+    """
+
+    def __init__(
+        self,
+        settings: ImageQuality,
+        spaces: dict[str, nn.Module],
+        x_train: Tensor,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self._settings, self._spaces, self._batch_size, self._seed = settings, spaces, batch_size, seed
+        self._real = {name: self._features(space, x_train) for name, space in spaces.items()}
+
+    def measure(self, x: Tensor) -> dict[str, float]:
+        """`fid…` and `kid…` of samples (n, *shape); none of fewer than two, which have no spread."""
+        if len(x) < 2:
+            return {}
+        metrics = {}
+        for name, space in self._spaces.items():
+            fake, real = self._features(space, x), self._real[name]
+            metrics[f"fid{name}"] = frechet_distance(real, fake)
+            metrics[f"kid{name}"] = self._kernel_distance(real, fake)
+        return metrics
+
+    @torch.no_grad()
+    def _features(self, space: nn.Module, x: Tensor) -> Tensor:
+        device = next(space.parameters()).device
+        return torch.cat([space(batch.to(device)).double().cpu() for batch in x.split(self._batch_size)])
+
+    def _kernel_distance(self, real: Tensor, fake: Tensor) -> float:
+        size = min(self._settings.subset_size, len(real), len(fake))
+        source = generator(self._seed, "kid", torch.device("cpu"))
+        values = []
+        for _ in range(self._settings.subsets):
+            chosen = (each[torch.randperm(len(each), generator=source)[:size]] for each in (real, fake))
+            values.append(squared_mmd(*chosen))
+        return sum(values) / len(values)
+
+
+def frechet_distance(real: Tensor, fake: Tensor) -> float:
+    """‖μ − μ'‖² + tr(Σ + Σ' − 2 (Σ Σ')^½) of features (n, F) and (m, F) (Heusel et al. 2017)."""
+    shift = (real.mean(0) - fake.mean(0)).square().sum()
+    covariances = torch.cov(real.T), torch.cov(fake.T)
+    # Σ Σ' has the eigenvalues of a positive matrix; rounding may make them slightly complex
+    root = torch.linalg.eigvals(covariances[0] @ covariances[1]).sqrt().real.sum()
+    return float(shift + covariances[0].trace() + covariances[1].trace() - 2 * root)
+
+
+def squared_mmd(real: Tensor, fake: Tensor) -> float:
+    """Unbiased MMD² with the kernel (a·b/F + 1)³ of features, both (n, F), n > 1 (Bińkowski et al. 2018)."""
+    count, size = real.shape
+
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        return (a @ b.T / size + 1) ** 3
+
+    def within(a: Tensor) -> Tensor:
+        values = kernel(a, a)
+        return (values.sum() - values.trace()) / (count * (count - 1))
+
+    return float(within(real) + within(fake) - 2 * kernel(real, fake).mean())
+
+
+class _Embedding(nn.Module):
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self._model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._model.embed(x)
+
+
+class _ForInception(nn.Module):
+    """Bytes in three colours, as Inception wants them."""
+
+    def __init__(self, inception: nn.Module) -> None:
+        super().__init__()
+        self._inception = inception
+
+    def forward(self, x: Tensor) -> Tensor:
+        colour = x if x.shape[1] == 3 else x.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+        features: Tensor = self._inception((255 * colour).round().to(torch.uint8))
+        return features
+
+
+def _check_plain(path: Path | None) -> None:
+    """Read a user's file as plain tensors: the library that will read it would run what is in it."""
+    if path is not None:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict):
+            raise ValueError(f"it holds a {type(state).__name__}, no state dict")

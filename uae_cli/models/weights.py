@@ -1,0 +1,87 @@
+"""A user's own weights: a plain state dict, as safetensors or as torch.save wrote it."""
+
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from uae_cli.errors import ConfigError
+from uae_cli.messages import one_line
+
+_SETTING = "model.weights"
+_SHOWN = 3  # names listed of those that don't fit
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Put a state dict into the model.
+
+    Nothing in the file is executed: pickles are read as plain tensors only.
+
+    Args:
+        model: of the architecture that the weights are for.
+        path: .safetensors, or anything else for what torch.save wrote.
+
+    Raises:
+        ConfigError: there is no such file, it holds something other than a state dict, or it doesn't fit.
+    """
+    state = _read(path)
+    wanted = model.state_dict()
+    problems = [
+        *_told("lacks", [name for name in wanted if name not in state]),
+        *_told("has no place for", [name for name in state if name not in wanted]),
+        *_told("has another shape for", [_shapes(name, state, wanted) for name in _unequal(state, wanted)]),
+    ]
+    if problems:
+        raise ConfigError(
+            f"{_SETTING} = {path}: doesn't fit {type(model).__name__}: it {'; it '.join(problems)}; use "
+            "weights of the same architecture, or set model.network to theirs"
+        )
+    model.load_state_dict(state)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ConfigError(f"{_SETTING} = {path}: no such file; name a state dict, or null to train")
+    try:
+        content = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = one_line(error).partition(". ")[0]
+        raise ConfigError(f"{_SETTING} = {path}: can't be read ({reason}); {_WAY_OUT}") from error
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ConfigError(f"{_SETTING} = {path}: holds {_described(content)}, no state dict; {_WAY_OUT}")
+    return content
+
+
+_WAY_OUT = "save one by torch.save(model.state_dict(), path) or by safetensors"
+
+
+def _unpickled(path: Path) -> object:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise pickle.UnpicklingError("a pickle of more than plain tensors, which may run code") from error
+
+
+def _described(content: object) -> str:
+    if isinstance(content, dict):
+        others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
+        return f"a dict with {', '.join(others[:_SHOWN])} that are no tensors"
+    return f"a {type(content).__name__}"
+
+
+def _told(what: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return [f"{what} {', '.join(names[:_SHOWN])}{more}"]
+
+
+def _unequal(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:
+    return [name for name in state if name in wanted and state[name].shape != wanted[name].shape]
+
+
+def _shapes(name: str, state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
+    return f"{name} ({tuple(state[name].shape)}, the model's is {tuple(wanted[name].shape)})"

@@ -1,0 +1,203 @@
+"""One run of the attack protocol: from a model to what every method made of the same samples."""
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from uae_cli.arms import Extra
+from uae_cli.attacks.generate import Attack, judge
+from uae_cli.attacks.sanity import warnings_about
+from uae_cli.errors import ConfigError
+from uae_cli.evaluation.classification import predicted
+from uae_cli.evaluation.image_quality import ImageQuality, QualityJudge
+from uae_cli.evaluation.mutual_information import HeldOutInformation
+from uae_cli.models import TappedModel
+from uae_cli.protocols.base import ORIGINAL, Measured, Metrics
+from uae_cli.protocols.observer import Observer
+from uae_cli.protocols.workbench import Fitted, Workbench
+from uae_cli.randomness import derive_seed, generator
+
+log = logging.getLogger(__name__)
+
+_TRIED = 64  # samples that a model is checked on before it is attacked
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What is attacked.
+
+    Attributes:
+        x: (n, *shape) in [0, 1].
+        index: (n,) int64, their positions in the split they are from, rising.
+        labels: (n,) classes; None under an unsupervised criterion.
+    """
+
+    x: Tensor
+    index: Tensor
+    labels: Tensor | None
+
+
+@dataclass(kw_only=True)
+class MethodResult(Measured):
+    """One method: its first draw's samples (for figures), and every draw's metrics.
+
+    Attributes:
+        extra: the first draw's samples; None for the model itself.
+    """
+
+    extra: Extra | None
+
+
+class AttackRun:
+    """Fits, chooses, attacks, measures.
+
+    Args:
+        bench: cached fits and attacks.
+        observer: is told of every epoch.
+        information: how mutual information is estimated anew, or None.
+        quality: of the images, or None.
+
+    Attributes:
+        samples: what was attacked; there after `run`.
+    """
+
+    samples: Samples
+
+    def __init__(
+        self,
+        bench: Workbench,
+        observer: Observer,
+        information: HeldOutInformation | None,
+        quality: ImageQuality | None,
+    ) -> None:
+        self._bench, self._observer = bench, observer
+        self._information, self._quality = information, quality
+
+    def run(self) -> list[MethodResult]:
+        """The model's own line, and one for every method."""
+        bench = self._bench
+        self._target = self._fitted()
+        original = MethodResult(arm=ORIGINAL, epochs=self._epochs, extra=None, draws=[self._evaluated()])
+        self.samples = self._chosen()
+        self._warn()
+        quality, model = self._quality, self._target.model
+        self._judge = quality and quality.judge(model, bench.data.x_train, bench.chunk_size, bench.seed)
+        return [original, *(self._method(name) for name in bench.experiment.method)]
+
+    @property
+    def _epochs(self) -> int:
+        return len(self._target.history.losses)
+
+    def _fitted(self) -> Fitted:
+        bench, settings = self._bench, self._bench.experiment.model
+        if settings.weights is not None:
+            return bench.load(ORIGINAL, settings.weights)
+
+        def on_epoch(epoch: int, loss: float, scalars: dict[str, float]) -> None:
+            self._observer.epoch(ORIGINAL, epoch, loss, scalars)
+
+        data = bench.data
+        return bench.fit(
+            ORIGINAL, data.x_train, epochs=settings.trainer.epochs, on_epoch=on_epoch, labels=data.y_train
+        )
+
+    def _evaluated(self) -> Metrics:
+        metrics: Metrics = {}
+        for evaluation in self._bench.experiment.evaluation.values():
+            metrics |= evaluation.measure(self._target.model, self._bench.subject)
+        return metrics
+
+    def _chosen(self) -> Samples:
+        bench = self._bench
+        data, experiment = bench.data, bench.experiment
+        wanted = experiment.data.attack_size
+        if not experiment.criterion.supervised:
+            return Samples(data.x_train[:wanted], torch.arange(wanted), None)
+        fit = self._attackable(self._target.model)
+        if int(fit.sum()) < wanted:
+            raise ConfigError(
+                f"data.attack_size = {wanted}: of {len(fit)} test samples, {int(fit.sum())} are classified "
+                "correctly and can be attacked; ask for so many or fewer, or train longer "
+                f"(model.trainer.epochs={experiment.model.trainer.epochs})"
+            )
+        order = torch.randperm(len(fit), generator=generator(bench.seed, "attacked", torch.device("cpu")))
+        index = order[fit[order]][:wanted].sort().values
+        return Samples(data.x_test[index], index, data.y_test[index])
+
+    def _attackable(self, model: nn.Module) -> Tensor:
+        data, criterion = self._bench.data, self._bench.experiment.criterion
+        correct = predicted(model, data.x_test, batch_size=self._bench.chunk_size) == data.y_test
+        exempt = getattr(criterion, "attackable", None)
+        return correct if exempt is None else correct & exempt(data.y_test)
+
+    def _warn(self) -> None:
+        samples, bench = self.samples, self._bench
+        labels = None if samples.labels is None else samples.labels[:_TRIED]
+        criterion = bench.experiment.criterion
+        for line in warnings_about(
+            self._target.model, criterion, samples.x[:_TRIED], labels, seed=bench.seed
+        ):
+            log.warning("%s", line)
+
+    def _method(self, name: str) -> MethodResult:
+        experiment = self._bench.experiment
+        method = experiment.method[name]
+        attack = experiment.protocol.attacks(experiment)[name]
+        result: MethodResult | None = None
+        for draw in range(method.draws):
+            seed = derive_seed(self._bench.seed, f"draw {draw}") if draw else self._bench.seed
+            extra = self._attacked(name, draw, attack, seed)
+            result = result or MethodResult(arm=name, epochs=self._epochs, extra=extra)
+            result.draws.append(self._measured(extra, attack, seed))
+        assert result is not None  # draws ≥ 1
+        return result
+
+    def _attacked(self, name: str, draw: int, attack: Attack, seed: int) -> Extra:
+        label = f"{name} draw {draw + 1}" if draw else name
+        samples = self.samples
+        return self._bench.attack(label, self._target, samples.x, attack, samples.labels, seed)
+
+    def _measured(self, extra: Extra, attack: Attack, seed: int) -> Metrics:
+        """Success is judged anew on the saved tensors; one that equals its original has not succeeded."""
+        samples, bench = self.samples, self._bench
+        tapped = TappedModel(self._target.model, None)
+        f = judge(
+            attack.criterion,
+            tapped,
+            samples.x,
+            extra.x,
+            seed=seed,
+            chunk_size=bench.chunk_size,
+            labels=samples.labels,
+        )
+        success = (f <= 0) & (extra.x != samples.x).flatten(1).any(dim=1)
+        metrics = {
+            "asr": 100 * float(success.double().mean()),
+            "perturbation_l2": float((extra.x - samples.x).flatten(1).norm(dim=1).mean()),
+            "seconds_per_sample": extra.seconds / len(samples.x),
+        }
+        if bool(success.any()):
+            metrics |= self._of_successes(extra, attack, success)
+        return metrics
+
+    def _of_successes(self, extra: Extra, attack: Attack, success: Tensor) -> Metrics:
+        metrics: Metrics = {}
+        x, moved = self.samples.x[success], extra.x[success]
+        if extra.similarity is not None and attack.similarity.unit == "nats":
+            metrics["mi"] = float(extra.similarity[success].mean())
+        if self._information is not None:
+            metrics["mi_reestimated"] = self._information_of(x, moved)
+        if isinstance(self._judge, QualityJudge):
+            metrics |= self._judge.measure(moved)
+        return metrics
+
+    def _information_of(self, x: Tensor, moved: Tensor) -> float:
+        assert self._information is not None  # the caller's condition
+        bench = self._bench
+        with bench.bars.bar("estimate MI anew", len(x)) as advance:
+            estimates = self._information.estimate(
+                self._target.model, x, moved, seed=bench.seed, batch_size=bench.chunk_size, on_batch=advance
+            )
+        return float(estimates.mean())

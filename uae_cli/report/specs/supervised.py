@@ -1,0 +1,64 @@
+"""Tables 2, 3 and 8 and the numbers of §6.6: methods of attack side by side."""
+
+from uae_cli.report import numbers
+from uae_cli.report.paper import full_name
+from uae_cli.report.specs.base import ASR, Measure, TableSpec
+
+_K = (50, 100, 200, 300, 400, 500, 600, 700, 800)
+
+
+def _measure(metric: str, heading: str) -> Measure:
+    return Measure(metric=metric, heading=heading, show=numbers.significant, show_paper=_as_printed)
+
+
+def _as_printed(value: float, std: float | None) -> str:
+    return f"{value:g}" if std is None else f"{value:g} ± {std:g}"
+
+
+MI = _measure("mi", "MI in the attack")
+MI_ANEW = _measure("mi_reestimated", "MI anew, held out")
+QUALITY = (
+    _measure("fid", "FID"),
+    _measure("kid", "KID"),
+    _measure("fid_own", "FID in the classifier's features"),
+    _measure("kid_own", "KID in the classifier's features"),
+)
+
+TABLES = (
+    TableSpec(
+        number="2",
+        title="distance of adversarial examples from the training set, by sampling",
+        models=("classifier",),
+        arms=("random_sampling_k96", "first_conv_k96"),
+        measures=(*QUALITY, ASR),
+        example="table2_cifar10",
+        experiment=lambda dataset, _model: f"table2_{full_name(dataset)}",
+    ),
+    TableSpec(
+        number="3",
+        title="success and mutual information of supervised attacks, by solver",
+        models=("classifier",),
+        arms=("penalty", "minmax"),
+        measures=(ASR, MI, MI_ANEW),
+        example="table3_mnist",
+        experiment=lambda dataset, _model: f"table3_{full_name(dataset)}",
+    ),
+    TableSpec(
+        number="8",
+        title="mutual information and image quality over the number K of random projections",
+        models=("classifier",),
+        arms=tuple(f"random_sampling_k{k}" for k in _K),
+        measures=(MI, MI_ANEW, *QUALITY, ASR),
+        example="table8_cifar10",
+        experiment=lambda dataset, _model: f"table8_{full_name(dataset)}",
+    ),
+    TableSpec(
+        number="s6.6",
+        title="success of unsupervised attacks with 40 iterations in all, by solver",
+        models=("conv_ae",),
+        arms=("penalty_2x20", "penalty_4x10", "minmax_40"),
+        measures=(ASR, MI, MI_ANEW),
+        example="penalty_budget",
+        experiment=lambda _dataset, _model: "penalty_budget",
+    ),
+)
