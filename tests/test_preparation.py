@@ -98,3 +98,10 @@ def test_checking_leaves_the_settings_as_they_are() -> None:
     ready = Preparation().whole(config())
     first, second = (ready.experiment.model.build(ready.data.shape, 0, classes=10).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("setting", ["memory_budget=1e-6", "chunk_size=100000000"])
+def test_too_little_memory_is_told_before_any_work(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uae_cli.attacks.chunking.free_bytes", lambda _device: 1000)
+    with pytest.raises(ConfigError, match=r"one sample needs [\d.e-]+ GiB"):
+        Preparation().whole(config(setting))

@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from uae_cli.attacks.chunking import choose_chunk
+from uae_cli.attacks.chunking import choose_chunk, measure
 from uae_cli.attacks.generate import Attack
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
@@ -74,15 +74,14 @@ def _check_memory(experiment: Experiment, model: nn.Module, data: Dataset, devic
     if experiment.chunk_size is None and experiment.memory_budget is None:
         return
     model = model.to(device)
+    labels = data.y_train if experiment.criterion.supervised else None
     for attack in experiment.protocol.attacks(experiment).values():
         choose_chunk(
-            attack,
-            model,
-            data.x_train,
+            measure(attack, model, data.x_train, labels),
+            device,
             most=min(experiment.most_at_once(device), len(data.x_train)),
             exact=experiment.chunk_size is not None,
             budget_gib=experiment.memory_budget,
-            labels=data.y_train if experiment.criterion.supervised else None,
         )
 
 

@@ -12,7 +12,8 @@ GIB = 2**30
 
 
 def choose(attack, model, x, *, most=128, exact=False, budget_gib=None) -> int:
-    return choose_chunk(attack, model, x, most=most, exact=exact, budget_gib=budget_gib)
+    need, device = measure(attack, model, x), torch.device("cpu")
+    return choose_chunk(need, device, most=most, exact=exact, budget_gib=budget_gib)
 
 
 def test_the_need_is_the_highest_of_its_lines():
@@ -85,8 +86,8 @@ def test_it_halves_the_chunk_and_goes_on(error, mine_attack, trained_ae, digits,
 
 def test_without_memory_for_one_sample_it_says_so(mine_attack, trained_ae, digits, result_of, monkeypatch):
     monkeypatch.setattr(generate, "attack_chunk", lacking(0, MemoryError(), []))
-    with pytest.raises(ConfigError, match="single sample"):
-        result_of(mine_attack(), trained_ae, digits[:5])
+    with pytest.raises(ConfigError, match=r"single sample, which needs 3 GiB"):
+        result_of(mine_attack(), trained_ae, digits[:5], sample_bytes=3 * GIB)
 
 
 def test_other_errors_are_not_mistaken_for_lack_of_memory(

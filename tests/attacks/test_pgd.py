@@ -60,7 +60,7 @@ def test_it_walks_as_foolbox_does(trained_classifier, batch, target, step_size, 
     start = uniform_start(batch, 0.2, 0.2)
 
     class Started(foolbox.attacks.LinfPGD):
-        def get_random_start(self, x0, epsilon):  # noqa: ARG002
+        def get_random_start(self, x0, epsilon):
             import eagerpy
 
             return eagerpy.astensor(start)

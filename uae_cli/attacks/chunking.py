@@ -43,30 +43,21 @@ class Need:
 
 
 def choose_chunk(
-    attack: Attack,
-    model: nn.Module,
-    x: Tensor,
-    *,
-    most: int,
-    exact: bool,
-    budget_gib: float | None,
-    labels: Tensor | None = None,
+    need: Need, device: torch.device, *, most: int, exact: bool, budget_gib: float | None
 ) -> int:
     """Samples to attack at once. The outcome doesn't depend on it.
 
     Args:
-        attack: what will be done.
-        model: the attacked model, on its device.
-        x: (N, *shape) samples.
+        need: of the attack, as `measure` tells it.
+        device: where it is made.
         most: the largest chunk wanted.
         exact: whether `most` is the user's own choice, which is refused rather than lowered by the budget.
         budget_gib: memory that the attack may take, GiB; None for half of what is free.
-        labels: (N,) int64 classes, for a supervised attack.
 
     Raises:
         ConfigError: not even one sample fits, or not as many as the user asked for.
     """
-    need, free = measure(attack, model, x[:1], labels), free_bytes(next(model.parameters()).device)
+    free = free_bytes(device)
     budget = free * (1 if exact else _SHARE) if budget_gib is None else budget_gib * _GIB
     fitting = need.samples_in(budget)
     if fitting < 1 or (exact and fitting < most):
@@ -80,10 +71,13 @@ def choose_chunk(
 
 
 def measure(attack: Attack, model: nn.Module, x: Tensor, labels: Tensor | None = None) -> Need:
-    """What an attack on samples like `x` (1, *shape) takes, by one iteration on one and on two of them."""
+    """What an attack on samples like the first of `x` (N, *shape) takes, by an iteration on one and on two.
+
+    `model` is on its device; `labels` (N,) are for a supervised attack.
+    """
     short = replace(attack, solver=attack.solver.probe())
     tapped = TappedModel(model, attack.similarity.tapped_layer(model), precision=attack.precision)
-    pairs = ((torch.cat([x] * n), None if labels is None else labels[:1].repeat(n)) for n in (1, 2))
+    pairs = ((torch.cat([x[:1]] * n), None if labels is None else labels[:1].repeat(n)) for n in (1, 2))
     one, two = (_live_bytes(short, tapped, samples, own) for samples, own in pairs)
     return Need([(2 * a - b, b - a) for a, b in zip(one, two, strict=True)])
 

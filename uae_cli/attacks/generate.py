@@ -48,6 +48,7 @@ def generate(
     chunk_size: int,
     folder: Path,
     labels: Tensor | None = None,
+    sample_bytes: int = 0,
     on_iteration: Callable[[int], None] = lambda _samples: None,
 ) -> None:
     """Attack every sample and write `uae.safetensors`.
@@ -65,6 +66,7 @@ def generate(
             on it.
         folder: where chunks, then the result, are written; finished chunks found there are kept.
         labels: (N,) int64 classes, for a supervised attack.
+        sample_bytes: what one sample needs, where that is known, for the error that says it.
         on_iteration: called with the number of samples after each of a chunk's iterations, and with a
             negative number when those of a chunk that ran out of memory count no more.
 
@@ -98,7 +100,7 @@ def generate(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            chunk_size = _halved(len(index), device, error)
+            chunk_size = _halved(len(index), device, sample_bytes, error)
             on_iteration(-sum(told))
         else:
             _write(found, index, started, part)
@@ -176,10 +178,11 @@ def _end(parts: list[Path]) -> int:
     return int(parts[-1].stem.rsplit("-", 1)[1]) + 1 if parts else 0
 
 
-def _halved(size: int, device: torch.device, error: BaseException) -> int:
+def _halved(size: int, device: torch.device, sample_bytes: int, error: BaseException) -> int:
     if size == 1:
+        needs = f", which needs {sample_bytes / 2**30:.2g} GiB" if sample_bytes else ""
         raise ConfigError(
-            f"chunk_size = 1: {device} has too little memory for a single sample ({one_line(error)}); "
+            f"chunk_size = 1: {device} has too little memory for a single sample{needs} ({one_line(error)}); "
             "free some, or use a smaller model or fewer similarity.sampling vectors"
         ) from error
     log.warning("out of memory with %d samples at once: going on with %d", size, size // 2)

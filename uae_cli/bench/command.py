@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from uae_cli.attacks.chunking import MOST_SAMPLES, choose_chunk
+from uae_cli.attacks.chunking import MOST_SAMPLES, choose_chunk, measure
 from uae_cli.attacks.similarities import Mine
 from uae_cli.bench import report
 from uae_cli.bench.measure import Bench, Row
@@ -140,9 +140,8 @@ def _chunk(ready: _Ready, bench: Bench) -> int:
     """As many samples at once as a run would take."""
     experiment = ready.prepared.experiment
     return choose_chunk(
-        bench.attack,
-        bench.model,
-        bench.x,
+        measure(bench.attack, bench.model, bench.x),
+        ready.prepared.device,
         most=experiment.chunk_size or MOST_SAMPLES[ready.prepared.device.type],
         exact=experiment.chunk_size is not None,
         budget_gib=experiment.memory_budget,
@@ -151,9 +150,12 @@ def _chunk(ready: _Ready, bench: Bench) -> int:
 
 def _fitting(ready: _Ready, bench: Bench) -> int:
     """As many as the memory holds."""
-    budget = ready.prepared.experiment.memory_budget
     return choose_chunk(
-        bench.attack, bench.model, bench.x, most=LARGEST_CHUNK, exact=False, budget_gib=budget
+        measure(bench.attack, bench.model, bench.x),
+        ready.prepared.device,
+        most=LARGEST_CHUNK,
+        exact=False,
+        budget_gib=ready.prepared.experiment.memory_budget,
     )
 
 

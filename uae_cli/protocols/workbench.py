@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from uae_cli.arms import ChangesTraining, Extra
-from uae_cli.attacks.chunking import choose_chunk
+from uae_cli.attacks.chunking import choose_chunk, measure
 from uae_cli.attacks.generate import RESULT, Attack, generate
 from uae_cli.datasets import Dataset
 from uae_cli.evaluation import Subject, Watcher
@@ -169,14 +169,13 @@ class Workbench:
 
         def compute(folder: Path) -> None:
             total = len(x) * attack.solver.total_iterations
+            need = measure(attack, target.model, x, labels)
             chunk = choose_chunk(
-                attack,
-                target.model,
-                x,
+                need,
+                self.device,
                 most=self.chunk_size,
                 exact=self.experiment.chunk_size is not None,
                 budget_gib=self.experiment.memory_budget,
-                labels=labels,
             )
             with self.bars.bar(f"attack {label}", total) as advance:
                 generate(
@@ -187,6 +186,7 @@ class Workbench:
                     chunk_size=chunk,
                     folder=folder,
                     labels=labels,
+                    sample_bytes=need.bytes_of(1),
                     on_iteration=advance,
                 )
 

@@ -1,0 +1,110 @@
+"""`uae paper` on two experiments of digits that take a second each."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from uae_cli.cli import main
+from uae_cli.paper import calibration, items
+from uae_cli.paper.items import Item
+
+SMALL = ("threads=1", "data.train_size=8", "data.test_size=4", "attack.iterations=2", "similarity.steps=2")
+CONV, DENSE = ("experiment=digits_conv_ae",), ("experiment=digits_sparse_ae", "similarity.sampling.count=3")
+LISTED = (
+    Item(kind="table", number="4", title="errors", runs=(CONV, DENSE)),
+    Item(kind="figure", number="5", title="largest", runs=(CONV,), files=("mine_uae_largest.png",)),
+)
+
+Paper = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Paper:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(items, "ITEMS", LISTED)
+
+    def call(*arguments: str) -> tuple[int, str]:
+        status = main(["paper", "--scale", "smoke", *arguments, *SMALL])
+        told = capsys.readouterr()
+        return status, told.out + told.err
+
+    return call
+
+
+def page(tmp_path: Path) -> str:
+    return (tmp_path / "outputs" / "paper.html").read_text()
+
+
+def test_it_lists_runs_and_resumes(paper: Paper, tmp_path: Path) -> None:
+    status, text = paper()
+    assert status == 0
+    assert re.search(r"table 4 +errors +0/2 +~\d+ s", text)
+    assert "Nothing has been run for it yet" in page(tmp_path)
+
+    status, text = paper("--run", "--only", "f5")
+    assert (status, text.count("uae run experiment=")) == (0, 1)
+    assert "data:image/png;base64," in page(tmp_path)
+
+    status, text = paper("--run")
+    assert (status, text.count("uae run experiment=")) == (0, 1), "the finished run was made again"
+    assert re.search(r"table 4 +errors +2/2", text)
+    assert len(list(tmp_path.rglob("results.csv"))) == 2
+
+    whole = page(tmp_path)
+    assert "digits · conv_ae" in whole
+    assert "Less than full: smoke scale" in whole
+    assert not re.search(r"(src|href)=[\"'](?!#|data:|https://arxiv.org)", whole), "needs the network"
+
+
+def test_another_seed_is_another_run(paper: Paper) -> None:
+    paper("--run", "--only", "f5")
+    _, text = paper("--seeds", "0,1")
+    assert re.search(r"figure 5 +largest +1/2", text)
+
+
+def test_a_run_that_fails_is_told_and_the_others_go_on(
+    paper: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = (*CONV, "model.trainer.objective.optimizer.lr=-1")
+    listed = Item(kind="table", number="4", title="errors", runs=(broken, CONV))
+    monkeypatch.setattr(items, "ITEMS", (listed,))
+    status, text = paper("--run")
+    assert status == 1
+    assert "failed: model.trainer.objective.optimizer.lr = -1" in text
+    assert re.search(r"table 4 +errors +1/2", text)
+    assert "Failed just now" in page(tmp_path)
+
+
+def test_missing_data_are_named_and_a_part_stands_in_only_when_asked(
+    paper: Paper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svhn = Item(kind="table", number="4", title="errors", runs=(("experiment=svhn_conv_ae",),))
+    monkeypatch.setattr(items, "ITEMS", (svhn,))
+    _, text = paper("--run", "data.root=nowhere")
+    assert "uae run" not in text
+    assert "Missing data: svhn" in text
+    assert "--partial lets svhn_test10k for svhn stand in" in text
+
+
+def test_an_estimate_is_measured_once(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:
+    paper("--only", "f5")
+    monkeypatch.setattr(calibration, "estimate", lambda *_: pytest.fail("measured again"))
+    assert paper("--only", "f5")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--seeds", "a"], "--seeds = a: must be whole numbers"),
+        (["--seeds=-1"], "--seeds = -1: must be whole numbers"),
+        (["--only", "99"], "--only = 99: no such table or figure"),
+        (["--out", "/dev/null/x.html"], "--out = /dev/null/x.html: cannot be written"),
+        (["attack.alhpa=1"], "attack.alhpa: no such setting"),
+    ],
+)
+def test_bad_input_is_one_line(paper: Paper, arguments: list[str], line: str) -> None:
+    status, text = paper(*arguments)
+    assert status == 2
+    assert line in text
