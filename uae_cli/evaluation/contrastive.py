@@ -25,10 +25,10 @@ class ContrastiveEvaluation:
     """The metrics `test_contrastive_loss`, `test_accuracy` and `knn_accuracy`.
 
     The first is NT-Xent over two views of every test sample, in batches of `batch_size` as they lie: the
-    seed draws the views, the same for every model. It can't fall below log(1 + (2B − 2) exp(−(1 + 1/(B − 1))/τ))
-    on a batch of B, 4.9 for 512 at τ = 0.5, so that the paper's 0.29 (Table 7) must be some other loss.
-    The two accuracies are a linear probe's and nearest neighbours' on the frozen encoder's features, which
-    never saw a label.
+    seed draws the views, the same for every model. On a batch of B it can't fall below
+    log(1 + (2B − 2) exp(−(1 + 1/(B − 1))/τ)), 4.9 for 512 at τ = 0.5: the paper's 0.29 (Table 7) must be
+    some other loss. The two accuracies are a linear probe's and nearest neighbours' on the frozen encoder's
+    features, which never saw a label.
 
     Attributes:
         views: how a sample becomes two views.

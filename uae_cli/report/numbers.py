@@ -64,6 +64,6 @@ def plural(count: int, what: str) -> str:
 def duration(seconds: float) -> str:
     """'3 s', '12 min', '5.2 h', '3.1 days'."""
     for unit, size, decimals in (("s", 1, 0), ("min", 60, 0), ("h", 3600, 1)):
-        if seconds < 100 * size or unit == "h" and seconds < 48 * size:
+        if seconds < 100 * size or (unit == "h" and seconds < 48 * size):
             return f"{seconds / size:.{decimals}f} {unit}"
     return f"{seconds / 86400:.1f} days"

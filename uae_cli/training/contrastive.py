@@ -81,8 +81,9 @@ class ContrastiveObjective:
         """See `ComparesSamples.check_batch`."""
         if batch_size > samples:
             raise ConfigError(
-                f"model.trainer.batch_size = {batch_size}: there are only {samples} training samples, and the "
-                f"contrastive loss depends on the batch's size; use model.trainer.batch_size={samples} or less"
+                f"model.trainer.batch_size = {batch_size}: there are only {samples} training samples, and a "
+                "contrastive loss depends on how many it compares; use "
+                f"model.trainer.batch_size={samples} or less"
             )
 
 
@@ -141,7 +142,7 @@ class _ContrastiveUpdater(Updater):
 
     def _project_moved(self, images: Tensor) -> Tensor:
         with self._autocast(images), untracked(self._model):
-            z: Tensor = functional_call(self._model, self._auxiliary, (images,))
+            z: Tensor = functional_call(self._model, {**self._auxiliary}, (images,))
         return z.float()
 
     def _autocast(self, images: Tensor) -> torch.autocast:

@@ -82,7 +82,9 @@ class Trainer:
         saved = Checkpoint(checkpoint, x.device)
         history = saved.history
         while True:
-            self._try(model, x, labels, saved, history, epochs=epochs, seed=seed, on_epoch=on_epoch, watch=watch)
+            self._try(
+                model, x, labels, saved, history, epochs=epochs, seed=seed, on_epoch=on_epoch, watch=watch
+            )
             if history.converged or history.tries == self.tries:
                 break
             history = History(tries=history.tries + 1)

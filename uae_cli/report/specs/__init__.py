@@ -4,7 +4,9 @@ from uae_cli.report.specs import contrastive, reconstruction, selection, supervi
 from uae_cli.report.specs.base import Measure, TableSpec
 
 SPECS: dict[str, TableSpec] = {
-    spec.number: spec for module in (reconstruction, selection, contrastive, supervised) for spec in module.TABLES
+    spec.number: spec
+    for module in (reconstruction, selection, contrastive, supervised)
+    for spec in module.TABLES
 }
 
 __all__ = ["SPECS", "Measure", "TableSpec"]

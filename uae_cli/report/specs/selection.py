@@ -18,6 +18,7 @@ TABLES = (
                 metric="train_mse", heading="train MSE", show=TRAIN_MSE.show, show_paper=TRAIN_MSE.show_paper
             ),
         ),
+        epochs=True,
         example="mice_protein_concrete_ae",
     ),
     TableSpec(
