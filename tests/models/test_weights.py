@@ -56,7 +56,7 @@ def test_what_is_no_plain_state_dict_is_refused(tmp_path, monkeypatch, content, 
     [
         ({"hidden": [48, 32]}, r"another shape for dense.1.weight \(\(32, 64\), the model's is \(48, 64\)\)"),
         ({"channels": [8]}, "no place for features.5.weight"),
-        ({"channels": [8, 16, 16]}, "lacks features.10.weight, features.10.bias, features.12.weight and 1 more"),
+        ({"channels": [8, 16, 16]}, "lacks features.10.weight, .* and 1 more"),
     ],
     ids=["shape", "more", "fewer"],
 )

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from uae_cli.attacks.batch import Batch
 from uae_cli.attacks.generate import Attack, attack_chunk
+from uae_cli.attacks.similarities import group_of
 from uae_cli.errors import ConfigError
 from uae_cli.hardware import free_bytes
 from uae_cli.models.tapped import TappedModel
@@ -29,9 +30,11 @@ class Need:
 
     Attributes:
         lines: (shared, per sample) of every operation: projections are shared, feature maps are not.
+        group: samples that must be attacked at once.
     """
 
     lines: list[tuple[int, int]]
+    group: int = 1
 
     def bytes_of(self, samples: int) -> int:
         """The peak with this many samples."""
@@ -45,7 +48,7 @@ class Need:
 def choose_chunk(
     need: Need, device: torch.device, *, most: int, exact: bool, budget_gib: float | None
 ) -> int:
-    """Samples to attack at once. The outcome doesn't depend on it.
+    """Samples to attack at once, whole groups where they are coupled. The outcome doesn't depend on it.
 
     Args:
         need: of the attack, as `measure` tells it.
@@ -55,16 +58,17 @@ def choose_chunk(
         budget_gib: memory that the attack may take, GiB; None for half of what is free.
 
     Raises:
-        ConfigError: not even one sample fits, or not as many as the user asked for.
+        ConfigError: not even one sample (or group) fits, or not as many as the user asked for.
     """
+    most = _whole_groups(most, need.group, exact=exact)
     free = free_bytes(device)
     budget = free * (1 if exact else _SHARE) if budget_gib is None else budget_gib * _GIB
-    fitting = need.samples_in(budget)
+    fitting = need.samples_in(budget) // need.group * need.group
     if fitting < 1 or (exact and fitting < most):
         setting = _setting(most, exact, budget_gib)
         raise ConfigError(
-            f"{setting}: one sample needs {_gib(need.bytes_of(1))} GiB"
-            f" ({_gib(need.bytes_of(2) - need.bytes_of(1))} more for a second one), and {_gib(budget)} GiB "
+            f"{setting}: {_least(need.group)} {_gib(need.bytes_of(need.group))} GiB"
+            f" ({_gib(need.bytes_of(2) - need.bytes_of(1))} more for another one), and {_gib(budget)} GiB "
             f"{'is free' if budget_gib is None else 'is the budget'}; {_way_out(fitting)}"
         )
     return min(most, fitting)
@@ -79,7 +83,8 @@ def measure(attack: Attack, model: nn.Module, x: Tensor, labels: Tensor | None =
     tapped = TappedModel(model, attack.similarity.tapped_layer(model), precision=attack.precision)
     pairs = ((torch.cat([x[:1]] * n), None if labels is None else labels[:1].repeat(n)) for n in (1, 2))
     one, two = (_live_bytes(short, tapped, samples, own) for samples, own in pairs)
-    return Need([(2 * a - b, b - a) for a, b in zip(one, two, strict=True)])
+    lines = [(2 * a - b, b - a) for a, b in zip(one, two, strict=True)]
+    return Need(lines, group_of(attack.similarity))
 
 
 def _live_bytes(attack: Attack, model: TappedModel, x: Tensor, labels: Tensor | None = None) -> list[int]:
@@ -123,6 +128,19 @@ class _LiveBytes(TorchDispatchMode):
     def _forget(self, place: int, size: int) -> None:
         self._known.discard(place)
         self.now -= size
+
+
+def _whole_groups(most: int, group: int, *, exact: bool) -> int:
+    if exact and most < group:
+        raise ConfigError(
+            f"chunk_size = {most}: the similarity couples {group} samples, which are attacked at once; "
+            f"use chunk_size={group} or more, or a smaller group"
+        )
+    return max(most // group, 1) * group
+
+
+def _least(group: int) -> str:
+    return "one sample needs" if group == 1 else f"{group} samples that belong together need"
 
 
 def _setting(most: int, exact: bool, budget_gib: float | None) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from uae_cli.attacks.batch import Batch
 from uae_cli.attacks.criteria import Criterion
-from uae_cli.attacks.similarities import Similarity
+from uae_cli.attacks.similarities import Similarity, group_of
 from uae_cli.attacks.solver import Found, Problem, Solver
 from uae_cli.errors import ConfigError
 from uae_cli.hardware import is_out_of_memory
@@ -62,8 +62,8 @@ def generate(
         model: the attacked model, on the device to use.
         x: (N, *shape) clean samples.
         seed: of everything random; a sample's numbers come from (seed, its index).
-        chunk_size: samples attacked at once, halved whenever memory runs out; the outcome doesn't depend
-            on it.
+        chunk_size: samples attacked at once, whole groups where the similarity couples samples; halved
+            whenever memory runs out; the outcome doesn't depend on it.
         folder: where chunks, then the result, are written; finished chunks found there are kept.
         labels: (N,) int64 classes, for a supervised attack.
         sample_bytes: what one sample needs, where that is known, for the error that says it.
@@ -71,7 +71,7 @@ def generate(
             negative number when those of a chunk that ran out of memory count no more.
 
     Raises:
-        ConfigError: there is too little memory for one sample.
+        ConfigError: there is too little memory for one sample, or for one group.
     """
     layer = attack.similarity.tapped_layer(model)
     tapped = TappedModel(model, layer, precision=attack.precision)
@@ -100,7 +100,7 @@ def generate(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            chunk_size = _halved(len(index), device, sample_bytes, error)
+            chunk_size = _halved(len(index), group_of(attack.similarity), device, sample_bytes, error)
             on_iteration(-sum(told))
         else:
             _write(found, index, started, part)
@@ -178,17 +178,19 @@ def _end(parts: list[Path]) -> int:
     return int(parts[-1].stem.rsplit("-", 1)[1]) + 1 if parts else 0
 
 
-def _halved(size: int, device: torch.device, sample_bytes: int, error: BaseException) -> int:
-    if size == 1:
-        needs = f", which needs {sample_bytes / 2**30:.2g} GiB" if sample_bytes else ""
+def _halved(size: int, group: int, device: torch.device, sample_bytes: int, error: BaseException) -> int:
+    if size <= group:
+        least = "a single sample" if size == 1 else f"{size} samples that belong together"
+        needs = f", each of which needs {sample_bytes / 2**30:.2g} GiB" if sample_bytes else ""
         raise ConfigError(
-            f"chunk_size = 1: {device} has too little memory for a single sample{needs} ({one_line(error)}); "
+            f"chunk_size = {size}: {device} has too little memory for {least}{needs} ({one_line(error)}); "
             "free some, or use a smaller model or fewer similarity.sampling vectors"
         ) from error
-    log.warning("out of memory with %d samples at once: going on with %d", size, size // 2)
+    half = max(size // 2 // group, 1) * group
+    log.warning("out of memory with %d samples at once: going on with %d", size, half)
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    return size // 2
+    return half
 
 
 def _merge(parts: list[Path], path: Path) -> None:

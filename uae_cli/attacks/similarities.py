@@ -3,6 +3,7 @@
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -35,6 +36,23 @@ class Similarity(Protocol):
     def begin(self, clean: Response, index: Tensor, seed: int) -> "BoundSimilarity":
         """The similarity to these clean samples; `index` (B,) is their position in the dataset."""
         ...
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A similarity that couples samples: always the same ones, so that chunks still don't matter.
+
+    Attributes:
+        group: samples `n·group` to `(n+1)·group − 1` of the dataset belong together; chunks hold whole
+            groups, but for the dataset's last one.
+    """
+
+    group: int
+
+
+def group_of(similarity: Similarity) -> int:
+    """How many samples it couples; 1 where every sample is on its own."""
+    return similarity.group if isinstance(similarity, Grouped) else 1
 
 
 class BoundSimilarity(Protocol):
@@ -101,7 +119,61 @@ class ReconstructionError:
         target = clean.x.detach()
 
         def error(response: Response, iteration: int) -> Tensor:  # noqa: ARG001
-            smallest = torch.finfo(target.dtype).tiny  # the norm has no gradient at 0
-            return squared_error(target, response.output).clamp_min(smallest).sqrt()
+            return _root(squared_error(target, response.output))
 
         return error
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class L2Distance:
+    """‖δ‖₂, in units of the [0, 1] range, which is maximised (paper §6.14, Table 13).
+
+    At δ = 0 it has no direction, and its gradient counts as 0: a start at zero moves nothing.
+    """
+
+    goal: Goal
+    require_positive: bool = False
+    unit: str = "L2"
+
+    def tapped_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
+        """See `Similarity.tapped_layer`: none."""
+        return None
+
+    def begin(self, clean: Response, index: Tensor, seed: int) -> BoundSimilarity:  # noqa: ARG002
+        """See `Similarity.begin`."""
+        x = clean.x.detach()
+
+        def distance(response: Response, iteration: int) -> Tensor:  # noqa: ARG001
+            return _root(squared_error(x, response.x))
+
+        return distance
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CosineDistance:
+    """1 − cos(x, x + δ) over a sample's values, from 0 to 1 in the box; maximised (paper §6.14, Table 13).
+
+    At δ = 0 it is smallest, and its gradient 0: a start at zero moves nothing.
+    """
+
+    goal: Goal
+    require_positive: bool = False
+    unit: str = "1 − cos"
+
+    def tapped_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
+        """See `Similarity.tapped_layer`: none."""
+        return None
+
+    def begin(self, clean: Response, index: Tensor, seed: int) -> BoundSimilarity:  # noqa: ARG002
+        """See `Similarity.begin`."""
+        x = clean.x.detach().flatten(1)
+
+        def distance(response: Response, iteration: int) -> Tensor:  # noqa: ARG001
+            return 1 - F.cosine_similarity(x, response.x.flatten(1), dim=1)
+
+        return distance
+
+
+def _root(squared: Tensor) -> Tensor:
+    """√ with gradient 0 at 0, where a norm has none."""
+    return squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()

@@ -59,9 +59,6 @@ def write_page(
     """
     rows = measured(collect(outputs))
     sections = [_section(status, finished, rows) for status in found]
-    folders = dict.fromkeys(
-        finished[job.identity] for s in found for job in s.jobs if job.identity in finished
-    )
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=select_autoescape(default=True),
@@ -71,7 +68,7 @@ def write_page(
     )
     text = environment.get_template(TEMPLATE).render(
         sections=sections,
-        machines=_machines(list(folders)),
+        machines=_machines(list(finished.values())),
         failures=failures,
         version=__version__,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -52,6 +52,11 @@ class Augment:
             if isinstance(arm, ChangesTraining):
                 arm.objective(experiment.model.trainer.objective)
         _check_chain(experiment.augmentation.chain)
+        if experiment.model.weights is not None:
+            raise ConfigError(
+                f"model.weights = {experiment.model.weights}: protocol=augmentation trains its "
+                "models; use null, or protocol=attack"
+            )
         if REPLICATE not in arms:
             raise ConfigError(
                 "arm: replicate is missing; it is the compute-matched control without which no gain means "

@@ -21,6 +21,8 @@ FULL_SIZES = {
     "cifar10": (50_000, 10_000),
     "tiny_imagenet": (100_000, 10_000),
     "isolet": (6_238, 1_559),
+    "coil20": (1_152, 288),
+    "mice_protein": (864, 216),
     "activity": (4_252, 1_492),
 }
 
