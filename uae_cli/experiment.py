@@ -140,11 +140,11 @@ class Experiment:
     similarity: Similarity
     attack: Solver
     protocol: Protocol
-    evaluation: dict[str, Evaluation]
     arm: dict[str, Arm] = field(default_factory=dict)
     augmentation: Augmentation
     scale: Scale
     method: dict[str, Method] = field(default_factory=dict)
+    evaluation: dict[str, Evaluation] = field(default_factory=dict)
 
     def most_at_once(self, device: torch.device) -> int:
         """Samples evaluated at once, and the most that are attacked at once."""

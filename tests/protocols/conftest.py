@@ -36,7 +36,7 @@ def workbench(tmp_path: Path) -> Callable[..., Workbench]:
         experiment = from_config(config)
         data = experiment.dataset.load(experiment.data.root, download=False)
         data = data.first(experiment.data.train_size, experiment.data.test_size)
-        return Workbench(experiment, config, data, torch.device("cpu"), Bars())
+        return Workbench(experiment, data, torch.device("cpu"), Bars())
 
     return make
 

@@ -61,7 +61,7 @@ def bench(tmp_path: Path, classifier_state: dict[str, Tensor]) -> Callable[..., 
         data = experiment.dataset.load(experiment.data.root, download=False)
         data = data.first(experiment.data.train_size, experiment.data.test_size)
         check_fit(experiment, data, torch.device("cpu"))
-        return Workbench(experiment, config, data, torch.device("cpu"), Bars())
+        return Workbench(experiment, data, torch.device("cpu"), Bars())
 
     return make
 

@@ -32,12 +32,13 @@ class LinearProbe:
 
     def accuracy(self, features: Representation, *, seed: int) -> float:
         """Share of test samples classified rightly, in percent; the seed gives the start and the order."""
-        head = self._fit(features, seed)
+        head = self.fit(features, seed=seed)
         with torch.no_grad():
             right = head(features.test).argmax(1) == features.y_test
         return 100 * float(right.double().mean())
 
-    def _fit(self, features: Representation, seed: int) -> nn.Module:
+    def fit(self, features: Representation, *, seed: int) -> nn.Linear:
+        """The head, (B, F) → (B, classes)."""
         x, y = features.train, features.y_train
         draws = generator(seed, "linear probe", torch.device("cpu"))
         head = nn.Linear(x.shape[1], features.classes)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from uae_cli.protocols.attack_run import MethodResult, Samples
+from uae_cli.protocols.attack_run import MethodResult
+from uae_cli.protocols.attacked import Samples
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Workbench
 from uae_cli.report import figures

@@ -3,40 +3,22 @@
 import logging
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from uae_cli.arms import Extra
-from uae_cli.attacks.generate import Attack, judge
+from uae_cli.attacks.generate import Attack
 from uae_cli.attacks.sanity import warnings_about
-from uae_cli.errors import ConfigError
-from uae_cli.evaluation.classification import predicted
 from uae_cli.evaluation.image_quality import ImageQuality, QualityJudge
 from uae_cli.evaluation.mutual_information import HeldOutInformation
-from uae_cli.models import TappedModel
+from uae_cli.protocols.attacked import Samples, choose_samples, plain_metrics, succeeded
 from uae_cli.protocols.base import ORIGINAL, Measured, Metrics
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Fitted, Workbench
-from uae_cli.randomness import derive_seed, generator
+from uae_cli.randomness import derive_seed
 
 log = logging.getLogger(__name__)
 
 _TRIED = 64  # samples that a model is checked on before it is attacked
-
-
-@dataclass(frozen=True)
-class Samples:
-    """What is attacked.
-
-    Attributes:
-        x: (n, *shape) in [0, 1].
-        index: (n,) int64, their positions in the split they are from, rising.
-        labels: (n,) classes; None under an unsupervised criterion.
-    """
-
-    x: Tensor
-    index: Tensor
-    labels: Tensor | None
 
 
 @dataclass(kw_only=True)
@@ -80,7 +62,7 @@ class AttackRun:
         bench = self._bench
         self._target = self._fitted()
         original = MethodResult(arm=ORIGINAL, epochs=self._epochs, extra=None, draws=[self._evaluated()])
-        self.samples = self._chosen()
+        self.samples = choose_samples(bench, self._target.model)
         self._warn()
         quality, model = self._quality, self._target.model
         self._judge = quality and quality.judge(model, bench.data.x_train, bench.chunk_size, bench.seed)
@@ -108,29 +90,6 @@ class AttackRun:
         for evaluation in self._bench.experiment.evaluation.values():
             metrics |= evaluation.measure(self._target.model, self._bench.subject)
         return metrics
-
-    def _chosen(self) -> Samples:
-        bench = self._bench
-        data, experiment = bench.data, bench.experiment
-        wanted = experiment.data.attack_size
-        if not experiment.criterion.supervised:
-            return Samples(data.x_train[:wanted], torch.arange(wanted), None)
-        fit = self._attackable(self._target.model)
-        if int(fit.sum()) < wanted:
-            raise ConfigError(
-                f"data.attack_size = {wanted}: of {len(fit)} test samples, {int(fit.sum())} are classified "
-                "correctly and can be attacked; ask for so many or fewer, or train longer "
-                f"(model.trainer.epochs={experiment.model.trainer.epochs})"
-            )
-        order = torch.randperm(len(fit), generator=generator(bench.seed, "attacked", torch.device("cpu")))
-        index = order[fit[order]][:wanted].sort().values
-        return Samples(data.x_test[index], index, data.y_test[index])
-
-    def _attackable(self, model: nn.Module) -> Tensor:
-        data, criterion = self._bench.data, self._bench.experiment.criterion
-        correct = predicted(model, data.x_test, batch_size=self._bench.chunk_size) == data.y_test
-        exempt = getattr(criterion, "attackable", None)
-        return correct if exempt is None else correct & exempt(data.y_test)
 
     def _warn(self) -> None:
         samples, bench = self.samples, self._bench
@@ -160,24 +119,8 @@ class AttackRun:
         return self._bench.attack(label, self._target, samples.x, attack, samples.labels, seed)
 
     def _measured(self, extra: Extra, attack: Attack, seed: int) -> Metrics:
-        """Success is judged anew on the saved tensors; one that equals its original has not succeeded."""
-        samples, bench = self.samples, self._bench
-        tapped = TappedModel(self._target.model, None)
-        f = judge(
-            attack.criterion,
-            tapped,
-            samples.x,
-            extra.x,
-            seed=seed,
-            chunk_size=bench.chunk_size,
-            labels=samples.labels,
-        )
-        success = (f <= 0) & (extra.x != samples.x).flatten(1).any(dim=1)
-        metrics = {
-            "asr": 100 * float(success.double().mean()),
-            "perturbation_l2": float((extra.x - samples.x).flatten(1).norm(dim=1).mean()),
-            "seconds_per_sample": extra.seconds / len(samples.x),
-        }
+        success = succeeded(self._bench, self._target.model, self.samples, extra, attack, seed)
+        metrics = plain_metrics(self.samples, extra, success)
         if bool(success.any()):
             metrics |= self._of_successes(extra, attack, success)
         return metrics

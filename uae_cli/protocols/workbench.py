@@ -15,12 +15,12 @@ from uae_cli.attacks.chunking import choose_chunk, measure
 from uae_cli.attacks.generate import RESULT, Attack, generate
 from uae_cli.datasets import Dataset
 from uae_cli.evaluation import Subject, Watcher
-from uae_cli.experiment import Experiment
+from uae_cli.experiment import Experiment, ModelSettings
 from uae_cli.hardware import Cost, device_name, metered
 from uae_cli.models.weights import load_weights
 from uae_cli.progress import Bars
 from uae_cli.stages import Stage, StageStore, fingerprint, write_json
-from uae_cli.training import History, OnEpoch
+from uae_cli.training import History, OnEpoch, Trainer
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,6 @@ class Workbench:
 
     Attributes:
         experiment: what is run.
-        config: the resolved config it was built from; what stages are keyed by.
         data: the samples in use.
         device: where models are trained and attacked.
         bars: progress.
@@ -50,7 +49,6 @@ class Workbench:
     """
 
     experiment: Experiment
-    config: dict[str, Any]
     data: Dataset
     device: torch.device
     bars: Bars
@@ -84,28 +82,34 @@ class Workbench:
         on_epoch: OnEpoch,
         labels: Tensor | None = None,
         change: ChangesTraining | None = None,
+        settings: ModelSettings | None = None,
     ) -> Fitted:
         """A model trained from scratch on `x` (N, *shape): cached by the samples and the settings.
 
-        `labels` (N,) are given to supervised models alone; `change` is an arm with an objective of its own.
+        `labels` (N,) are given to supervised models alone; `change` is an arm with an objective of its own;
+        `settings` are those of another model than the experiment's.
         """
-        settings = self.experiment.model
+        settings = settings or self.experiment.model
         labels = labels if settings.supervised else None
         model = settings.build(self.data.shape, self.seed, classes=self.data.classes)
         # Convolutions run 1.3 to 1.7 times faster with channels last; other layers don't mind
         model = model.to(self.device).to(memory_format=torch.channels_last)
 
+        trainer = settings.trainer
+        if change is not None:
+            trainer = replace(trainer, objective=change.objective(trainer.objective))
+
         def compute(folder: Path) -> None:
-            history = self._train(label, model, x, labels, epochs, folder, on_epoch, change)
+            history = self._train(label, model, x, labels, epochs, folder, on_epoch, trainer)
             save_file(
                 {name: value.cpu().contiguous() for name, value in model.state_dict().items()}, folder / MODEL
             )
             write_json(folder / "history.json", asdict(history))
 
         inputs = {
-            "model": self.config["model"]["network"],
-            "trainer": _without(self.config["model"]["trainer"], "epochs", "refit_epochs"),
-            "epochs": epochs,
+            # Dataclasses and partial calls show all their settings
+            "network": repr(settings.network),
+            "trainer": repr(replace(trainer, epochs=epochs, refit_epochs=epochs)),
             "seed": self.seed,
             "samples": fingerprint(x),
             "device": self.device.type,
@@ -113,8 +117,6 @@ class Workbench:
         }
         if labels is not None:
             inputs |= {"labels": fingerprint(labels), "classes": self.data.classes}
-        if change is not None:
-            inputs["change"] = repr(change)  # a dataclass, which shows all its settings
         stage = self._stage(label, "fit", inputs, compute)
         history = History(**stage.read_json("history.json"))
         self.costs[-1] |= {"tries": history.tries, "converged": history.converged}
@@ -139,7 +141,7 @@ class Workbench:
         load_weights(model, path)
         state = {name: value.contiguous() for name, value in model.state_dict().items()}
         inputs = {
-            "model": self.config["model"]["network"],
+            "network": repr(self.experiment.model.network),
             "weights": {name: fingerprint(value) for name, value in state.items()},
         }
         stage = self._stage(label, "fit", inputs, lambda folder: save_file(state, folder / MODEL))
@@ -210,6 +212,10 @@ class Workbench:
             trace={name: tensors[f"trace_{name}"] for name in ("f", "similarity", "c")},
         )
 
+    def derive(self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]) -> Stage:
+        """Any other stage, cached by `inputs`, the seed and the device."""
+        return self._stage(label, kind, {**inputs, "seed": self.seed, "device": self.device.type}, compute)
+
     def _train(
         self,
         label: str,
@@ -219,11 +225,8 @@ class Workbench:
         epochs: int,
         folder: Path,
         on_epoch: OnEpoch,
-        change: ChangesTraining | None,
+        trainer: Trainer,
     ) -> History:
-        trainer = self.experiment.model.trainer
-        if change is not None:
-            trainer = replace(trainer, objective=change.objective(trainer.objective))
         with self.bars.bar(f"fit {label}", epochs) as advance:
 
             def note(epoch: int, loss: float, scalars: dict[str, float]) -> None:
@@ -269,7 +272,3 @@ class Workbench:
             "peak_bytes": cost.peak_bytes,
             "device": device_name(self.device),
         }
-
-
-def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in names}

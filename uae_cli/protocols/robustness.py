@@ -1,0 +1,111 @@
+"""The robustness protocol: attack success against ε (paper §6.16, §6.17; Figures 3 and 6 to 10)."""
+
+from dataclasses import replace
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from uae_cli.arms import Extra
+from uae_cli.attacks.generate import Attack
+from uae_cli.datasets import Dataset
+from uae_cli.errors import ConfigError
+from uae_cli.evaluation.classification import predicted
+from uae_cli.experiment import Experiment
+from uae_cli.protocols.attacked import choose_samples, plain_metrics, succeeded
+from uae_cli.protocols.base import Measured, Work
+from uae_cli.protocols.observer import Observer
+from uae_cli.protocols.robustness_findings import Point, RobustnessFindings
+from uae_cli.protocols.victims import Probed, Source, Trained, Victim
+from uae_cli.protocols.workbench import Fitted, Workbench
+from uae_cli.settings import STRICT, Positive
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RobustnessProtocol:
+    """Attack every victim by every `method` at every ε, on test samples it classifies correctly.
+
+    Attributes:
+        epsilons: largest |δ| of any value, rising.
+        victims: classifiers by name.
+        source: of UAEs for the victims that are trained on some; null if none is.
+    """
+
+    epsilons: Annotated[list[Positive], Field(min_length=1)]
+    victims: Annotated[dict[str, Victim], Field(min_length=1)]
+    source: Source | None
+
+    def attacks(self, experiment: Experiment) -> dict[str, Attack]:
+        """See `Protocol.attacks`: those on the victims, at the largest ε."""
+        return {name: self.attack(experiment, name, max(self.epsilons)) for name in experiment.method}
+
+    def attack(self, experiment: Experiment, method: str, epsilon: float) -> Attack:
+        """One method at one ε."""
+        settings = experiment.method[method]
+        solver = replace(settings.solver, epsilon=epsilon)  # type: ignore[type-var]
+        return Attack(experiment.criterion, settings.similarity, solver, experiment.precision)
+
+    def check_settings(self, experiment: Experiment) -> None:
+        """See `Protocol.check_settings`."""
+        if not experiment.method:
+            raise ConfigError("method = []: protocol=robustness has nothing to do; use method=[pgd]")
+        if not experiment.criterion.supervised:
+            raise ConfigError(
+                "criterion: protocol=robustness attacks classifiers; use criterion=misclassification"
+            )
+        trained = any(isinstance(victim, Trained) for victim in self.victims.values())
+        if trained and not experiment.model.supervised:
+            raise ConfigError(f"model = {experiment.model.name}: is no classifier; use model=mnist_cnn")
+
+    def check_data(self, experiment: Experiment, data: Dataset) -> None:
+        """See `Protocol.check_data`."""
+        if experiment.data.attack_size > len(data.x_test):
+            raise ConfigError(
+                f"data.attack_size = {experiment.data.attack_size}: there are only {len(data.x_test)} test "
+                "samples; ask for fewer"
+            )
+
+    def work(self, experiment: Experiment, data: Dataset) -> Work:
+        """See `Protocol.work`; the source's own attack is counted, its model as one more victim."""
+        samples, epochs = len(data.x_train), experiment.model.trainer.refit_epochs
+        fits = [(2 * samples, epochs)] * len(self.victims)
+        attacks = [
+            (attack, experiment.data.attack_size * len(self.epsilons) * len(self.victims))
+            for attack in self.attacks(experiment).values()
+        ]
+        return Work(fits + ([(samples, epochs)] if self.source else []), attacks)
+
+    def run(self, bench: Workbench, observer: Observer) -> RobustnessFindings:
+        """See `Protocol.run`."""
+        lines: list[Measured] = []
+        points: list[Point] = []
+        for name, victim in self.victims.items():
+            fitted = victim.classifier(name, bench, observer, self.source)
+            epochs = len(fitted.history.losses)
+            lines.append(Measured(arm=name, epochs=epochs, draws=[_accuracy(bench, fitted)]))
+            found = self._attacked(name, fitted, bench)
+            points += found
+            lines += [Measured(arm=point.label, epochs=epochs, draws=[point.metrics]) for point in found]
+        return RobustnessFindings(lines, points, observer)
+
+    def _attacked(self, name: str, fitted: Fitted, bench: Workbench) -> list[Point]:
+        experiment, points = bench.experiment, []
+        samples = choose_samples(bench, fitted.model)
+        for method in experiment.method:
+            for epsilon in self.epsilons:
+                attack = self.attack(experiment, method, epsilon)
+                label = f"{name} {method} eps {epsilon:g}"
+                extra: Extra = bench.attack(label, fitted, samples.x, attack, samples.labels)
+                success = succeeded(bench, fitted.model, samples, extra, attack, bench.seed)
+                metrics = plain_metrics(samples, extra, success)
+                points.append(Point(name, method, epsilon, metrics, samples.x, extra.x))
+        return points
+
+
+def _accuracy(bench: Workbench, fitted: Fitted) -> dict[str, float]:
+    data = bench.data
+    right = predicted(fitted.model, data.x_test, batch_size=bench.chunk_size) == data.y_test
+    return {"test_accuracy": 100 * float(right.double().mean())}
+
+
+__all__ = ["Probed", "RobustnessProtocol", "Source", "Trained"]
