@@ -1,4 +1,4 @@
-"""The command line: `uae run`, `uae table`, `uae data`, `uae bench`, `uae paper`."""
+"""The command line: `uae run`, `uae table`, `uae figure`, `uae data`, `uae bench`, `uae paper`."""
 
 import argparse
 import logging
@@ -19,6 +19,7 @@ Unsupervised adversarial examples: generate them, retrain on them, measure what 
   uae run -m attack.alpha=0.01,0.05 seed=0,1,2   a sweep; what jobs share is computed once
   uae run --help                                 every choice, the settings, your own experiments
   uae table 4                                    the paper's Table 4 from all finished runs
+  uae figure 5                                   the paper's Figure 5, wherever a run has drawn it
   uae data                                       which datasets are at hand, and how to get the others
   uae bench attack                               what the attack costs beside the model's own passes
   uae paper                                      every table and figure: done, missing, run, as one page
@@ -73,7 +74,15 @@ hardware, the commands.
   uae paper --run --partial data.root=/data      a part of a dataset stands in where the whole is missing
 """
 
-_COMMANDS = ("run", "table", "data", "bench", "paper")
+_FIGURE_HELP = """\
+Where the paper's figure N lies among the finished runs below outputs/, or copies of it in one folder. Every
+run draws its own figures; this finds those that show what the paper's figure shows.
+
+  uae figure 2                                   mutual information while the attack goes on
+  uae figure 7 --out figures                     attack success against ε, copied to figures/
+"""
+
+_COMMANDS = ("run", "table", "figure", "data", "bench", "paper")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -137,9 +146,10 @@ def _call(arguments: list[str]) -> int:
 def _parser() -> _Parser:
     parser = _Parser(prog="uae", description=_TOP_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"uae {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="run | table | data | bench | paper")
+    commands = parser.add_subparsers(dest="command", metavar="run | table | figure | data | bench | paper")
     commands.add_parser("run", help="run an experiment (arguments are Hydra's: group=choice, key=value)")
     _add_table(commands)
+    _add_figure(commands)
     _add_data(commands)
     _add_bench(commands)
     _add_paper(commands)
@@ -168,6 +178,22 @@ def _add_table(commands: "argparse._SubParsersAction[_Parser]") -> None:
         return table_command(options.number, options.outputs, options.format, options.out)
 
     table.set_defaults(call=call)
+
+
+def _add_figure(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    figure = _command(commands, "figure", "the paper's figure N from all finished runs", _FIGURE_HELP)
+    figure.add_argument("number", help="1 to 10")
+    figure.add_argument("--out", type=Path, help="copy to this folder")
+    figure.add_argument(
+        "--outputs", type=Path, default=Path("outputs"), help="where runs are (default: outputs)"
+    )
+
+    def call(options: argparse.Namespace) -> int:
+        from uae_cli.paper.figures import figure_command
+
+        return figure_command(options.number, options.outputs, options.out)
+
+    figure.set_defaults(call=call)
 
 
 def _add_data(commands: "argparse._SubParsersAction[_Parser]") -> None:

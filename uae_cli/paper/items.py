@@ -75,6 +75,25 @@ ITEMS = (
     _table("13", "other similarities", _experiments("table13_mnist", "table13_svhn")),
     _table("s6.6", "penalty against MinMax, unsupervised", _experiments("penalty_budget")),
     _table("s6.15", "more rounds of augmentation", _experiments("svhn_sparse_ae_rounds")),
+    _figure("1", "adversarial images, ε = 1", _experiments("table2_cifar10"), "samples.png"),
+    _figure(
+        "2", "MI while the attack goes on", _experiments("table3_mnist", "table3_cifar10"), "similarity.png"
+    ),
+    _figure("3", "MinMax and PGD at several ε", _experiments("figure3_mnist"), "*_grid.png"),
+    _figure("4", "adversarial images, ε = 0.2", _experiments("figure4_cifar10"), "samples.png"),
+    _figure("5", "UAEs of largest ‖δ‖₂", _experiments("svhn_conv_ae"), "mine_uae_largest.png"),
+    _figure("6", "attacks on robust models, images", _experiments("figure6_mnist"), "*_grid.png"),
+    _figure("7", "attacks on robust models, MNIST", _experiments("figure6_mnist"), "success.png"),
+    _figure("8", "attacks on robust models, CIFAR-10", _experiments("figure8_cifar10"), "success.png"),
+    _figure(
+        "9", "adversarial training with UAEs", _experiments("figure9_mnist", "figure9_cifar10"), "success.png"
+    ),
+    _figure(
+        "10",
+        "robustness after augmentation",
+        _experiments("figure10a_mnist", "figure10b_cifar10"),
+        "success.png",
+    ),
 )
 
 
