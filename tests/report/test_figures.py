@@ -41,6 +41,22 @@ def test_every_pixel_is_shown_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_allclose(shown, images[2].permute(1, 2, 0).numpy(), atol=1.01 / 255)
 
 
+def test_failed_samples_are_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, rows = tmp_path / "rows.png", {"original": samples(12, 1, 8, 8)}
+    success = torch.arange(12) != 2
+    drawn: list[dict[str, object]] = []
+    draw = mosaic.draw_mosaic
+    monkeypatch.setattr("uae_cli.report.figures.draw_mosaic", lambda *_, **more: drawn.append(more))
+    for marked in (None, torch.ones(12, dtype=torch.bool), torch.arange(12) != 11, success):
+        assert image_rows(path, rows, "title", marked)
+    assert [more.get("captions") for more in drawn] == [None, None, None, ["", "", "✗", *[""] * 7]]
+    monkeypatch.setattr("uae_cli.report.figures.draw_mosaic", draw)
+    image_rows(path, rows, "title")
+    without = size(path)
+    image_rows(path, rows, "title", success)
+    assert size(path) == (without[0], without[1] + 2 * mosaic.CAPTIONS)
+
+
 def test_tables_of_features_have_no_images(tmp_path: Path) -> None:
     path, table = tmp_path / "rows.png", samples(5, 20)
     assert image_rows(path, {"original": table}, "title") is False
@@ -62,14 +78,17 @@ def test_the_ten_largest_successful_perturbations(tmp_path: Path, monkeypatch: p
     drawn: dict[str, object] = {}
     monkeypatch.setattr(
         "uae_cli.report.figures.draw_mosaic",
-        lambda path, rows, title, captions, caption_label: drawn.update(rows=rows, captions=captions),
+        lambda path, rows, title, captions, caption_label: drawn.update(
+            rows=rows, captions=captions, title=title
+        ),
     )
     assert largest_perturbations(tmp_path / "f.png", original, uae, success, "title")
     expected = [28, 26, 24, 22, 20, 18, 16, 14, 12, 10]
     rows = drawn["rows"]
     assert isinstance(rows, dict)
     torch.testing.assert_close(rows["UAE"], uae[expected])
-    assert drawn["captions"] == [f"{index / 10:.2f}" for index in expected]
+    assert drawn["captions"] == [f"{index / 10:.2f}\n{index}" for index in expected]
+    assert drawn["title"] == "title, the 10 largest ‖δ‖₂ of 15 successful samples"
     assert float(list(rows.values())[2].max()) == 1.0
 
 

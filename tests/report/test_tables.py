@@ -8,7 +8,7 @@ import pytest
 
 from uae_cli.errors import ConfigError
 from uae_cli.report.columns import ARMS
-from uae_cli.report.paper import load, reported, reported_pairs
+from uae_cli.report.paper import load, our_names, reported, reported_pairs
 from uae_cli.report.specs import SPECS
 from uae_cli.report.tables import table_command
 
@@ -176,7 +176,7 @@ def test_table_10_tells_epochs_and_training_error(outputs: Path, finish: Finish)
 
 def test_an_arm_has_no_gain_against_itself(outputs: Path, finish: Finish) -> None:
     gains = [{"metric": f"test_mse_gain_vs_{name}", "value": 0.0} for name in ("original", "replicate")]
-    finish("a", *({"arm": "replicate", **gain} for gain in gains))
+    finish("a", {}, *({"arm": "replicate", **gain} for gain in gains))
     assert line_of(table(outputs), "replicate") == "replicate – – 0.0 – – –"
 
 
@@ -245,5 +245,6 @@ def test_a_partial_set_is_given_the_full_ones_number() -> None:
 def test_a_table_shows_every_number_the_paper_has_in_it(number: str) -> None:
     rows, spec = load(), SPECS[number]
     for row in rows[rows["table"] == number].itertuples():
-        line = spec.arms[0] if spec.sweep and row.method in spec.sweep.lines else row.method
-        assert spec.holds(row.dataset, row.model, line, row.metric)  # type: ignore[arg-type]
+        swept = spec.sweep and row.method in spec.sweep.lines
+        for arm in [spec.arms[0]] if swept else our_names(number, row.method):  # type: ignore[arg-type]
+            assert spec.holds(row.dataset, row.model, arm, row.metric)  # type: ignore[arg-type]

@@ -195,7 +195,9 @@ def test_adversarial_views_have_scales_of_their_own_and_leave_the_statistics_alo
     for _ in range(3):
         updater.step(digits[:30], None)
     auxiliary = updater.state_dict()["auxiliary"]
-    assert auxiliary.keys() == {f"encoder.{layer}.{kind}" for layer in (1, 4, 7) for kind in ("weight", "bias")}
+    assert auxiliary.keys() == {
+        f"encoder.{layer}.{kind}" for layer in (1, 4, 7) for kind in ("weight", "bias")
+    }
     for name, value in auxiliary.items():
         assert not torch.equal(value, model.get_parameter(name))
         assert not torch.equal(value, network().get_parameter(name)), "it learns"
@@ -214,7 +216,9 @@ def test_a_batch_larger_than_the_data_is_refused():
         objective=objective(), batch_size=512, epochs=1, refit_epochs=1, keep="last", early_stopping=None
     )
     trainer.check_samples(512)
-    with pytest.raises(ConfigError, match=r"batch_size = 512: there are only 64 training samples, .*=64 or less"):
+    with pytest.raises(
+        ConfigError, match=r"batch_size = 512: there are only 64 training samples, .*=64 or less"
+    ):
         trainer.check_samples(64)
 
 
@@ -223,9 +227,9 @@ def test_what_watches_a_fit_joins_its_scalars(fitted):
     history, _ = fitted(
         objective(),
         3,
-        watch=lambda model, epoch: {"mean": float(model.get_buffer("encoder.1.running_mean")[0])}
-        if epoch == 2
-        else {},
+        watch=lambda model, epoch: (
+            {"mean": float(model.get_buffer("encoder.1.running_mean")[0])} if epoch == 2 else {}
+        ),
         on_epoch=lambda _epoch, _loss, scalars: told.append(scalars),
     )
     assert ["mean" in scalars for scalars in history.scalars] == [False, True, False]

@@ -1,5 +1,6 @@
 """Arms after one another: augment, attack the model trained on the augmented data, retrain on all of it."""
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
@@ -70,13 +71,13 @@ def _made(arms: list[Arm], name: str, shop: Workshop, draw: int) -> Extra:
     first = arms[0]
     if not isinstance(first, Transform):
         return first.make(name, shop, draw)
-    x = shop.x
+    x, start = shop.x, time.perf_counter()
     # By the part's own name, so that chains which begin alike share the model fitted on their beginning
     stream = name.partition("/")[2]
     for position, arm in enumerate(arms):
         assert isinstance(arm, Transform)  # as `parts_of` groups them
         x = arm.apply(x, shop.seed, f"{stream}/{position}/{draw}")
-    return Extra(x)
+    return Extra(x, seconds=time.perf_counter() - start)
 
 
 def _samples(parts: list[Extra]) -> Tensor:

@@ -48,6 +48,10 @@ class Rotation:
     degrees: Degrees
     draws: Count
 
+    def __post_init__(self) -> None:
+        """Import the library now, or its seconds would count as those of the first samples."""
+        import kornia.geometry.transform  # noqa: F401
+
     def apply(self, x: Tensor, seed: int, stream: str) -> Tensor:
         """See `Transform.apply`."""
         from kornia.geometry.transform import rotate

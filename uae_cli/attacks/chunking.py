@@ -84,7 +84,7 @@ def measure(attack: Attack, model: nn.Module, x: Tensor, labels: Tensor | None =
     pairs = ((torch.cat([x[:1]] * n), None if labels is None else labels[:1].repeat(n)) for n in (1, 2))
     one, two = (_live_bytes(short, tapped, samples, own) for samples, own in pairs)
     lines = [(2 * a - b, b - a) for a, b in zip(one, two, strict=True)]
-    return Need(lines, group_of(attack.similarity))
+    return Need(lines, min(group_of(attack.similarity), len(x)))
 
 
 def _live_bytes(attack: Attack, model: TappedModel, x: Tensor, labels: Tensor | None = None) -> list[int]:

@@ -181,7 +181,8 @@ def _end(parts: list[Path]) -> int:
 def _halved(size: int, group: int, device: torch.device, sample_bytes: int, error: BaseException) -> int:
     if size <= group:
         least = "a single sample" if size == 1 else f"{size} samples that belong together"
-        needs = f", each of which needs {sample_bytes / 2**30:.2g} GiB" if sample_bytes else ""
+        which = "which" if size == 1 else "each of which"
+        needs = f", {which} needs {sample_bytes / 2**30:.2g} GiB" if sample_bytes else ""
         raise ConfigError(
             f"chunk_size = {size}: {device} has too little memory for {least}{needs} ({one_line(error)}); "
             "free some, or use a smaller model or fewer similarity.sampling vectors"

@@ -142,7 +142,8 @@ def _crop(x: Tensor, crop: Tensor) -> Tensor:
     tall = F.grid_sample(
         x, grid.view(samples, -1, width, 2), mode="bilinear", padding_mode="border", align_corners=False
     )
-    views: Tensor = tall.unflatten(2, (-1, height)).transpose(1, 2).flatten(0, 1)
+    # Copied even where one sample could do without, or an attack's memory couldn't be told from one and two
+    views: Tensor = tall.unflatten(2, (-1, height)).transpose(1, 2).contiguous().flatten(0, 1)
     return views
 
 

@@ -9,6 +9,7 @@ from uae_cli.datasets.embedded import Digits
 from uae_cli.datasets.isolet import Isolet
 from uae_cli.datasets.isolet_subset import IsoletSubset
 from uae_cli.datasets.mice_protein import MiceProtein
+from uae_cli.datasets.tiny_imagenet import TinyImageNet
 from uae_cli.datasets.torchvision_sets import TorchvisionDataset
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "Loader",
     "MiceProtein",
     "NpzDataset",
+    "TinyImageNet",
     "TorchvisionDataset",
 ]

@@ -71,7 +71,7 @@ class ContrastiveEvaluation:
 
     def watch(self, model: nn.Module, subject: Subject, epoch: int) -> dict[str, float]:
         """See `Watcher.watch`."""
-        if self.watch_every is None or epoch % self.watch_every:
+        if not isinstance(model, SimCLR) or self.watch_every is None or epoch % self.watch_every:
             return {}
         return {"knn_accuracy": self.nearest_neighbours.accuracy(_features(model, subject))}
 

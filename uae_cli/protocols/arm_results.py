@@ -65,10 +65,8 @@ class AugmentationFindings:
             return
         title = f"{title}: {name}"
         rows = self._image_rows(x[:_SHOWN], extra.x[:_SHOWN], result)
-        figures.image_rows(folder / f"{name}_samples.png", rows, title)
-        figures.largest_perturbations(
-            folder / f"{name}_largest.png", x, extra.x, extra.success, f"{title}, largest ‖δ‖₂"
-        )
+        figures.image_rows(folder / f"{name}_samples.png", rows, title, extra.success)
+        figures.largest_perturbations(folder / f"{name}_largest.png", x, extra.x, extra.success, title)
         self._observer.attack(name, extra)
         self._observer.images(f"uae/{name}", extra.x[:_SHOWN])
         if extra.unit == "nats":

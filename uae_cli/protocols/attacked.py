@@ -47,8 +47,8 @@ def choose_samples(bench: Workbench, model: nn.Module) -> Samples:
     if int(fit.sum()) < wanted:
         raise ConfigError(
             f"data.attack_size = {wanted}: of {len(fit)} test samples, {int(fit.sum())} are classified "
-            "correctly and can be attacked; ask for so many or fewer, or train longer "
-            f"(model.trainer.epochs={experiment.model.trainer.epochs})"
+            "correctly and can be attacked; ask for so many or fewer, or train longer (model.trainer.epochs, "
+            "refit_epochs)"
         )
     order = torch.randperm(len(fit), generator=generator(bench.seed, "attacked", torch.device("cpu")))
     index = order[fit[order]][:wanted].sort().values

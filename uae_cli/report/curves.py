@@ -16,6 +16,7 @@ from uae_cli.report.style import INK, SMALL_SIZE, TITLE_SIZE, dress, line_of, ne
 WIDTH = 7.2
 LOG_FROM = 8.0
 MANY_DECADES = 1e3
+_CURRENT = "Shown is the current iterate; kept is each sample's best successful one so far."
 
 
 def loss_curves(path: Path, curves: Mapping[str, Sequence[float]], ylabel: str, title: str) -> bool:
@@ -45,7 +46,8 @@ def attack_curves(path: Path, mi: Tensor, asr: Tensor, c: Tensor | None, title: 
 
     `mi` holds the quartiles (25, 50, 75 %) over samples in nats, shape (iterations, 3); `asr` the share of
     successful samples in [0, 1], shape (iterations,); `c` the MinMax weight, its mean (iterations,) or its
-    quartiles (iterations, 3). Returns False, and writes nothing, if there is no iteration.
+    quartiles (iterations, 3). All of them are of the current iterate, and the figure says so. Returns
+    False, and writes nothing, if there is no iteration.
 
     Raises:
         ValueError: shapes disagree, or `asr` is not within [0, 1].
@@ -64,7 +66,7 @@ def attack_curves(path: Path, mi: Tensor, asr: Tensor, c: Tensor | None, title: 
         _band(axes[2], c, "l2_uae")
         dress(axes[2], "", "c")
         axes[2].set_ylim(bottom=0)
-    axes[-1].set_xlabel("attack iteration", fontsize=9, color=INK)
+    axes[-1].set_xlabel(f"attack iteration\n{_CURRENT}", fontsize=9, color=INK)
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.align_ylabels(list(axes))
     _title(figure, title)

@@ -94,8 +94,9 @@ def missing_line(spec: TableSpec, runs: Sequence[Sequence[Measured]]) -> str:
 
 
 def _whole(spec: TableSpec, run: Sequence[Measured]) -> bool:
-    """Whether no line of a sweep is lacking."""
-    return spec.sweep is None or {row.arm for row in run} >= set(spec.sweep.lines)
+    """Whether it is this table's own experiment, and no line of a sweep is lacking."""
+    own = run[0].experiment == spec.experiment(run[0].dataset, run[0].model)
+    return own and (spec.sweep is None or {row.arm for row in run} >= set(spec.sweep.lines))
 
 
 def _block(spec: TableSpec, run: Sequence[Measured], notes: Sequence[str], ambiguous: set[str]) -> Block:

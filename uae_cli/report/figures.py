@@ -14,8 +14,10 @@ __all__ = ["amplified", "attack_curves", "image_rows", "largest_perturbations", 
 MOST = 10
 
 
-def image_rows(path: Path, rows: Mapping[str, Tensor], title: str) -> bool:
+def image_rows(path: Path, rows: Mapping[str, Tensor], title: str, success: Tensor | None = None) -> bool:
     """Draw the first ten samples in columns, one labelled row per entry.
+
+    Columns whose `success` (n,) is false are marked as failed.
 
     Every entry is of shape (n, C, H, W) with values in [0, 1] (cut to it; see `amplified` for a
     perturbation); one channel is grey, three are colour, any other number is averaged to grey. Labels
@@ -30,7 +32,12 @@ def image_rows(path: Path, rows: Mapping[str, Tensor], title: str) -> bool:
         raise ValueError(f"rows of images differ in shape: {sorted(shapes)}")
     if not shapes or not _is_images(shapes.pop()):
         return False
-    draw_mosaic(path, {label: images[:MOST] for label, images in rows.items()}, title)
+    shown = {label: images[:MOST] for label, images in rows.items()}
+    if success is None or bool(success[:MOST].all()):
+        draw_mosaic(path, shown, title)
+        return True
+    marks = ["" if one else "✗" for one in success[:MOST].tolist()]
+    draw_mosaic(path, shown, title, captions=marks, caption_label="✗: none found,\nthe original stays")
     return True
 
 
@@ -38,8 +45,9 @@ def largest_perturbations(path: Path, original: Tensor, uae: Tensor, success: Te
     """Draw the ten successful samples whose perturbation is largest in L2, as the paper's Figure 5.
 
     `original` and `uae` are of shape (n, C, H, W) in [0, 1], `success` is boolean of shape (n,). The rows
-    are original, UAE and |δ| (its largest value is white), with ‖δ‖₂ under every column. Returns False,
-    and writes nothing, for samples that are no images or if no sample succeeded.
+    are original, UAE and |δ| (its largest value is white), with ‖δ‖₂ and the sample's number, from 0,
+    under every column; the title is followed by what they were chosen from. Returns False, and writes
+    nothing, for samples that are no images or if no sample succeeded.
 
     Raises:
         ValueError: `original`, `uae` and `success` disagree in shape.
@@ -60,8 +68,13 @@ def largest_perturbations(path: Path, original: Tensor, uae: Tensor, success: Te
         "UAE": uae[chosen],
         f"|δ|\nwhite = {peak:.2g}": size / peak if peak > 0 else size,
     }
+    numbers = zip(norms, chosen.tolist(), strict=True)
     draw_mosaic(
-        path, rows, title, captions=[f"{norm:#.3g}".rstrip(".") for norm in norms], caption_label="‖δ‖₂"
+        path,
+        rows,
+        f"{title}, the {len(norms)} largest ‖δ‖₂ of {int(success.sum()):,} successful samples",
+        captions=[f"{f'{norm:#.3g}'.rstrip('.')}\n{index}" for norm, index in numbers],
+        caption_label="‖δ‖₂\nsample",
     )
     return True
 

@@ -26,13 +26,16 @@ LEAST_WIDTH = 560
 def draw_mosaic(
     path: Path, rows: Mapping[str, Tensor], title: str, captions: Sequence[str] = (), caption_label: str = ""
 ) -> None:
-    """Draw rows of images (n, C, H, W) in [0, 1], the label of each to its left, captions below the last."""
+    """Draw rows of images (n, C, H, W) in [0, 1], the label of each to its left, captions below the last.
+
+    Captions may hold line breaks, all as many.
+    """
     zoom = max(1, round(CELL / max(next(iter(rows.values())).shape[2:])))
     picture = np.concatenate([_row(images, zoom) for images in rows.values()])[:-GAP]
     height, width = picture.shape[:2]
     lines = textwrap.wrap(title, max(20, (LABELS + max(width, LEAST_WIDTH - LABELS)) // 15))
     top = MARGIN + TITLE_LINE * len(lines)
-    bottom = MARGIN + (CAPTIONS if captions else 0)
+    bottom = MARGIN + CAPTIONS * (1 + caption_label.count("\n") if captions else 0)
     full_width = max(LABELS + width + MARGIN, LEAST_WIDTH)
     figure = new_figure(full_width / DPI, (top + height + bottom) / DPI)
     _place(figure, picture, bottom)
@@ -77,7 +80,7 @@ def _caption(figure: Figure, picture: Picture, captions: Sequence[str], label: s
     if not captions:
         return
     step = (picture.shape[1] + GAP) / len(captions)
-    middle = _size(figure)[1] - bottom + CAPTIONS / 2
+    middle = _size(figure)[1] - bottom + (bottom - MARGIN) / 2
     _write(figure, LABELS - 12, middle, label, ha="right", va="center", size=LABEL_SIZE)
     for index, caption in enumerate(captions):
         left = LABELS + step * index + (step - GAP) / 2

@@ -13,6 +13,15 @@ FULL_NAMES = {
     "isolet_subset": "isolet",
 }
 
+# By table and name in `reported.csv`: what our arms are called that the number stands beside.
+_OUR_NAMES = {
+    ("9", "gaussian"): ("gaussian_1e-2",),
+    ("9", "flip_or_rotation"): ("flip", "rotation"),
+    ("11", "gaussian"): ("gaussian_1e-2",),
+    ("s6.15", "mine_uae_run1"): ("mine_uae",),
+    ("s6.15", "mine_uae_run2"): ("mine_uae_round2",),
+}
+
 # Training and test samples of the complete sets.
 FULL_SIZES = {
     "mnist": (60_000, 10_000),
@@ -63,12 +72,18 @@ def reported_pairs(table: str) -> tuple[tuple[str, str], ...]:
     return tuple(dict.fromkeys(zip(rows["dataset"], rows["model"], strict=True)))
 
 
+def our_names(table: str, method: str) -> tuple[str, ...]:
+    """What our arms are called beside which a method of `reported.csv` stands; mostly the same."""
+    return _OUR_NAMES.get((table, method), (method,))
+
+
 @cache
 def _numbers() -> dict[tuple[str | None, str, str, str, str], Reported]:
     numbers: dict[tuple[str | None, str, str, str, str], Reported] = {}
     for row in load().to_dict("records"):
         number = Reported(row["value"], None if pd.isna(row["std"]) else row["std"])
-        key = (row["dataset"], row["model"], row["method"], row["metric"])
-        numbers[(row["table"], *key)] = number
-        numbers.setdefault((None, *key), number)
+        for arm in {row["method"], *our_names(row["table"], row["method"])}:
+            key = (row["dataset"], row["model"], arm, row["metric"])
+            numbers[(row["table"], *key)] = number
+            numbers.setdefault((None, *key), number)
     return numbers

@@ -1,11 +1,11 @@
 """What each table of the paper shows; a new table is one more entry of a module's `TABLES`."""
 
-from uae_cli.report.specs import contrastive, reconstruction, selection, supervised
+from uae_cli.report.specs import augmentations, contrastive, reconstruction, selection, supervised
 from uae_cli.report.specs.base import Measure, TableSpec
 
 SPECS: dict[str, TableSpec] = {
     spec.number: spec
-    for module in (reconstruction, selection, contrastive, supervised)
+    for module in (reconstruction, augmentations, selection, contrastive, supervised)
     for spec in module.TABLES
 }
 

@@ -83,8 +83,9 @@ class TableSpec:
     """One table of the paper: which runs belong in it, and what it shows of them.
 
     `models` and `datasets` (None: any) choose the runs; `arms` are its lines in order; with a `sweep`,
-    its combinations of settings are, and of those there must be two at least. `epochs` adds the
-    training epochs of every arm; `experiment` names the run of a dataset and a model.
+    its combinations of settings are, and of those there must be two at least. `needs` names arms of
+    which a run must have one, or it belongs in other tables only. `epochs` adds the training epochs of
+    every arm; `experiment` names the run of a dataset and a model.
     """
 
     number: str
@@ -93,6 +94,7 @@ class TableSpec:
     arms: tuple[str, ...]
     measures: tuple[Measure, ...]
     datasets: tuple[str, ...] | None = None
+    needs: tuple[str, ...] = ()
     sweep: Sweep | None = None
     epochs: bool = False
     example: str = "digits_conv_ae"
@@ -113,6 +115,9 @@ class TableSpec:
     def rows(self, rows: Iterable[Measured]) -> list[Measured]:
         """Those that belong in this table, each with the name of its line for its arm."""
         wanted = [row for row in rows if self.holds(row.dataset, row.model, row.arm, row.metric)]
+        if self.needs:
+            having = {row.identity for row in wanted if row.arm in self.needs}
+            wanted = [row for row in wanted if row.identity in having]
         if self.sweep is None:
             return wanted
         folded = self.sweep.fold(wanted)
@@ -134,7 +139,8 @@ class TableSpec:
         return wanted and model in self.models and arm in self.arms and metric in self.metrics
 
 
-def _paper_rate(value: float, std: float | None) -> str:
+def as_printed(value: float, std: float | None) -> str:
+    """A number of the paper with the digits it has there."""
     return f"{value:g}" if std is None else f"{value:g} ± {std:g}"
 
 
@@ -153,7 +159,7 @@ ACCURACY = Measure(
     metric="test_accuracy",
     heading="accuracy %",
     show=numbers.rate,
-    show_paper=_paper_rate,
+    show_paper=as_printed,
     gains=("original", "replicate"),
 )
-ASR = Measure(metric="asr", heading="ASR %", show=numbers.rate, show_paper=_paper_rate)
+ASR = Measure(metric="asr", heading="ASR %", show=numbers.rate, show_paper=as_printed)

@@ -11,6 +11,7 @@ TABLES = (
         title="reconstruction error on the test set, attack success on the training set",
         models=AUTOENCODERS,
         arms=ARMS,
+        needs=ARMS[2:],
         measures=(error_measure("test_mse", "test MSE"), ASR),
     ),
     TableSpec(
@@ -18,6 +19,7 @@ TABLES = (
         title="reconstruction error on the training set, epochs of training",
         models=AUTOENCODERS,
         arms=ARMS,
+        needs=ARMS[2:],
         measures=(error_measure("train_mse", "train MSE"),),
         epochs=True,
     ),

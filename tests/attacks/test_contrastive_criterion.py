@@ -51,7 +51,9 @@ def model(digits: Tensor) -> nn.Module:
     return network.eval()
 
 
-def f(settings: Contrastive, model: nn.Module, x: Tensor, moved: Tensor, index: Tensor | None = None) -> Tensor:
+def f(
+    settings: Contrastive, model: nn.Module, x: Tensor, moved: Tensor, index: Tensor | None = None
+) -> Tensor:
     index = torch.arange(len(x)) if index is None else index
     tapped = TappedModel(model, None)
     bound = settings.against(tapped, tapped(x), Batch(x, index, seed=0))
@@ -108,7 +110,9 @@ def test_draws_are_independent_and_repeat_themselves(model, x, moved):
 def test_more_copies_make_it_less_a_matter_of_chance(model, x, moved):
     """The spread of f over draws of views, which success on new views suffers from."""
     spread = [
-        torch.stack([f(criterion(copies=copies, draw=draw), model, x, moved) for draw in range(6)]).std(0).mean()
+        torch.stack([f(criterion(copies=copies, draw=draw), model, x, moved) for draw in range(6)])
+        .std(0)
+        .mean()
         for copies in (2, 16)
     ]
     assert spread[1] < 0.6 * spread[0]

@@ -1,0 +1,55 @@
+"""Chains, rounds and similarities from the command line, and what is refused."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from calling import TINY, Uae
+
+
+def rows_of(uae: Uae, folder: Path, *settings: str) -> pd.DataFrame:
+    called = uae("run", *TINY, *settings)
+    assert called.status == 0, called.err
+    [table] = folder.rglob("results.csv")
+    return pd.read_csv(table)
+
+
+def test_a_chain(uae: Uae, tmp_path: Path) -> None:
+    rows = rows_of(uae, tmp_path, "arm=[replicate]", "augmentation=[flip,rotation,gaussian,mine_uae]")
+    arms = {"original", "replicate", "replicate_x3", "flip_rotation_gaussian"}
+    assert set(rows["arm"]) == arms | {"flip_rotation_gaussian+mine_uae"}
+    assert rows["value"].notna().all()
+
+
+def test_similarities(uae: Uae, tmp_path: Path) -> None:
+    similarities = ["l2_distance", "cosine_distance", "feature_scattering"]
+    rows = rows_of(uae, tmp_path, f"arm=[replicate,{','.join(similarities)}]")
+    assert set(rows["arm"]) == {"original", "replicate", *similarities}
+    assert not (rows["metric"] == "mi").any(), "a distance is no information"
+
+
+def test_a_similarity_of_the_whole_experiment(uae: Uae, tmp_path: Path) -> None:
+    rows_of(uae, tmp_path, "arm=[replicate,mine_uae]", "~similarity.steps", "similarity=l2", "sampling=none")
+
+
+@pytest.mark.parametrize(
+    ("setting", "parts"),
+    [
+        ("augmentation=[flip,turn]", ["turn", "rotation"]),
+        ("augmentation=[rotation] augmentation.chain.rotation.degrees=0", ["degrees = 0", "greater than 0"]),
+        ("augmentation=[rotation] augmentation.chain.rotation.degrees=200", ["degrees = 200", "at most 180"]),
+        ("augmentation.rounds=0", ["augmentation.rounds = 0: must be at least 1"]),
+        ("arm=[replicate,flip] model=dense_ae sampling=random dataset=mice_protein", ["needs images"]),
+        ("arm=[replicate,feature_scattering] chunk_size=7 data.train_size=16",
+         ["chunk_size = 7", "couples 16 samples", "chunk_size=16"]),
+        ("arm=[replicate,feature_scattering] arm.feature_scattering.similarity.layer=foo", ["foo", "encoder"]),
+    ],
+)  # fmt: skip
+def test_bad_input(uae: Uae, tmp_path: Path, setting: str, parts: list[str]) -> None:
+    given = setting.split()
+    called = uae("run", *(one for one in TINY if one.split("=")[0] not in setting), *given)
+    assert called.status == 2
+    assert len(called.err.splitlines()) == 1
+    for part in parts:
+        assert part in called.err
+    assert not list(tmp_path.rglob("results.csv"))

@@ -1,0 +1,53 @@
+"""`uae figure`: where the paper's figures lie among finished runs."""
+
+from pathlib import Path
+
+import pytest
+
+from uae_cli.cli import main
+from uae_cli.paper import figures
+from uae_cli.paper.items import Item
+
+SMALL = ("threads=1", "data.train_size=8", "data.test_size=4", "attack.iterations=2", "similarity.steps=2")
+LISTED = (
+    Item(
+        kind="figure",
+        number="5",
+        title="largest",
+        runs=(("experiment=digits_conv_ae",),),
+        files=("mine_uae_largest.png",),
+    ),
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(figures, "ITEMS", LISTED)
+    return tmp_path
+
+
+def test_it_is_found_and_copied(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ("run", "experiment=digits_conv_ae", "scale=smoke", "arm=[replicate,mine_uae]", "seed=3", *SMALL)
+    assert main(list(run)) == 0
+    capsys.readouterr()
+    assert main(["figure", "5"]) == 0
+    told = capsys.readouterr().out
+    assert "digits_conv_ae, seed 3 (smoke scale: less than full): outputs/runs/" in told
+    assert main(["figure", "5", "--out", "copies"]) == 0
+    [copy] = (here / "copies").iterdir()
+    assert copy.name == "figure5_digits_conv_ae_smoke_seed3_mine_uae_largest.png"
+    assert copy.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        ("5", "no finished run below outputs shows figure 5; start one: uae run experiment=digits_conv_ae"),
+        ("55", "figure 55: the paper has no such figure; did you mean 5?"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_what_is_not_there_is_told(number: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["figure", number]) == 2
+    assert line in capsys.readouterr().err

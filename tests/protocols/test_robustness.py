@@ -1,0 +1,132 @@
+"""Victims, their fair comparison, and success against ε."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from uae_cli.compose import compose_jobs, register_resolvers
+from uae_cli.errors import ConfigError
+from uae_cli.experiment import Experiment, from_config
+from uae_cli.fit_checks import check_fit
+from uae_cli.progress import Bars
+from uae_cli.protocols.observer import Observer
+from uae_cli.protocols.robustness import RobustnessProtocol
+from uae_cli.protocols.workbench import Workbench
+
+SMALL = (
+    "experiment=digits_robustness",
+    "scale=smoke",
+    "data.train_size=200",
+    "data.test_size=60",
+    "data.attack_size=6",
+    "model.trainer.refit_epochs=8",
+    "model.trainer.objective.optimizer.lr=0.05",
+    "threads=1",
+)
+PGD = ("method=[pgd]", "method.pgd.solver.iterations=5")
+
+
+def config(tmp_path: Path, *overrides: str) -> dict[str, Any]:
+    register_resolvers()
+    settings = [*SMALL, f"outputs={tmp_path / 'outputs'}", *overrides]
+    return compose_jobs(settings, multirun=False, extra_dir=None)[0].config
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Callable[..., Workbench]:
+    def make(*overrides: str) -> Workbench:
+        experiment = from_config(config(tmp_path, *overrides))
+        data = experiment.dataset.load(experiment.data.root, download=False)
+        data = data.first(experiment.data.train_size, experiment.data.test_size)
+        return Workbench(experiment, data, torch.device("cpu"), Bars())
+
+    return make
+
+
+def protocol_of(experiment: Experiment) -> RobustnessProtocol:
+    assert isinstance(experiment.protocol, RobustnessProtocol)
+    return experiment.protocol
+
+
+def test_every_victim_is_attacked_at_every_epsilon(
+    bench: Callable[..., Workbench], observer: Observer, tmp_path: Path
+) -> None:
+    made = bench("victim=[std,std_uae]", *PGD)
+    findings = protocol_of(made.experiment).run(made, observer)
+    lines = {line.arm: line.draws[0] for line in findings.measured}
+    assert list(lines) == [
+        "std", "std/pgd@0.1", "std/pgd@0.3", "std_uae", "std_uae/pgd@0.1", "std_uae/pgd@0.3"
+    ]  # fmt: skip
+    for victim in ("std", "std_uae"):
+        assert lines[victim]["test_accuracy"] > 50
+        assert lines[f"{victim}/pgd@0.1"]["asr"] <= lines[f"{victim}/pgd@0.3"]["asr"]
+        assert lines[f"{victim}/pgd@0.3"]["asr"] > 0
+        assert lines[f"{victim}/pgd@0.1"]["perturbation_l2"] < lines[f"{victim}/pgd@0.3"]["perturbation_l2"]
+    findings.draw(tmp_path / "figures", "title")
+    drawn = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert drawn == {"training_loss.png", "success.png", "std_grid.png", "std_uae_grid.png"}
+
+
+def test_victims_with_and_without_uaes_take_the_same_steps(
+    bench: Callable[..., Workbench], observer: Observer
+) -> None:
+    made = bench("victim=[std,std_uae]", *PGD)
+    protocol_of(made.experiment).run(made, observer)
+    fits = {name: stage.read_json("inputs.json") for name, stage in made.stages.items()}
+    plain, augmented = fits["fit std"], fits["fit std_uae"]
+    assert plain["samples"] != augmented["samples"]
+    assert {k: v for k, v in plain.items() if k != "samples"} == {
+        k: v for k, v in augmented.items() if k != "samples"
+    }
+    assert "ConvAutoencoder" in fits["fit source conv_ae"]["network"]
+
+
+def test_the_objective_is_the_victims_own(bench: Callable[..., Workbench], observer: Observer) -> None:
+    made = bench("victim=[madry_digits]", *PGD, "model.trainer.refit_epochs=1")
+    with pytest.raises(ConfigError, match=r"data\.attack_size = 6: of 60 test samples"):
+        protocol_of(made.experiment).run(made, observer)
+    assert "MadryObjective" in made.stages["fit madry"].read_json("inputs.json")["trainer"]
+
+
+def test_a_probed_encoder_is_one_classifier(bench: Callable[..., Workbench], observer: Observer) -> None:
+    made = bench(
+        "model=simclr_small",
+        "victim=[probed]",
+        *PGD,
+        "model.trainer.refit_epochs=2",
+    )
+    lines = protocol_of(made.experiment).run(made, observer).measured
+    assert lines[0].draws[0]["test_accuracy"] > 30
+    assert [line.arm for line in lines[1:]] == ["probed/pgd@0.1", "probed/pgd@0.3"]
+
+
+def checked(settings: dict[str, Any]) -> None:
+    experiment = from_config(settings)
+    data = experiment.dataset.load(experiment.data.root, download=False).first(200, 60)
+    check_fit(experiment, data, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["method=[]"], "method = []: protocol=robustness has nothing to do"),
+        (["criterion=reconstruction"], "use criterion=misclassification"),
+        (["model=conv_ae"], "is no classifier"),
+        (["protocol.epsilons=[]"], "protocol.epsilons"),
+        (["protocol.epsilons=[0]"], "protocol.epsilons"),
+        (["data.attack_size=61"], "there are only 60 test samples"),
+    ],
+)
+def test_bad_input_is_told_before_any_work(overrides: list[str], line: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(line)):
+        checked(config(tmp_path, *overrides))
+
+
+def test_uaes_need_a_source(bench: Callable[..., Workbench], observer: Observer) -> None:
+    made = bench("victim=[std_uae]", *PGD, "protocol.source=null")
+    with pytest.raises(ConfigError, match=r"victim.std_uae.augmented = true: there is no protocol.source"):
+        protocol_of(made.experiment).run(made, observer)
