@@ -1,4 +1,4 @@
-"""Chains and rounds in a whole run: shared stages, controls of their own size, gains against the right one."""
+"""Chains and rounds in a whole run: shared stages, controls of their own size, gains against it."""
 
 import pytest
 

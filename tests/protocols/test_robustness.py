@@ -10,11 +10,14 @@ import torch
 
 from uae_cli.compose import compose_jobs, register_resolvers
 from uae_cli.errors import ConfigError
+from uae_cli.evaluation.representation import represent
 from uae_cli.experiment import Experiment, from_config
 from uae_cli.fit_checks import check_fit
+from uae_cli.models import ProbedEncoder
 from uae_cli.progress import Bars
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.robustness import RobustnessProtocol
+from uae_cli.protocols.victims import Probed
 from uae_cli.protocols.workbench import Workbench
 
 SMALL = (
@@ -94,14 +97,22 @@ def test_the_objective_is_the_victims_own(bench: Callable[..., Workbench], obser
 
 def test_a_probed_encoder_is_one_classifier(bench: Callable[..., Workbench], observer: Observer) -> None:
     made = bench(
+        "experiment=figure10b_cifar10",
+        "dataset=digits",
         "model=simclr_small",
         "victim=[probed]",
-        *PGD,
         "model.trainer.refit_epochs=2",
+        "data.attack_size=2",
     )
-    lines = protocol_of(made.experiment).run(made, observer).measured
-    assert lines[0].draws[0]["test_accuracy"] > 30
-    assert [line.arm for line in lines[1:]] == ["probed/pgd@0.1", "probed/pgd@0.3"]
+    protocol = protocol_of(made.experiment)
+    lines = protocol.run(made, observer).measured
+    assert [line.arm for line in lines] == ["probed", "probed/pgd@0.1", "probed/pgd@0.3"]
+    victim = protocol.victims["probed"]
+    assert isinstance(victim, Probed)
+    model = victim.classifier("probed", made, observer, None).model
+    assert isinstance(model, ProbedEncoder)
+    expected = victim.probe.accuracy(represent(model.encoder, made.data, batch_size=64), seed=made.seed)
+    assert lines[0].draws[0]["test_accuracy"] == pytest.approx(expected)
 
 
 def checked(settings: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from uae_cli.arms import (
     Extra,
     MatchedNoise,
     Replicate,
+    Transform,
     attacks_of,
     parts_of,
 )
@@ -64,8 +65,10 @@ class Augment:
             )
 
     def check_data(self, experiment: Experiment, data: Dataset) -> None:
-        """See `Protocol.check_data`."""
+        """See `Protocol.check_data`; flips and rotations want images."""
         experiment.model.trainer.check_samples(len(data.x_train))
+        for arm in arms_of(experiment).values():
+            _check_transforms(arm, data.x_train[:1])
 
     def work(self, experiment: Experiment, data: Dataset) -> Work:
         """See `Protocol.work`; chains are counted with one part for each of their steps."""
@@ -210,6 +213,14 @@ def _check_chain(steps: Mapping[str, Arm]) -> None:
                 f"augmentation.chain.{name}: changes the training, and makes no samples that another step "
                 f"could build on; use it as an arm, arm=[replicate,{name}]"
             )
+
+
+def _check_transforms(arm: Arm, x: Tensor) -> None:
+    if isinstance(arm, Chain):
+        for step in arm.steps.values():
+            _check_transforms(step, x)
+    elif isinstance(arm, Transform):
+        arm.apply(x, 0, "check")
 
 
 def _check_matched(name: str, arm: MatchedNoise, arms: dict[str, Arm]) -> None:
