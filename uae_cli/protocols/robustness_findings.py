@@ -62,9 +62,9 @@ class RobustnessFindings:
     def draw(self, folder: Path, title: str) -> None:
         """See `Findings.draw`."""
         figures.loss_curves(folder / "training_loss.png", self._observer.losses, "training loss", title)
-        curves: dict[str, list[tuple[float, float]]] = {}
+        curves: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for point in self._points:
-            curve = curves.setdefault(f"{point.victim}, {point.method}", [])
+            curve = curves.setdefault((point.victim, point.method), [])
             curve.append((point.epsilon, point.metrics["asr"]))
         success_curves(folder / "success.png", curves, f"{title}: attack success")
         for victim in dict.fromkeys(point.victim for point in self._points):
@@ -80,6 +80,6 @@ class RobustnessFindings:
             points = [point for point in own if point.method == method]
             for number in range(min(_SAMPLES, len(points[0].x))):
                 shown = [points[0].x[number], *(point.moved[number] for point in points)]
-                rows[f"{method}\\nsample {number + 1}"] = torch.stack(shown)
+                rows[f"{method}\nsample {number + 1}"] = torch.stack(shown)
         epsilons = [point.epsilon for point in own if point.method == own[0].method]
         draw_mosaic(path, rows, title, captions=["clean", *(f"{e:.3g}" for e in epsilons)], caption_label="ε")

@@ -4,24 +4,32 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from uae_cli.report.style import INK, SMALL_SIZE, TITLE_SIZE, dress, line_of, new_figure, save
+from uae_cli.report.style import INK, SMALL_SIZE, SPARE_COLOURS, TITLE_SIZE, dress, new_figure, save
+
+_DASHES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "^", "D")
 
 
-def success_curves(path: Path, curves: Mapping[str, Sequence[tuple[float, float]]], title: str) -> None:
-    """Draw success rates in percent against ε, a line per entry: (ε, rate) pairs in rising ε."""
+def success_curves(
+    path: Path, curves: Mapping[tuple[str, str], Sequence[tuple[float, float]]], title: str
+) -> None:
+    """Draw success rates in percent against ε: colours tell the victims apart, dashes the methods.
+
+    `curves` holds, by victim and method, (ε, rate) pairs in rising ε.
+    """
+    victims = list(dict.fromkeys(victim for victim, _ in curves))
+    methods = list(dict.fromkeys(method for _, method in curves))
     figure = new_figure(7.2, 4.2, constrained=True)
     axes = figure.subplots()
-    for place, (name, points) in enumerate(curves.items()):
-        line = line_of(name, place)
+    for (victim, method), points in curves.items():
         axes.plot(
             [epsilon for epsilon, _ in points],
             [rate for _, rate in points],
-            color=line.colour,
-            linestyle=line.dash,
-            linewidth=line.weight,
-            marker="o",
+            color=SPARE_COLOURS[victims.index(victim) % len(SPARE_COLOURS)],
+            linestyle=_DASHES[methods.index(method) % len(_DASHES)],
+            marker=_MARKERS[methods.index(method) % len(_MARKERS)],
             markersize=4,
-            label=name,
+            label=f"{victim}, {method}",
         )
     axes.set_ylim(-2, 102)
     dress(axes, "ε, largest change of any value", "attack success rate (%)")

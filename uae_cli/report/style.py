@@ -39,6 +39,10 @@ _ARMS = {
 _SPARE = (Line("#666666"), Line("#8C6D31"), Line("#332288"), Line("#AA4499", "--"), Line("#117733", "--"))
 
 
+# For curves that are no arms: Okabe and Ito's, without their yellow
+SPARE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
+
+
 def line_of(arm: str, place: int = 0) -> Line:
     """Choose the line of an arm; an unknown one takes the spare line number `place`, counted round.
 

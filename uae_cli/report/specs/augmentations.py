@@ -70,7 +70,7 @@ TABLES = (
         ),
         needs=_LATER_ROUNDS,
         measures=(TEST_MSE, ASR),
-        example="svhn_two_rounds",
-        experiment=lambda _dataset, _model: "svhn_two_rounds",
+        example="svhn_sparse_ae_rounds",
+        experiment=lambda _dataset, _model: "svhn_sparse_ae_rounds",
     ),
 )
