@@ -30,7 +30,12 @@ def line(text: str, arm: str) -> str:
         ("11", {"dataset": "tiny_imagenet_15k", "experiment": "tiny_imagenet_conv_ae"}, "l2_uae", "0.00969"),
         ("13", {"experiment": "table13_mnist"}, "feature_scattering", "0.00268"),
         ("13", {**SVHN, "experiment": "table13_svhn"}, "l2_distance", "0.00096"),
-        ("s6.15", {**SVHN, "model": "sparse_ae", "experiment": "svhn_sparse_ae_rounds"}, "mine_uae", "0.00235"),
+        (
+            "s6.15",
+            {**SVHN, "model": "sparse_ae", "experiment": "svhn_sparse_ae_rounds"},
+            "mine_uae",
+            "0.00235",
+        ),
         (
             "s6.15",
             {**SVHN, "model": "sparse_ae", "experiment": "svhn_sparse_ae_rounds"},

@@ -15,3 +15,8 @@ def test_a_gain_is_never_minus_zero(value: float, text: str) -> None:
 )
 def test_a_small_spread_keeps_two_digits(std: float, text: str) -> None:
     assert numbers.error(0.003, std) == f"0.00300 ± {text}"
+
+
+@pytest.mark.parametrize(("std", "text"), [(0.0071, "0.0 ± 0.007"), (0.4, "0.0 ± 0.4"), (0.0, "0.0 ± 0.0")])
+def test_a_spread_that_would_round_to_zero_keeps_a_digit(std: float, text: str) -> None:
+    assert numbers.gain(0.01, std) == text

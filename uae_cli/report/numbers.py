@@ -19,12 +19,14 @@ def fixed(value: float, decimals: int, *, sign: bool = False) -> str:
 
 
 def with_spread(value: float, std: float | None, decimals: int, *, sign: bool = False) -> str:
-    """`value ± std`, or the value alone; a small error's std keeps two digits (0.000026)."""
+    """`value ± std`, or the value alone; a small std keeps a digit or, of an error, two (0.000026)."""
     text = fixed(value, decimals, sign=sign)
     if std is None:
         return text
-    if decimals > 2 and 0 < std < 10.0 ** (1 - decimals):
+    if 0 < std < 10.0 ** (1 - decimals) and decimals > 2:
         decimals = 1 - math.floor(math.log10(std))
+    elif 0 < std < 0.5 * 10.0**-decimals:
+        decimals = -math.floor(math.log10(std))
     return f"{text} ± {fixed(std, decimals)}"
 
 
