@@ -96,7 +96,9 @@ def test_a_loss_that_does_not_suit_the_model() -> None:
 def test_checking_leaves_the_settings_as_they_are() -> None:
     """The model that a run will train starts from the same weights, however often it was tried."""
     ready = Preparation().whole(config())
-    first, second = (ready.experiment.model.build(ready.data.shape, 0, classes=10).state_dict() for _ in range(2))
+    first, second = (
+        ready.experiment.model.build(ready.data.shape, 0, classes=10).state_dict() for _ in range(2)
+    )
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 

@@ -32,11 +32,11 @@ def assert_one_line(called: Called, folder: Path, *parts: str) -> None:
         ),
         (
             "model=convae",
-            ["model = convae", "did you mean conv_ae?", "adversarial_ae, conv_ae, dense_ae, sparse_ae"],
+            ["model = convae", "did you mean conv_ae?", "concrete_ae, conv_ae, dense_ae"],
         ),
         ("dataset=mnst", ["dataset = mnst", "did you mean mnist?", "mnist, npz"]),
         ("scale=smok", ["scale = smok", "did you mean smoke?", "full, smoke, subset"]),
-        ("sampling=foo", ["sampling = foo", "conv, random"]),
+        ("sampling=foo", ["sampling = foo", "conv, none, random"]),
         ("attack=5", ["attack = 5", "minmax"]),
         ("arm=[replicate,mine]", ["arm = mine", "did you mean mine_uae?", "matched_noise"]),
         ("-m experiment=digits_conv_ae,foo", ["experiment = foo", "digits_conv_ae"]),

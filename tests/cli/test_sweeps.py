@@ -50,7 +50,7 @@ def test_patterns_and_lists_of_experiments() -> None:
         return [job.config["name"] for job in jobs]
 
     digits = ["digits_adversarial_ae", "digits_conv_ae", "digits_dense_ae", "digits_sparse_ae"]
-    assert sorted(names("experiment=glob(digits_*)")) == digits
+    assert sorted(names("experiment=glob(digits_*_ae)")) == digits
     assert names("experiment=mnist_conv_ae,svhn_dense_ae", "seed=0,1") == [
         "mnist_conv_ae", "mnist_conv_ae", "svhn_dense_ae", "svhn_dense_ae"
     ]  # fmt: skip

@@ -51,7 +51,7 @@ def test_arms_are_compute_matched_to_replicate(run):
     assert len({inputs["samples"] for inputs in trained.values()}) == len(ARMS)
     for name in ARMS[1:]:
         assert results[name].extra.x.shape == bench.data.x_train.shape
-        shared = {key: trained[name][key] for key in ("model", "trainer", "seed")}
+        shared = {key: trained[name][key] for key in ("network", "trainer", "seed")}
         assert shared == {key: trained["replicate"][key] for key in shared}
 
 

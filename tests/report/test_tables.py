@@ -245,6 +245,9 @@ def test_a_partial_set_is_given_the_full_ones_number() -> None:
 def test_a_table_shows_every_number_the_paper_has_in_it(number: str) -> None:
     rows, spec = load(), SPECS[number]
     for row in rows[rows["table"] == number].itertuples():
+        if row.metric == "test_accuracy_gain":  # of CLAE, whose accuracy the paper doesn't give
+            assert f"{row.value:+g}" in spec.title
+            continue
         swept = spec.sweep and row.method in spec.sweep.lines
         for arm in [spec.arms[0]] if swept else our_names(number, row.method):  # type: ignore[arg-type]
             assert spec.holds(row.dataset, row.model, arm, row.metric)  # type: ignore[arg-type]

@@ -109,7 +109,8 @@ class Workbench:
         inputs = {
             # Dataclasses and partial calls show all their settings
             "network": repr(settings.network),
-            "trainer": repr(replace(trainer, epochs=epochs, refit_epochs=epochs)),
+            "trainer": repr(replace(trainer, epochs=1, refit_epochs=1)),
+            "epochs": epochs,
             "seed": self.seed,
             "samples": fingerprint(x),
             "device": self.device.type,

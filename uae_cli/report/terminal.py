@@ -81,8 +81,12 @@ def _grid(run: Sequence[Measured]) -> tuple[list[str], list[list[str]]]:
 
 
 def headline(run: Sequence[Measured]) -> str | None:
-    """The first metric of `METRICS` that arms are compared by; None where nothing is compared."""
+    """The first metric of `METRICS` that arms are compared by; None where nothing is compared.
+
+    An error always is; an accuracy may merely describe the model that is attacked.
+    """
     compared = {row.metric.partition("_gain_vs_")[0] for row in run if "_gain_vs_" in row.metric}
+    compared |= {row.metric for row in run if row.metric in METRICS and METRICS[row.metric].gains == "error"}
     return next((name for name in METRICS if name in compared), None)
 
 
