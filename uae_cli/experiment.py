@@ -24,7 +24,7 @@ from uae_cli.errors import ConfigError, UaeError
 from uae_cli.evaluation.base import Evaluation
 from uae_cli.messages import check_optimizer, one_line, validation_error
 from uae_cli.models import glorot_
-from uae_cli.protocols.base import Protocol
+from uae_cli.protocols.base import ProtocolSettings
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, Positive, Precision
 from uae_cli.training import Trainer
@@ -139,7 +139,7 @@ class Experiment:
     criterion: Criterion
     similarity: Similarity
     attack: Solver
-    protocol: Protocol
+    protocol: ProtocolSettings
     arm: dict[str, Arm] = field(default_factory=dict)
     augmentation: Augmentation
     scale: Scale

@@ -11,7 +11,6 @@ import torch
 from omegaconf import OmegaConf
 
 from uae_cli import __version__
-from uae_cli.checkout import commit
 from uae_cli.errors import UaeError
 from uae_cli.hardware import choose_threads, describe, keep_freed_memory
 from uae_cli.preparation import Preparation
@@ -78,7 +77,6 @@ def _run(
     record = {
         **vars(provenance),
         "uae": __version__,
-        "commit": commit(),
         "command": command,
         "seconds": seconds,
         "machine": describe(device),

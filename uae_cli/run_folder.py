@@ -9,7 +9,7 @@ import pandas as pd
 
 from uae_cli.datasets import Dataset
 from uae_cli.protocols.base import Findings
-from uae_cli.protocols.workbench import MODEL, Workbench
+from uae_cli.protocols.workbench import Workbench
 from uae_cli.report.columns import RESULTS_FILE, ResultRow, to_frame
 from uae_cli.run_rows import Provenance
 from uae_cli.stages import write_json
@@ -72,15 +72,13 @@ class RunFolder:
 
     def _link_stages(self, bench: Workbench) -> None:
         """Models and samples, shared with the stage store where the file system allows links."""
+        folder = self._path / "tensors"
+        folder.mkdir(exist_ok=True)
         for label, stage in bench.stages.items():
-            kind, _, name = label.partition(" ")
-            suffix = "model" if kind == "fit" else "uae"
-            source = stage.folder / (MODEL if kind == "fit" else "uae.safetensors")
-            target = (
-                self._path / "tensors" / f"{name.replace(' ', '_').replace('/', '_')}.{suffix}.safetensors"
-            )
-            target.parent.mkdir(exist_ok=True)
-            _link(source, target)
+            _, _, name = label.partition(" ")
+            name = name.replace(" ", "_").replace("/", "_")
+            for source in stage.folder.glob("*.safetensors"):
+                _link(source, folder / f"{name}.{source.name}")
 
 
 def _link(source: Path, target: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from uae_cli.checkout import commit
 from uae_cli.datasets import Dataset
 from uae_cli.experiment import Experiment
 from uae_cli.hardware import device_name
@@ -37,6 +38,7 @@ class Provenance:
     overrides: str
     started: str
     note: str
+    commit: str
     attack: str
 
     @classmethod
@@ -63,6 +65,7 @@ class Provenance:
             overrides=" ".join(sorted(o for o in overrides if not _silent(o))),
             started=started.isoformat(timespec="seconds"),
             note=data.note,
+            commit=commit() or "",
             attack=_scalars(config["attack"]),
         )
 

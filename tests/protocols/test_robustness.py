@@ -127,6 +127,9 @@ def checked(settings: dict[str, Any]) -> None:
         (["method=[]"], "method = []: protocol=robustness has nothing to do"),
         (["criterion=reconstruction"], "use criterion=misclassification"),
         (["model=conv_ae"], "is no classifier"),
+        (["victim=[std_uae]", "protocol.source=null"], "there are no UAEs to train on"),
+        (["victim=[probed]"], "victim.probed: model = classifier is not contrastive; use model=simclr"),
+        (["criterion.target=11"], "criterion.target"),
         (["protocol.epsilons=[]"], "protocol.epsilons"),
         (["protocol.epsilons=[0]"], "protocol.epsilons"),
         (["data.attack_size=61"], "there are only 60 test samples"),
@@ -135,9 +138,3 @@ def checked(settings: dict[str, Any]) -> None:
 def test_bad_input_is_told_before_any_work(overrides: list[str], line: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=re.escape(line)):
         checked(config(tmp_path, *overrides))
-
-
-def test_uaes_need_a_source(bench: Callable[..., Workbench], observer: Observer) -> None:
-    made = bench("victim=[std_uae]", *PGD, "protocol.source=null")
-    with pytest.raises(ConfigError, match=r"victim.std_uae.augmented = true: there is no protocol.source"):
-        protocol_of(made.experiment).run(made, observer)

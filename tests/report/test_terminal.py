@@ -25,7 +25,7 @@ def test_every_measure_stands_in_its_arms_line(frame_of: FrameOf) -> None:
     measures |= {"perturbation_l2": 1.234, "seconds_per_sample": 0.0567}
     text = printed(frame_of(*({"metric": metric, "value": value} for metric, value in measures.items())))
     assert "mine_uae 0.00300 ◄ 0.00256 +12.3 −5.6 0.00200 98.76 1.23 0.0567" in text
-    assert "60,000 training and 10,000 test samples · Testing device · 1 seed" in text
+    assert "60,000 training and 10,000 test samples · Testing device · 2025-01-01 · 1 seed" in text
 
 
 def test_the_lowest_error_is_marked_and_nothing_else(frame_of: FrameOf) -> None:
@@ -79,7 +79,7 @@ def test_a_narrow_terminal_says_what_it_left_out(frame_of: FrameOf) -> None:
         {"arm": "matched_noise", "std": 2e-5, "draws": 5},
         {"arm": "matched_noise", "metric": "seconds_per_sample", "value": 0.001},
     )
-    wide, narrow = printed(rows, 110), printed(rows, 50)
+    wide, narrow = printed(rows, 110), printed(rows, 28)
     assert "matched_noise 0.00400 ± 0.000020 ◄" in wide
     assert "No room" not in wide
     assert "matched_noise 0.00400 ◄" in narrow

@@ -1,10 +1,12 @@
 """The arm of unsupervised adversarial examples, once or for several rounds."""
 
+from typing import Literal
+
 from pydantic.dataclasses import dataclass
 
 from uae_cli.arms.base import Extra, Workshop
 from uae_cli.attacks.similarities import Similarity
-from uae_cli.settings import STRICT, Count
+from uae_cli.settings import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -16,7 +18,7 @@ class Adversarial:
     """
 
     similarity: Similarity
-    draws: Count = 1
+    draws: Literal[1] = 1
 
     def make(self, name: str, shop: Workshop, draw: int) -> Extra:  # noqa: ARG002
         """See `Arm.make`."""

@@ -1,5 +1,7 @@
 """Arms without an attack: the samples again, and noise."""
 
+from typing import Literal
+
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -20,7 +22,7 @@ class Replicate:
     """
 
     copies: Count = 1
-    draws: Count = 1
+    draws: Literal[1] = 1
 
     def make(self, name: str, shop: Workshop, draw: int) -> Extra:  # noqa: ARG002
         """See `Arm.make`."""

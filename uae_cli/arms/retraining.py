@@ -1,13 +1,13 @@
 """Arms that change how the model is trained rather than what it is trained on."""
 
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic.dataclasses import dataclass
 
 from uae_cli.arms.base import Extra, Workshop
 from uae_cli.errors import ConfigError
-from uae_cli.settings import STRICT, Count
+from uae_cli.settings import STRICT
 from uae_cli.training.contrastive import AdversarialViews, ContrastiveObjective
 from uae_cli.training.objectives import Objective
 
@@ -36,7 +36,7 @@ class ContrastiveAdversary:
     """
 
     adversary: AdversarialViews
-    draws: Count = 1
+    draws: Literal[1] = 1
 
     def make(self, name: str, shop: Workshop, draw: int) -> Extra:  # noqa: ARG002
         """See `Arm.make`: the samples themselves."""

@@ -9,7 +9,15 @@ from pydantic.dataclasses import dataclass
 
 from uae_cli.datasets.base import Availability, Dataset
 from uae_cli.datasets.frames import Frame, drop_setting, listed, read_frame
-from uae_cli.datasets.tabular import Rows, ScalerFit, SplitSeed, Table, random_split, stratified_split
+from uae_cli.datasets.tabular import (
+    CLASS_MEAN_NOTE,
+    Rows,
+    ScalerFit,
+    SplitSeed,
+    Table,
+    random_split,
+    stratified_split,
+)
 from uae_cli.errors import ConfigError, DataError
 from uae_cli.settings import STRICT
 
@@ -81,7 +89,13 @@ class CsvTable:
         if self.missing != "drop":
             table = table.filled(self.missing, fit=self.scaler_fit)
         frame.refuse_gaps(table.x)
-        return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=str(path), rows=frame.rows)
+        return table.dataset(
+            name=self.name,
+            scaler_fit=self.scaler_fit,
+            source=str(path),
+            note=CLASS_MEAN_NOTE if self.missing == "class_mean" else "",
+            rows=frame.rows,
+        )
 
     def _path(self) -> Path:
         if self.path is None:

@@ -15,6 +15,9 @@ from uae_cli.errors import DataError
 # On which rows minima, maxima and means are taken: 'train' keeps the test rows unseen, 'all' does as the
 # paper's authors did.
 ScalerFit = Literal["train", "all"]
+
+# Beside every result of a table that was filled so
+CLASS_MEAN_NOTE = "Missing values are class means: labels went into the features (missing=mean avoids it)."
 FillMean = Literal["mean", "class_mean"]
 # What scikit-learn's splitter takes
 SplitSeed = Annotated[int, Field(ge=0, lt=2**32)]

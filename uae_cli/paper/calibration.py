@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,15 @@ from typing import Any
 import torch
 
 from uae_cli.attacks.batch import Batch
-from uae_cli.attacks.generate import Attack, attack_chunk
+from uae_cli.attacks.generate import attack_chunk
 from uae_cli.datasets import Dataset
-from uae_cli.experiment import Experiment
+from uae_cli.experiment import Experiment, ModelSettings
 from uae_cli.hardware import device_name, synchronize
 from uae_cli.identity import settings_of
 from uae_cli.models import TappedModel
 from uae_cli.paper.jobs import Job
 from uae_cli.preparation import Preparation
+from uae_cli.protocols.base import Assault, Fit
 from uae_cli.randomness import generator
 from uae_cli.stages import digest, write_json
 
@@ -66,19 +67,24 @@ class Calibration:
 def estimate(experiment: Experiment, data: Dataset, device: torch.device) -> float:
     """Seconds of training and attack; what else a run does is not counted."""
     work = experiment.protocol.work(experiment, data)
-    step = _step_seconds(experiment, data, device)
-    batch = experiment.model.trainer.batch_size
-    training = sum(step * epochs * math.ceil(samples / batch) for samples, epochs in work.fits)
+    steps = {repr(fit.model): _step_seconds(fit.model, data, device) for fit in _different(work.fits)}
+    training = sum(
+        steps[repr(fit.model)] * fit.epochs * math.ceil(fit.samples / fit.model.trainer.batch_size)
+        for fit in work.fits
+    )
     attacking = sum(
-        samples * attack.solver.total_iterations * _iteration_seconds(experiment, attack, data, device)
-        for attack, samples in work.attacks
+        assault.samples * assault.attack.solver.total_iterations * _iteration_seconds(assault, data, device)
+        for assault in work.attacks
     )
     return training + attacking
 
 
-def _step_seconds(experiment: Experiment, data: Dataset, device: torch.device) -> float:
+def _different(fits: Sequence[Fit]) -> list[Fit]:
+    return list({repr(fit.model): fit for fit in fits}.values())
+
+
+def _step_seconds(settings: ModelSettings, data: Dataset, device: torch.device) -> float:
     """One optimiser step on a whole batch."""
-    settings = experiment.model
     model = settings.build(data.shape, 0, classes=data.classes).to(device).train()
     updater = settings.trainer.objective.bind(model, generator(0, "calibration", device), steps=2)
     x = data.x_train[: settings.trainer.batch_size].to(device)
@@ -86,12 +92,13 @@ def _step_seconds(experiment: Experiment, data: Dataset, device: torch.device) -
     return _second_time(lambda: updater.step(x, labels), device)
 
 
-def _iteration_seconds(experiment: Experiment, attack: Attack, data: Dataset, device: torch.device) -> float:
+def _iteration_seconds(assault: Assault, data: Dataset, device: torch.device) -> float:
     """One iteration on one of a few samples: an attack of a single iteration less what goes before it."""
-    model = experiment.model.build(data.shape, 0, classes=data.classes).to(device)
+    attack = assault.attack
+    model = assault.model.build(data.shape, 0, classes=data.classes).to(device)
     tapped = TappedModel(model, attack.similarity.tapped_layer(model), precision=attack.precision)
     x = data.x_train[:_CHUNK].to(device)
-    labels = data.y_train[: len(x)].to(device) if experiment.criterion.supervised else None
+    labels = data.y_train[: len(x)].to(device) if attack.criterion.supervised else None
     batch = Batch(x, torch.arange(len(x), device=device), 0, labels)
     short = replace(attack, solver=attack.solver.probe())
 

@@ -107,7 +107,7 @@ def _picture(file: Path, experiment: str, scale: str, seed: int) -> Picture:
 def _machines(folders: Sequence[Path]) -> list[dict[str, str]]:
     """Hardware and versions of the runs, each combination once, with the commits and days they ran at."""
     machines: dict[str, dict[str, set[str]]] = {}
-    for folder in folders:
+    for folder in (folder for folder in folders if (folder / "results.json").exists()):
         record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         machine = record["machine"]
         packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from uae_cli.errors import UaeError
 from uae_cli.paper.jobs import Job
 from uae_cli.run_command import run_command
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,4 +50,7 @@ def _run(job: Job) -> Outcome:
             run_command(list(job.arguments))
     except UaeError as error:
         problem = str(error)
+    except Exception as error:
+        log.exception("%s", job.command)
+        problem = f"{type(error).__name__}: {error}"
     return Outcome(job, time.monotonic() - started, problem)

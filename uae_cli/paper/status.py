@@ -1,5 +1,6 @@
 """What is done of the paper, what is missing, and how long it would take."""
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def statuses(
                 len(own) - len(open_jobs),
                 tuple(dict.fromkeys(job.missing for job in open_jobs if job.missing)),
                 tuple(dict.fromkeys(job.part for job in own if job.part)),
-                None if None in told else sum(value for value in told if value is not None),
+                None if None in told or (open_jobs and not told) else math.fsum(t for t in told if t),
             )
         )
     return found

@@ -12,6 +12,7 @@ from uae_cli.experiment import Experiment
 from uae_cli.models.weights import load_weights
 from uae_cli.protocols.attack_results import AttackFindings
 from uae_cli.protocols.attack_run import AttackRun
+from uae_cli.protocols.base import Assault, Fit, Work
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Workbench
 from uae_cli.settings import STRICT
@@ -34,11 +35,11 @@ class AttackProtocol:
     quality: ImageQuality | None
 
     def attacks(self, experiment: Experiment) -> dict[str, Attack]:
-        """See `Protocol.attacks`."""
+        """See `ProtocolSettings.attacks`."""
         return {name: _attack(experiment, method) for name, method in experiment.method.items()}
 
     def check_settings(self, experiment: Experiment) -> None:
-        """See `Protocol.check_settings`."""
+        """See `ProtocolSettings.check_settings`."""
         if not experiment.method:
             raise ConfigError("method = []: protocol=attack has nothing to do; use method=[minmax,penalty]")
         if experiment.criterion.supervised and not experiment.model.supervised:
@@ -48,7 +49,7 @@ class AttackProtocol:
             )
 
     def check_data(self, experiment: Experiment, data: Dataset) -> None:
-        """See `Protocol.check_data`."""
+        """See `ProtocolSettings.check_data`."""
         x = data.x_test if experiment.criterion.supervised else data.x_train
         if experiment.data.attack_size > len(x):
             raise ConfigError(
@@ -63,8 +64,20 @@ class AttackProtocol:
         if self.quality is not None:
             self.quality.check()
 
+    def work(self, experiment: Experiment, data: Dataset) -> Work:
+        """See `ProtocolSettings.work`."""
+        model, size = experiment.model, experiment.data.attack_size
+        trained = model.weights is None
+        return Work(
+            [Fit(model, len(data.x_train), model.trainer.epochs)] if trained else [],
+            [
+                Assault(model, attack, size * experiment.method[name].draws)
+                for name, attack in self.attacks(experiment).items()
+            ],
+        )
+
     def run(self, bench: Workbench, observer: Observer) -> AttackFindings:
-        """See `Protocol.run`."""
+        """See `ProtocolSettings.run`."""
         run = AttackRun(bench, observer, self.information, self.quality)
         return AttackFindings(run.run(), run.samples, bench, observer)
 

@@ -7,12 +7,15 @@ from torch import Tensor, nn
 
 from uae_cli.arms import Extra
 from uae_cli.attacks.generate import Attack, judge
+from uae_cli.attacks.sanity import warnings_about
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.classification import predicted
 from uae_cli.models import TappedModel
 from uae_cli.protocols.base import Metrics
 from uae_cli.protocols.workbench import Workbench
 from uae_cli.randomness import generator
+
+_TRIED = 64  # samples that a model is checked on before it is attacked
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,13 @@ def succeeded(
         labels=samples.labels,
     )
     return (f <= 0) & (extra.x != samples.x).flatten(1).any(dim=1)
+
+
+def warnings_of(bench: Workbench, model: nn.Module, samples: Samples) -> list[str]:
+    """What makes an attack on this model worthless, in a line each (see `sanity`)."""
+    labels = None if samples.labels is None else samples.labels[:_TRIED]
+    criterion = bench.experiment.criterion
+    return list(warnings_about(model, criterion, samples.x[:_TRIED], labels, seed=bench.seed))
 
 
 def plain_metrics(samples: Samples, extra: Extra, success: Tensor) -> Metrics:

@@ -28,7 +28,7 @@ from uae_cli.errors import ConfigError
 from uae_cli.experiment import Experiment
 from uae_cli.models import TappedModel
 from uae_cli.protocols.arm_results import ArmResult, AugmentationFindings
-from uae_cli.protocols.base import ORIGINAL, REPLICATE, Metrics, Work
+from uae_cli.protocols.base import ORIGINAL, REPLICATE, Assault, Fit, Metrics, Work
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Fitted, Workbench
 from uae_cli.protocols.workshop import Shop, fit, refit
@@ -40,48 +40,59 @@ class Augment:
     """Retrain on samples made of the training samples, by arm; what is set stands in `arm`."""
 
     def attacks(self, experiment: Experiment) -> dict[str, Attack]:
-        """See `Protocol.attacks`."""
+        """See `ProtocolSettings.attacks`."""
         found = attacks_of(arms_of(experiment))
         return {name: experiment.triple(arm.similarity) for name, arm in found.items()}
 
     def check_settings(self, experiment: Experiment) -> None:
-        """See `Protocol.check_settings`."""
+        """See `ProtocolSettings.check_settings`."""
         arms = experiment.arm
+        if experiment.model.supervised or experiment.criterion.supervised:
+            raise ConfigError(
+                f"model = {experiment.model.name}: protocol=augmentation is for unsupervised models and "
+                "criteria; use protocol=attack or protocol=robustness for classifiers"
+            )
         for name, arm in arms.items():
             if isinstance(arm, MatchedNoise):
                 _check_matched(name, arm, arms)
             if isinstance(arm, ChangesTraining):
                 arm.objective(experiment.model.trainer.objective)
-        _check_chain(experiment.augmentation.chain)
+        _check_chain(experiment.augmentation.chain, arms)
         if experiment.model.weights is not None:
             raise ConfigError(
                 f"model.weights = {experiment.model.weights}: protocol=augmentation trains its "
                 "models; use null, or protocol=attack"
             )
-        if REPLICATE not in arms:
+        control = arms.get(REPLICATE)
+        if control is not None and control != Replicate():
+            raise ConfigError(
+                "arm.replicate: is the control, which lists the samples once more; leave it as it is"
+            )
+        if control is None:
             raise ConfigError(
                 "arm: replicate is missing; it is the compute-matched control without which no gain means "
                 f"anything. Use arm=[{','.join([REPLICATE, *arms])}]"
             )
 
     def check_data(self, experiment: Experiment, data: Dataset) -> None:
-        """See `Protocol.check_data`; flips and rotations want images."""
+        """See `ProtocolSettings.check_data`; flips and rotations want images."""
         experiment.model.trainer.check_samples(len(data.x_train))
         for arm in arms_of(experiment).values():
             _check_transforms(arm, data.x_train[:1])
 
     def work(self, experiment: Experiment, data: Dataset) -> Work:
-        """See `Protocol.work`; chains are counted with one part for each of their steps."""
+        """See `ProtocolSettings.work`; chains are counted with one part for each of their steps."""
         samples, trainer = len(data.x_train), experiment.model.trainer
         arms = arms_of(experiment)
-        fits = [(samples, trainer.epochs)]
+        fits = [Fit(experiment.model, samples, trainer.epochs)]
         for arm in arms.values():
             parts = len(arm.steps) if isinstance(arm, Chain) else 1
-            fits += [((1 + parts) * samples, trainer.refit_epochs)] * arm.draws
-        return Work(fits, [(attack, samples) for attack in self.attacks(experiment).values()])
+            fits += [Fit(experiment.model, (1 + parts) * samples, trainer.refit_epochs)] * arm.draws
+        attacks = self.attacks(experiment).values()
+        return Work(fits, [Assault(experiment.model, attack, samples) for attack in attacks])
 
     def run(self, bench: Workbench, observer: Observer) -> AugmentationFindings:
-        """See `Protocol.run`."""
+        """See `ProtocolSettings.run`."""
         return AugmentationFindings(AugmentationRun(bench, observer).run(), bench, observer)
 
 
@@ -206,8 +217,10 @@ class AugmentationRun:
         return (f <= 0) & (extra.x != self._x).flatten(1).any(dim=1)
 
 
-def _check_chain(steps: Mapping[str, Arm]) -> None:
+def _check_chain(steps: Mapping[str, Arm], arms: Mapping[str, Arm]) -> None:
     for name, arm in steps.items():
+        if isinstance(arm, MatchedNoise):
+            _check_matched(name, arm, arms)
         if isinstance(arm, ChangesTraining):
             raise ConfigError(
                 f"augmentation.chain.{name}: changes the training, and makes no samples that another step "
@@ -223,7 +236,7 @@ def _check_transforms(arm: Arm, x: Tensor) -> None:
         arm.apply(x, 0, "check")
 
 
-def _check_matched(name: str, arm: MatchedNoise, arms: dict[str, Arm]) -> None:
+def _check_matched(name: str, arm: MatchedNoise, arms: Mapping[str, Arm]) -> None:
     if arm.of not in arms:
         raise ConfigError(
             f"arm.{name}.of = {arm.of}: that arm doesn't run; use arm=[replicate,{arm.of},{name}]"

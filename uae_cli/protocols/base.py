@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, runtime_checkable
-from typing import Protocol as Interface
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from uae_cli.attacks.generate import Attack
 from uae_cli.datasets import Dataset
 
 if TYPE_CHECKING:
-    from uae_cli.experiment import Experiment
+    from uae_cli.experiment import Experiment, ModelSettings
     from uae_cli.protocols.observer import Observer
     from uae_cli.protocols.workbench import Workbench
 
@@ -38,19 +37,37 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """A model of these settings, trained on so many samples for so many epochs."""
+
+    model: "ModelSettings"
+    samples: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Assault:
+    """An attack on a model of these settings, made on so many samples."""
+
+    model: "ModelSettings"
+    attack: Attack
+    samples: int
+
+
+@dataclass(frozen=True)
 class Work:
     """What a protocol will do, by which the time it takes is estimated.
 
     Attributes:
-        fits: samples and epochs of every model trained.
-        attacks: every attack, and how many samples it is made on.
+        fits: every model trained.
+        attacks: every attack made.
     """
 
-    fits: list[tuple[int, int]]
-    attacks: list[tuple[Attack, int]]
+    fits: "list[Fit]"
+    attacks: "list[Assault]"
 
 
-class Findings(Interface):
+class Findings(Protocol):
     """What a protocol found.
 
     Attributes:
@@ -68,7 +85,7 @@ class Findings(Interface):
 
 
 @runtime_checkable
-class Protocol(Interface):
+class ProtocolSettings(Protocol):
     """Settings of a protocol; `conf/protocol/` names them."""
 
     def attacks(self, experiment: "Experiment") -> dict[str, Attack]:

@@ -1,8 +1,10 @@
 """The robustness protocol: attack success against ε (paper §6.16, §6.17; Figures 3 and 6 to 10)."""
 
+import logging
 from dataclasses import replace
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
@@ -12,13 +14,16 @@ from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.classification import predicted
 from uae_cli.experiment import Experiment
-from uae_cli.protocols.attacked import choose_samples, plain_metrics, succeeded
-from uae_cli.protocols.base import Measured, Work
+from uae_cli.models.weights import load_weights
+from uae_cli.protocols.attacked import choose_samples, plain_metrics, succeeded, warnings_of
+from uae_cli.protocols.base import Assault, Fit, Measured, Work
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.robustness_findings import Point, RobustnessFindings
 from uae_cli.protocols.victims import Probed, Source, Trained, Victim
 from uae_cli.protocols.workbench import Fitted, Workbench
 from uae_cli.settings import STRICT, Positive
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -36,7 +41,7 @@ class RobustnessProtocol:
     source: Source | None
 
     def attacks(self, experiment: Experiment) -> dict[str, Attack]:
-        """See `Protocol.attacks`: those on the victims, at the largest ε."""
+        """See `ProtocolSettings.attacks`: those on the victims, at the largest ε."""
         return {name: self.attack(experiment, name, max(self.epsilons)) for name in experiment.method}
 
     def attack(self, experiment: Experiment, method: str, epsilon: float) -> Attack:
@@ -46,37 +51,58 @@ class RobustnessProtocol:
         return Attack(experiment.criterion, settings.similarity, solver, experiment.precision)
 
     def check_settings(self, experiment: Experiment) -> None:
-        """See `Protocol.check_settings`."""
+        """See `ProtocolSettings.check_settings`."""
         if not experiment.method:
             raise ConfigError("method = []: protocol=robustness has nothing to do; use method=[pgd]")
         if not experiment.criterion.supervised:
             raise ConfigError(
                 "criterion: protocol=robustness attacks classifiers; use criterion=misclassification"
             )
-        trained = any(isinstance(victim, Trained) for victim in self.victims.values())
-        if trained and not experiment.model.supervised:
-            raise ConfigError(f"model = {experiment.model.name}: is no classifier; use model=mnist_cnn")
+        if experiment.model.weights is not None:
+            raise ConfigError(
+                f"model.weights = {experiment.model.weights}: several models are compared here; give each "
+                "its own, protocol.victims.NAME.weights"
+            )
+        for name, victim in self.victims.items():
+            victim.settings(name, experiment)
+            if victim.augmented and self.source is None:
+                raise ConfigError(
+                    f"victim.{name}.augmented = true: there are no UAEs to train on; use source=conv_ae"
+                )
+        if self.source is not None:
+            self.source.settings(experiment)
 
     def check_data(self, experiment: Experiment, data: Dataset) -> None:
-        """See `Protocol.check_data`."""
+        """See `ProtocolSettings.check_data`."""
         if experiment.data.attack_size > len(data.x_test):
             raise ConfigError(
                 f"data.attack_size = {experiment.data.attack_size}: there are only {len(data.x_test)} test "
                 "samples; ask for fewer"
             )
+        experiment.criterion.check(data.x_test[:2], torch.zeros(2, data.classes))
+        for name, victim in self.victims.items():
+            if settings := victim.settings(name, experiment):
+                settings.trainer.check_samples(2 * len(data.x_train))
+            if isinstance(victim, Trained) and victim.weights is not None:
+                load_weights(experiment.model.build(data.shape, 0, classes=data.classes), victim.weights)
 
     def work(self, experiment: Experiment, data: Dataset) -> Work:
-        """See `Protocol.work`; the source's own attack is counted, its model as one more victim."""
-        samples, epochs = len(data.x_train), experiment.model.trainer.refit_epochs
-        fits = [(2 * samples, epochs)] * len(self.victims)
-        attacks = [
-            (attack, experiment.data.attack_size * len(self.epsilons) * len(self.victims))
-            for attack in self.attacks(experiment).values()
-        ]
-        return Work(fits + ([(samples, epochs)] if self.source else []), attacks)
+        """See `ProtocolSettings.work`; a probed encoder is taken for the whole model."""
+        size, samples = experiment.data.attack_size * len(self.epsilons), len(data.x_train)
+        fits, attacks = [], []
+        for name, victim in self.victims.items():
+            if settings := victim.settings(name, experiment):
+                fits.append(Fit(settings, 2 * samples, settings.trainer.refit_epochs))
+            own = settings or experiment.model
+            attacks += [Assault(own, attack, size) for attack in self.attacks(experiment).values()]
+        if self.source is not None:
+            model = self.source.settings(experiment)
+            fits.append(Fit(model, samples, model.trainer.epochs))
+            attacks.append(Assault(model, self.source.attack(experiment), samples))
+        return Work(fits, attacks)
 
     def run(self, bench: Workbench, observer: Observer) -> RobustnessFindings:
-        """See `Protocol.run`."""
+        """See `ProtocolSettings.run`."""
         lines: list[Measured] = []
         points: list[Point] = []
         for name, victim in self.victims.items():
@@ -91,6 +117,8 @@ class RobustnessProtocol:
     def _attacked(self, name: str, fitted: Fitted, bench: Workbench) -> list[Point]:
         experiment, points = bench.experiment, []
         samples = choose_samples(bench, fitted.model)
+        for line in warnings_of(bench, fitted.model, samples):
+            log.warning("%s: %s", name, line)
         for method in experiment.method:
             for epsilon in self.epsilons:
                 attack = self.attack(experiment, method, epsilon)

@@ -16,11 +16,13 @@ from uae_cli.attacks.solver import Solver
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.linear_probe import LinearProbe
 from uae_cli.evaluation.representation import represent
-from uae_cli.experiment import ModelSettings
+from uae_cli.experiment import Experiment, ModelSettings
 from uae_cli.models import ProbedEncoder, SimCLR
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Fitted, Workbench
 from uae_cli.settings import STRICT
+from uae_cli.stages import fingerprint
+from uae_cli.training.contrastive import ContrastiveObjective
 from uae_cli.training.objectives import Objective
 
 HEAD = "head.safetensors"
@@ -42,25 +44,52 @@ class Source:
     similarity: Similarity
     solver: Solver
 
+    def settings(self, experiment: Experiment) -> ModelSettings:
+        """Of the model that is attacked.
+
+        Raises:
+            ConfigError: it, or the criterion, is supervised.
+        """
+        model = self.model or experiment.model
+        if model.supervised or self.criterion.supervised:
+            raise ConfigError(
+                f"protocol.source: UAEs are of unsupervised models, and {model.name} is a classifier; "
+                "use source=conv_ae"
+            )
+        return model
+
+    def attack(self, experiment: Experiment) -> Attack:
+        """The attack on it."""
+        return Attack(self.criterion, self.similarity, self.solver, experiment.precision)
+
     def samples(self, bench: Workbench, observer: Observer) -> Tensor:
         """One for every training sample, (N, *shape)."""
-        settings = self.model or bench.experiment.model
-        x = bench.data.x_train
+        settings, x = self.settings(bench.experiment), bench.data.x_train
         fitted = fit(bench, observer, f"source {settings.name}", settings, x, settings.trainer.epochs)
-        attack = Attack(self.criterion, self.similarity, self.solver, bench.experiment.precision)
-        return bench.attack(f"source {settings.name}", fitted, x, attack).x
+        return bench.attack(f"source {settings.name}", fitted, x, self.attack(bench.experiment)).x
 
 
 @runtime_checkable
 class Victim(Protocol):
-    """Settings of a way to make a classifier."""
+    """Settings of a way to make a classifier.
 
-    def classifier(self, name: str, bench: Workbench, observer: Observer, source: Source | None) -> Fitted:
-        """The trained classifier, (B, *shape) → logits.
+    Attributes:
+        augmented: whether UAEs are added to the training samples; the other victims list the samples
+            twice, so that all take the same optimiser steps.
+    """
+
+    augmented: bool
+
+    def settings(self, name: str, experiment: Experiment) -> ModelSettings | None:
+        """Of the model that is trained; None for one whose weights are given.
 
         Raises:
-            ConfigError: it needs a source of UAEs, and there is none.
+            ConfigError: the experiment's model is not of the kind it needs.
         """
+        ...
+
+    def classifier(self, name: str, bench: Workbench, observer: Observer, source: Source | None) -> Fitted:
+        """The trained classifier, (B, *shape) → logits."""
         ...
 
 
@@ -70,20 +99,31 @@ class Trained:
 
     Attributes:
         objective: what it is trained for; null for the model's own.
-        augmented: whether UAEs, with their samples' labels, are added to the training samples; the other
-            victims list the samples twice, so that all take the same optimiser steps.
+        augmented: see `Victim`; a UAE has its sample's label.
+        weights: a state dict that is used instead of training, as `model.weights`; null trains.
     """
 
     objective: Objective | None
     augmented: bool
+    weights: Path | None
+
+    def settings(self, name: str, experiment: Experiment) -> ModelSettings | None:
+        """See `Victim.settings`."""
+        model = experiment.model
+        if not model.supervised:
+            raise ConfigError(f"victim.{name}: model = {model.name} is no classifier; use model=mnist_cnn")
+        if self.weights is not None:
+            return None
+        objective = self.objective or model.trainer.objective
+        return replace(model, trainer=replace(model.trainer, objective=objective))
 
     def classifier(self, name: str, bench: Workbench, observer: Observer, source: Source | None) -> Fitted:
         """See `Victim.classifier`."""
-        settings, data = bench.experiment.model, bench.data
-        if self.objective is not None:
-            trainer = replace(settings.trainer, objective=self.objective)
-            settings = replace(settings, trainer=trainer)
-        x = torch.cat([data.x_train, _extra(name, self.augmented, bench, observer, source)])
+        settings, data = self.settings(name, bench.experiment), bench.data
+        if settings is None:
+            assert self.weights is not None  # or there would be settings
+            return bench.load(name, self.weights)
+        x = torch.cat([data.x_train, _extra(self.augmented, bench, observer, source)])
         labels = data.y_train.repeat(2)
         return fit(bench, observer, name, settings, x, settings.trainer.refit_epochs, labels)
 
@@ -100,14 +140,19 @@ class Probed:
     probe: LinearProbe
     augmented: bool
 
+    def settings(self, name: str, experiment: Experiment) -> ModelSettings:
+        """See `Victim.settings`."""
+        model = experiment.model
+        if not isinstance(model.trainer.objective, ContrastiveObjective):
+            raise ConfigError(f"victim.{name}: model = {model.name} is not contrastive; use model=simclr")
+        return model
+
     def classifier(self, name: str, bench: Workbench, observer: Observer, source: Source | None) -> Fitted:
         """See `Victim.classifier`."""
         settings, data = bench.experiment.model, bench.data
-        x = torch.cat([data.x_train, _extra(name, self.augmented, bench, observer, source)])
+        x = torch.cat([data.x_train, _extra(self.augmented, bench, observer, source)])
         fitted = fit(bench, observer, name, settings, x, settings.trainer.refit_epochs)
-        model = fitted.model
-        if not isinstance(model, SimCLR):
-            raise ConfigError(f"victim.{name}: needs a contrastive model; use model=simclr")
+        model: SimCLR = fitted.model  # type: ignore[assignment]
 
         def compute(folder: Path) -> None:
             features = represent(model.encoder, data, batch_size=bench.chunk_size)
@@ -115,7 +160,13 @@ class Probed:
             state = {key: value.cpu().contiguous() for key, value in head.state_dict().items()}
             save_file(state, folder / HEAD)
 
-        inputs = {"encoder": fitted.stage.key, "probe": repr(self.probe)}
+        inputs = {
+            "encoder": fitted.stage.key,
+            "probe": repr(self.probe),
+            "samples": fingerprint(data.x_train),
+            "labels": fingerprint(data.y_train),
+            "classes": data.classes,
+        }
         stage = bench.derive(name, "probe", inputs, compute)
         weights = load_file(stage.folder / HEAD, device=str(bench.device))
         classes, features = weights["weight"].shape
@@ -141,9 +192,8 @@ def fit(
     return bench.fit(label, x, epochs=epochs, on_epoch=on_epoch, labels=labels, settings=settings)
 
 
-def _extra(name: str, augmented: bool, bench: Workbench, observer: Observer, source: Source | None) -> Tensor:
+def _extra(augmented: bool, bench: Workbench, observer: Observer, source: Source | None) -> Tensor:
     if not augmented:
         return bench.data.x_train
-    if source is None:
-        raise ConfigError(f"victim.{name}.augmented = true: there is no protocol.source of UAEs; set one")
+    assert source is not None  # the protocol has checked it
     return source.samples(bench, observer)

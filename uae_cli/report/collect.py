@@ -45,6 +45,8 @@ class Measured:
     overrides: str
     note: str
     attack: str
+    dates: str
+    commits: str
 
     @property
     def identity(self) -> tuple[str | int, ...]:
@@ -147,7 +149,15 @@ def _over_seeds(group: pd.DataFrame) -> dict[str, object]:
         "spread": spread,
         "epochs": _span(group["epochs"]),
         "device": ", ".join(dict.fromkeys(group["device"])),
+        "dates": ", ".join(sorted({started[:10] for started in group["started"]})),
+        "commits": ", ".join(sorted({_short(commit) for commit in group["commit"] if commit})),
     }
+
+
+def _short(commit: str) -> str:
+    """Seven digits, and whether the files had been changed since."""
+    digits, plus, changes = commit.partition("+")
+    return digits[:7] + plus + changes
 
 
 def _span(numbers: "pd.Series[Any]") -> str:

@@ -82,8 +82,8 @@ class ResultRow:
     `n_train` and `n_test` count the samples of the dataset, the same for every arm. `settings` is a
     hash of everything but the seed that determines the result, of which the first eight digits leave the
     attack's solver out; `overrides` says the same for people ('attack.alpha=0.05'), empty for the plain
-    experiment. `started` is an ISO time, `note` the dataset's note, `attack` the solver's settings
-    ('alpha=0.01 beta=0.1 …').
+    experiment. `started` is an ISO time, `note` the dataset's note, `commit` the checkout's, `attack` the
+    solver's settings ('alpha=0.01 beta=0.1 …').
     """
 
     experiment: str
@@ -106,10 +106,11 @@ class ResultRow:
     started: str
     note: str = ""
     attack: str = ""
+    commit: str = ""
 
 
 COLUMNS = tuple(field.name for field in fields(ResultRow))
-LATER = ("attack",)  # columns that the files of older runs lack
+LATER = ("attack", "commit")  # columns that the files of older runs lack
 NUMBERS = ("seed", "value", "std", "draws", "n_train", "n_test", "epochs")
 
 

@@ -25,11 +25,12 @@ def as_in_paper(row: Measured) -> bool:
 
 
 def facts(run: Sequence[Measured]) -> tuple[str, ...]:
-    """Say how one experiment was measured: its scale, its samples, its device."""
+    """Say how one experiment was measured: its scale, its samples, its device, when, and by what code."""
     first = run[0]
     devices = ", ".join(dict.fromkeys(name for row in run for name in row.device.split(", ")))
     samples = f"{first.n_train:,} training and {first.n_test:,} test samples"
-    return (f"{first.scale} scale", samples, devices)
+    made = [first.dates, f"commit {first.commits}" if first.commits else ""]
+    return (f"{first.scale} scale", samples, devices, *filter(None, made))
 
 
 def _sizes(row: Measured) -> list[tuple[str, int, int]]:

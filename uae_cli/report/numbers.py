@@ -47,7 +47,8 @@ def gain(value: float, std: float | None = None) -> str:
 
 def significant(value: float, std: float | None = None) -> str:
     """Three significant digits: norms, seconds."""
-    return f"{value:.3g}" if std is None else f"{value:.3g} ± {std:.1g}"
+    text = f"{value:.3g}" if std is None else f"{value:.3g} ± {std:.1g}"
+    return "−" + text[1:] if text.startswith("-") else text
 
 
 def shown_as(metric: str) -> Callable[[float, float | None], str]:

@@ -71,7 +71,8 @@ def _grid(run: Sequence[Measured]) -> tuple[list[str], list[list[str]]]:
         if any(papers):
             headings.append(f"{_heading(main)}\npaper")
             columns.append([paper or NOTHING for paper in papers])
-        for reference in ("original", "replicate"):
+        there = {row.metric for row in run}
+        for reference in (name for name in ("original", "replicate") if gain_name(main, name) in there):
             headings.append(f"gain {unit_of(gain_name(main, reference))} vs\n{reference}")
             columns.append([_gain(cells, arm, main, reference) for arm in _arms(run)])
     for metric in (name for name in METRICS if name != main and any(row.metric == name for row in run)):

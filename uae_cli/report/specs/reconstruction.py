@@ -13,6 +13,7 @@ TABLES = (
         arms=ARMS,
         needs=ARMS[2:],
         measures=(error_measure("test_mse", "test MSE"), ASR),
+        epochs=True,
     ),
     TableSpec(
         number="10",
