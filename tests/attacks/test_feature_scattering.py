@@ -106,9 +106,32 @@ def test_chunks_leave_every_sample_where_it_was(attack, trained_ae, digits, resu
     x = digits[:18]
     whole = result_of(attack, trained_ae, x, "whole", chunk_size=20)
     assert int(whole["success"].sum()) > 2
-    for size in (4, 12):
+    for size in (4, 6, 12):  # 6: one whole group
         again = result_of(attack, trained_ae, x, str(size), chunk_size=size)
         torch.testing.assert_close(again["x"], whole["x"], rtol=0, atol=1e-5)
+
+
+def test_chosen_samples_are_grouped_as_they_stand(attack, trained_ae, digits):
+    x, model, chosen = digits[:6], TappedModel(trained_ae, "encoder"), 10 * torch.arange(6)
+    known = []
+
+    def begin(_self, clean, index, seed):
+        known.append(index.tolist())
+        return whole(_self, clean, index, seed)
+
+    whole = FeatureScattering.begin
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FeatureScattering, "begin", begin)
+        batch = generate._batch(x, None, chosen, torch.arange(6), 0, CPU)
+        generate.attack_chunk(attack, model, batch, lambda _: None)
+    assert known == [[0, 1, 2, 3, 4, 5]]
+    assert batch.index.tolist() == chosen.tolist()
+
+
+def test_a_chunk_smaller_than_a_group_is_refused(attack, trained_ae, digits, result_of):
+    with pytest.raises(ConfigError, match=r"chunk_size = 3: the similarity couples 4 samples"):
+        result_of(attack, trained_ae, digits[:8], chunk_size=3)
+    assert len(result_of(attack, trained_ae, digits[:3], chunk_size=3)["x"]) == 3
 
 
 def test_memory_that_runs_out_halves_by_whole_groups(attack, trained_ae, digits, result_of, monkeypatch):

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from uae_cli.attacks.classification import Misclassification
 from uae_cli.attacks.criteria import Reconstruction
 from uae_cli.attacks.generate import RESULT, Attack, judge
-from uae_cli.attacks.similarities import ReconstructionError
+from uae_cli.attacks.similarities import L2Distance, ReconstructionError
 from uae_cli.models import TappedModel
 
 N = 20
@@ -119,3 +120,51 @@ def test_the_model_is_not_changed(attack, trained_ae, digits, result_of):
     result_of(attack, trained_ae, digits[:N])
     assert all(torch.equal(value, before[name]) for name, value in trained_ae.state_dict().items())
     assert all(parameter.grad is None for parameter in trained_ae.parameters())
+
+
+def test_a_chosen_sample_is_attacked_as_in_its_dataset(mine_attack, trained_ae, digits, result_of):
+    attack, chosen = mine_attack(), torch.tensor([2, 3, 7, 11, 12, 17, 19])
+    whole = result_of(attack, trained_ae, digits[:N], "whole")
+    found = result_of(attack, trained_ae, digits[chosen], "chosen", index=chosen, chunk_size=3)
+    assert torch.equal(found["index"], chosen)
+    torch.testing.assert_close(found["trace_f"][:, 0], whole["trace_f"][chosen, 0])
+    torch.testing.assert_close(found["x"], whole["x"][chosen], rtol=0, atol=1e-4)
+
+
+def test_chosen_samples_go_on_where_they_stopped(attack, trained_ae, digits, result_of, tmp_path):
+    chosen = torch.arange(100, 100 + 3 * N, 3)
+
+    def die_in_the_second_chunk(samples: int, told: list[int] = []) -> None:  # noqa: B006
+        told.append(samples)
+        if len(told) == 9:
+            raise KilledError
+
+    whole = result_of(attack, trained_ae, digits[chosen], "whole", index=chosen)
+    with pytest.raises(KilledError):
+        result_of(attack, trained_ae, digits[chosen], index=chosen, on_iteration=die_in_the_second_chunk)
+    assert [path.name for path in (tmp_path / "attack").iterdir()] == ["chunk-0-7.safetensors"]
+    found = result_of(attack, trained_ae, digits[chosen], index=chosen, chunk_size=5)
+    assert torch.equal(found["index"], chosen)
+    torch.testing.assert_close(found["x"], whole["x"], rtol=0, atol=1e-4)
+
+
+def test_the_judge_aims_a_chosen_sample_at_the_target_it_was_attacked_for(
+    minmax, trained_classifier, digits, digit_labels, result_of
+):
+    chosen = torch.arange(1, 2 * N, 2)
+    x, labels = digits[chosen], digit_labels[chosen]
+    criterion = Misclassification(kappa=0.0, target="random")
+    solver = minmax(iterations=40, alpha=0.05, c_start=1.0, delta_start=0.086)
+    found = result_of(
+        Attack(criterion, L2Distance(goal="minimize"), solver),
+        trained_classifier,
+        x,
+        labels=labels,
+        index=chosen,
+    )
+    options = {"seed": 0, "chunk_size": 8, "labels": labels}
+    model = TappedModel(trained_classifier, None)
+    success = found["success"]
+    assert int(success.sum()) > N // 2
+    assert bool((judge(criterion, model, x, found["x"], index=chosen, **options)[success] <= 0).all())
+    assert not bool((judge(criterion, model, x, found["x"], **options)[success] <= 0).all())

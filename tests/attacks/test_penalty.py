@@ -43,6 +43,17 @@ def test_c_follows_the_search(outcomes, expected):
     assert tried == pytest.approx(expected)
 
 
+def test_c_grows_no_further_than_in_the_program_of_carlini_and_wagner():
+    bounds, tried = Bounds(torch.tensor([1e8])), []
+    for _ in range(40):
+        bounds.learn(torch.tensor([False]))
+        tried.append(float(bounds.c))
+    assert tried[:2] == pytest.approx([1e9, 1e10])
+    assert set(tried[1:]) == {1e10}
+    bounds.learn(torch.tensor([True]))
+    assert float(bounds.c) == 1e10, "it failed there before"
+
+
 def test_every_sample_is_searched_for_itself(problem):
     """The first sample succeeds always, the second never."""
     never = torch.tensor([-1.0, 1.0], dtype=torch.float64)

@@ -43,3 +43,19 @@ def test_a_sound_model_is_passed_in_silence(trained_classifier, trained_ae, digi
 )
 def test_a_spoilt_one_is_named(trained_classifier, digits, digit_labels, spoil, name):
     assert names(spoil(trained_classifier), UNTARGETED, digits[:32], digit_labels[:32]) == {name}
+
+
+def test_a_random_target_is_that_of_the_sample_in_its_dataset(
+    trained_classifier, digits, digit_labels, monkeypatch
+):
+    seen = []
+    against = Misclassification.against
+
+    def noted(self, model, clean, batch):
+        seen.append(batch.index.tolist())
+        return against(self, model, clean, batch)
+
+    monkeypatch.setattr(Misclassification, "against", noted)
+    targeted, index = Misclassification(kappa=0.0, target="random"), torch.tensor([3, 8, 40])
+    warnings_about(trained_classifier, targeted, digits[index], digit_labels[index], seed=0, index=index)
+    assert seen == [[3, 8, 40]]

@@ -87,20 +87,33 @@ def test_inception_that_cannot_be_had_says_both_ways_out(tmp_path, monkeypatch):
     monkeypatch.setattr(library, "load_state_dict_from_url", no_network)
     ways = r"With a network, null fetches them; without one, bring the file .*; or set .*inception=false"
     with pytest.raises(ConfigError, match=rf"inception_weights = null: .*Name or service.*{ways}"):
-        quality(inception=True).check()
+        quality(inception=True).check((1, 8, 8))
     for content in (b"no weights", None):
         path = tmp_path / "weights.pth"
         path.unlink(missing_ok=True)
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(ConfigError, match=rf"inception_weights = .*weights.pth: .*{ways}"):
-            quality(inception=True, inception_weights=path).check()
+            quality(inception=True, inception_weights=path).check((1, 8, 8))
+
+
+def test_inception_on_tables_is_refused_before_it_is_fetched(monkeypatch):
+    monkeypatch.setattr(ImageQuality, "_inception", lambda _self: pytest.fail("was fetched"))
+    with pytest.raises(ConfigError, match=r"inception = true: Inception sees images .* have shape \(64,\)"):
+        quality(inception=True).check((64,))
+    quality().check((64,))
+
+
+def test_subsets_of_one_have_no_distance():
+    with pytest.raises(ValueError, match="subset_size"):
+        quality(subset_size=1)
+    assert quality(subset_size=2).subset_size == 2
 
 
 def test_without_the_extra_the_command_is_told(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch_fidelity", None)
     with pytest.raises(ConfigError, match=r"pip install 'uae\[fid\]', or set it to false"):
-        quality(inception=True).check()
+        quality(inception=True).check((1, 8, 8))
 
 
 def test_inception_takes_any_image_from_a_local_file(tmp_path, trained_classifier, digits):
@@ -116,7 +129,7 @@ def test_inception_takes_any_image_from_a_local_file(tmp_path, trained_classifie
         state = library.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).state_dict()
     torch.save(state, path)
     settings = quality(inception=True, inception_weights=path)
-    settings.check()
+    settings.check((1, 8, 8))
     judge = settings.judge(trained_classifier, digits[:6], 8, seed=0)
     assert set(judge._real) == {"", "_own"}
     assert judge._real[""].shape == (6, 2048)

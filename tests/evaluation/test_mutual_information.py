@@ -14,8 +14,10 @@ def information(sampling=CONV, **changes) -> HeldOutInformation:
     return HeldOutInformation(sampling=sampling, **settings)
 
 
-def estimate(model, x, moved, sampling=CONV, batch_size=50, **changes):
-    return information(sampling, **changes).estimate(model, x, moved, seed=0, batch_size=batch_size)
+def estimate(model, x, moved, sampling=CONV, batch_size=50, index=None, **changes):
+    index = torch.arange(len(x)) if index is None else index
+    held_out = information(sampling, **changes)
+    return held_out.estimate(model, x, moved, index=index, seed=0, batch_size=batch_size)
 
 
 @pytest.mark.parametrize("sampling", [CONV, RANDOM], ids=["conv", "random"])
@@ -46,6 +48,16 @@ def test_estimates_belong_to_their_samples_whatever_the_batch(trained_ae, digits
         estimate(trained_ae, x, moved, checkpoints=1, batch_size=5), whole, rtol=1e-3, atol=1e-3
     )
     assert whole.shape == (12,)
+
+
+def test_an_estimate_does_not_depend_on_which_other_pairs_are_there(trained_ae, digits):
+    x, there = digits[:12], torch.tensor([1, 4, 5, 11])
+    moved = (x + 0.1 * torch.rand(x.shape)).clamp(0, 1)
+    whole = estimate(trained_ae, x, moved, checkpoints=1, index=torch.arange(50, 62))
+    part = estimate(trained_ae, x[there], moved[there], checkpoints=1, index=50 + there)
+    torch.testing.assert_close(part, whole[there], rtol=1e-3, atol=1e-3)
+    ranked = estimate(trained_ae, x[there], moved[there], checkpoints=1)
+    assert float((ranked - whole[there]).abs().min()) > 1e-3
 
 
 def test_the_best_checkpoint_is_one_for_all(trained_ae, digits):

@@ -66,6 +66,12 @@ def test_weights_of_another_architecture_are_refused(tmp_path, classifier_state,
         load_weights(network(**changes), tmp_path / "weights.pt")
 
 
+def test_names_that_are_no_words_are_told(tmp_path, classifier_state):
+    torch.save(dict(enumerate(classifier_state.values())), tmp_path / "weights.pt")
+    with pytest.raises(ConfigError, match=r"it has no place for 0, 1, 2 and \d+ more"):
+        load_weights(network(), tmp_path / "weights.pt")
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 def test_files_that_are_missing_or_no_weights_at_all(tmp_path, suffix):
     path = tmp_path / f"weights{suffix}"

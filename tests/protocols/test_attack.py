@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from uae_cli.attacks.generate import RESULT
 from uae_cli.compose import compose_jobs, register_resolvers
 from uae_cli.errors import ConfigError
+from uae_cli.evaluation.mutual_information import HeldOutInformation
 from uae_cli.experiment import from_config
 from uae_cli.fit_checks import check_fit
 from uae_cli.progress import Bars
@@ -101,6 +103,27 @@ def test_success_is_judged_on_what_was_saved(run, trained_classifier):
     for line in findings.measured[1:]:
         wrong = trained_classifier(line.extra.x).argmax(1) != samples.labels
         assert line.draws[0]["asr"] == pytest.approx(100 * float(wrong.double().mean()))
+
+
+def test_samples_are_known_by_their_place_in_the_dataset(run, monkeypatch):
+    """To the attack, to the judge of random targets, and to the estimate of those that succeeded."""
+    told = []
+    estimate = HeldOutInformation.estimate
+
+    def noted(self, model, x, moved, *, index, **options):
+        told.append((x, index))
+        return estimate(self, model, x, moved, index=index, **options)
+
+    monkeypatch.setattr(HeldOutInformation, "estimate", noted)
+    made, findings = run(*SUPERVISED, "attack.epsilon=0.2", "criterion.target=random")
+    samples = samples_of(findings)
+    assert any(len(index) < len(samples.index) for _, index in told)
+    assert all(torch.equal(x, made.data.x_test[index]) for x, index in told)
+    for name in ("minmax", "penalty"):
+        result = load_file(made.stages[f"attack {name}"].folder / RESULT)
+        assert torch.equal(result["index"], samples.index)
+        [line] = [line.draws[0] for line in findings.measured if line.arm == name]
+        assert line["asr"] == pytest.approx(100 * float(result["success"].double().mean()))
 
 
 def test_figures_and_the_list_of_samples(run, tmp_path):

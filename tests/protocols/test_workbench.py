@@ -102,6 +102,14 @@ def test_similarity_model_and_samples_are_part_of_an_attack(workbench):
     assert [cost["reused"] for cost in bench.costs if cost["stage"].startswith("attack")] == [False] * 4
 
 
+def test_places_in_the_dataset_are_part_of_an_attack(workbench):
+    bench = workbench()
+    first, again = (attack(bench, index=torch.arange(start, start + 24)) for start in (0, 5))
+    assert [cost["reused"] for cost in bench.costs if cost["stage"].startswith("attack")] == [False] * 2
+    assert not torch.equal(first.trace["f"], again.trace["f"])
+    assert torch.equal(attack(bench).x, first.x)
+
+
 def test_costs_are_recorded_and_remembered(workbench):
     bench, later = workbench(), workbench()
     fit(bench)

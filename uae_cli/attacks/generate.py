@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from uae_cli.attacks.batch import Batch
 from uae_cli.attacks.criteria import Criterion
-from uae_cli.attacks.similarities import Similarity, group_of
+from uae_cli.attacks.similarities import Grouped, Similarity, group_of
 from uae_cli.attacks.solver import Found, Problem, Solver
 from uae_cli.errors import ConfigError
 from uae_cli.hardware import is_out_of_memory
@@ -48,6 +48,7 @@ def generate(
     chunk_size: int,
     folder: Path,
     labels: Tensor | None = None,
+    index: Tensor | None = None,
     sample_bytes: int = 0,
     on_iteration: Callable[[int], None] = lambda _samples: None,
 ) -> None:
@@ -62,20 +63,25 @@ def generate(
         model: the attacked model, on the device to use.
         x: (N, *shape) clean samples.
         seed: of everything random; a sample's numbers come from (seed, its index).
-        chunk_size: samples attacked at once, whole groups where the similarity couples samples; halved
-            whenever memory runs out; the outcome doesn't depend on it.
+        chunk_size: samples attacked at once, rounded down to whole groups where the similarity couples
+            samples; halved whenever memory runs out; the outcome doesn't depend on it.
         folder: where chunks, then the result, are written; finished chunks found there are kept.
         labels: (N,) int64 classes, for a supervised attack.
+        index: (N,) int64, the samples' positions in the dataset they were chosen from; None for 0, 1, …;
+            groups of coupled samples are of neighbours in `x`, whatever it says.
         sample_bytes: what one sample needs, where that is known, for the error that says it.
         on_iteration: called with the number of samples after each of a chunk's iterations, and with a
             negative number when those of a chunk that ran out of memory count no more.
 
     Raises:
-        ConfigError: there is too little memory for one sample, or for one group.
+        ConfigError: there is too little memory for one sample, or for one group; `chunk_size` is smaller
+            than a group.
     """
     layer = attack.similarity.tapped_layer(model)
     tapped = TappedModel(model, layer, precision=attack.precision)
     device = tapped.device
+    chunk_size = _whole_groups(chunk_size, min(group_of(attack.similarity), len(x)))
+    positions = torch.arange(len(x)) if index is None else index
     if (folder / RESULT).exists():  # an earlier attempt was stopped between writing it and clearing up
         _clear(folder)
         return
@@ -86,8 +92,8 @@ def generate(
             parts.append(part)
             on_iteration((_end(parts) - start) * attack.solver.total_iterations)
             continue
-        index = torch.arange(start, min(start + chunk_size, len(x)))
-        part = folder / f"chunk-{start}-{int(index[-1])}.safetensors"
+        rows = torch.arange(start, min(start + chunk_size, len(x)))
+        part = folder / f"chunk-{start}-{int(rows[-1])}.safetensors"
         told: list[int] = []
 
         def tell(samples: int, told: list[int] = told) -> None:
@@ -96,14 +102,14 @@ def generate(
 
         started = time.perf_counter()
         try:
-            found = attack_chunk(attack, tapped, _batch(x, labels, index, seed, device), tell)
+            found = attack_chunk(attack, tapped, _batch(x, labels, positions, rows, seed, device), tell)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            chunk_size = _halved(len(index), group_of(attack.similarity), device, sample_bytes, error)
+            chunk_size = _halved(len(rows), group_of(attack.similarity), device, sample_bytes, error)
             on_iteration(-sum(told))
         else:
-            _write(found, index, started, part)
+            _write(found, positions[rows], started, part)
             parts.append(part)
     _merge(parts, folder / RESULT)
 
@@ -117,14 +123,19 @@ def judge(
     seed: int,
     chunk_size: int,
     labels: Tensor | None = None,
+    index: Tensor | None = None,
 ) -> Tensor:
-    """F of every candidate against its clean sample, (N,): what a saved tensor's success is judged by."""
+    """F of every candidate against its clean sample, (N,): what a saved tensor's success is judged by.
+
+    `index` (N,) must be that of the attack, where criteria draw numbers from it.
+    """
+    positions = torch.arange(len(x)) if index is None else index
     values = []
     with torch.no_grad():
-        for index in torch.arange(len(x)).split(chunk_size):
-            batch = _batch(x, labels, index, seed, model.device)
+        for rows in torch.arange(len(x)).split(chunk_size):
+            batch = _batch(x, labels, positions, rows, seed, model.device)
             bound = criterion.against(model, model(batch.x), batch)
-            values.append(bound(model(candidates[index].to(model.device))).cpu())
+            values.append(bound(model(candidates[rows].to(model.device))).cpu())
     return torch.cat(values)
 
 
@@ -139,7 +150,7 @@ def attack_chunk(
         model=model,
         batch=batch,
         criterion=criterion,
-        begin=partial(attack.similarity.begin, clean, batch.index, batch.seed),
+        begin=partial(attack.similarity.begin, clean, _known_by(attack.similarity, batch), batch.seed),
         goal=attack.similarity.goal,
         require_positive=attack.similarity.require_positive,
     )
@@ -150,9 +161,25 @@ def attack_chunk(
     return found.restrict(holds, batch.x)
 
 
-def _batch(x: Tensor, labels: Tensor | None, index: Tensor, seed: int, device: torch.device) -> Batch:
-    own = None if labels is None else labels[index].to(device)
-    return Batch(x[index].to(device), index.to(device), seed, own)
+def _known_by(similarity: Similarity, batch: Batch) -> Tensor:
+    """Chosen samples have no neighbours in their dataset, so that groups would fall apart."""
+    return batch.row if isinstance(similarity, Grouped) and batch.row is not None else batch.index
+
+
+def _batch(
+    x: Tensor, labels: Tensor | None, positions: Tensor, rows: Tensor, seed: int, device: torch.device
+) -> Batch:
+    own = None if labels is None else labels[rows].to(device)
+    return Batch(x[rows].to(device), positions[rows].to(device), seed, own, rows.to(device))
+
+
+def _whole_groups(chunk_size: int, group: int) -> int:
+    if chunk_size < group:
+        raise ConfigError(
+            f"chunk_size = {chunk_size}: the similarity couples {group} samples, which are attacked at once; "
+            f"use chunk_size={group} or more, or a smaller group"
+        )
+    return chunk_size // group * group
 
 
 def _write(found: Found, index: Tensor, started: float, path: Path) -> None:

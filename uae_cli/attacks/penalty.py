@@ -12,6 +12,7 @@ from uae_cli.attacks.solver import Best, Found, Problem, Trace, descend
 from uae_cli.settings import STRICT, Count, Positive
 
 _FACTOR = 10  # c grows by it until it has once sufficed (Carlini and Wagner 2017)
+_MOST = 1e10  # c grows no further, as in their program: f drowns S long before
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -90,4 +91,4 @@ class Bounds:
         self._high = torch.where(success, torch.minimum(self._high, self.c), self._high)
         self._low = torch.where(success, self._low, torch.maximum(self._low, self.c))
         bisected = (self._low + self._high) / 2
-        self.c = torch.where(self._high.isinf(), _FACTOR * self.c, bisected)
+        self.c = torch.where(self._high.isinf(), (_FACTOR * self.c).clamp(max=_MOST), bisected)

@@ -12,7 +12,13 @@ _MANY = 0.1  # share of samples without a gradient that is worth a word
 
 
 def warnings_about(
-    model: nn.Module, criterion: Criterion, x: Tensor, labels: Tensor | None, *, seed: int
+    model: nn.Module,
+    criterion: Criterion,
+    x: Tensor,
+    labels: Tensor | None,
+    *,
+    seed: int,
+    index: Tensor | None = None,
 ) -> list[str]:
     """What is suspicious about attacking `model`, each as a line that begins with its name.
 
@@ -22,11 +28,13 @@ def warnings_about(
         x: (B, *shape) some of the samples to be attacked.
         labels: (B,) their classes, for a supervised criterion.
         seed: the experiment's seed.
+        index: (B,) int64, their positions in the dataset; None for 0, 1, ….
     """
     tapped = TappedModel(model, None)
     device = tapped.device
     own = None if labels is None else labels.to(device)
-    batch = Batch(x.to(device), torch.arange(len(x), device=device), seed, own)
+    index = torch.arange(len(x)) if index is None else index
+    batch = Batch(x.to(device), index.to(device), seed, own)
     found = [_different_answers(tapped, batch), _zero_gradients(tapped, criterion, batch)]
     if criterion.supervised:
         found.append(_softmax_outputs(tapped, batch))

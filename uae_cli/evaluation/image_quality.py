@@ -2,9 +2,10 @@
 
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -30,22 +31,29 @@ class ImageQuality:
         inception: whether to take Inception's, which needs the extra `fid` and weights of 90 MB.
         inception_weights: a local file of them, or null to have them fetched.
         subsets: random subsets that KID is the mean of.
-        subset_size: samples of each; fewer where there are fewer.
+        subset_size: samples of each, at least 2; fewer where there are fewer.
     """
 
     inception: bool
     inception_weights: Path | None
     subsets: Count
-    subset_size: Count
+    subset_size: Annotated[int, Field(ge=2)]
 
-    def check(self) -> None:
-        """See whether Inception can be had, if it is wanted.
+    def check(self, shape: tuple[int, ...]) -> None:
+        """See whether Inception can be had for samples of this shape, if it is wanted.
 
         Raises:
-            ConfigError: a package or the weights are missing; the line says both ways out.
+            ConfigError: they are no images (C, H, W), or a package or the weights are missing; the line says
+                the ways out.
         """
-        if self.inception:
-            self._inception()
+        if not self.inception:
+            return
+        if len(shape) != 3:
+            raise ConfigError(
+                f"protocol.quality.inception = true: Inception sees images (C, H, W), and these samples have "
+                f"shape {shape}; set it to false: fid_own and kid_own take any samples"
+            )
+        self._inception()
 
     def judge(self, model: nn.Module, x_train: Tensor, batch_size: int, seed: int) -> "QualityJudge":
         """Against training samples (N, C, H, W); `model` is the attacked one."""

@@ -30,7 +30,9 @@ class HeldOutInformation:
     on one half, the Donsker–Varadhan bound is taken on the other with all its pairs; then the other way
     round; the estimate is the mean of both. So few vectors are soon learnt by heart, so the bound is taken
     after every so many steps, and that number of steps counts at which its mean over all samples is
-    largest: one choice for all of them, so that it can't select noise.
+    largest: one choice for all of them, so that it can't select noise. But for that choice, an estimate
+    depends on its own pair alone, whatever other pairs are there. A method's number is the mean over its
+    own successes, so that methods which succeed on other samples are averaged over other samples.
 
     Attributes:
         sampling: how a sample becomes K vectors, at least 4; drawn once, and the same for every method.
@@ -65,19 +67,32 @@ class HeldOutInformation:
         x: Tensor,
         moved: Tensor,
         *,
+        index: Tensor,
         seed: int,
         batch_size: int,
         on_batch: Callable[[int], None] = lambda _samples: None,
     ) -> Tensor:
-        """Estimates (N,) of pairs of (N, *shape) samples; `on_batch` is told how many are done."""
+        """Estimates of pairs of samples.
+
+        Args:
+            model: the attacked one.
+            x: (N, *shape) clean samples.
+            moved: (N, *shape) what was made of them.
+            index: (N,) int64, their positions in the dataset, which the networks start from.
+            seed: the experiment's seed.
+            batch_size: pairs at once.
+            on_batch: is told how many are done.
+
+        Returns:
+            (N,) nats, on the CPU.
+        """
         tapped = TappedModel(model, self.sampling.tapped_layer(model))
         seed = derive_seed(seed, "held-out information")
         estimates = []
-        for index in torch.arange(len(x)).split(batch_size):
-            u = self._vectors(tapped, x[index], seed)
-            v = self._vectors(tapped, moved[index], seed)
-            estimates.append(self._cross_fitted(u, v, index.to(u.device), seed).cpu())
-            on_batch(len(index))
+        for clean, made, own in zip(*(each.split(batch_size) for each in (x, moved, index)), strict=True):
+            u, v = self._vectors(tapped, clean, seed), self._vectors(tapped, made, seed)
+            estimates.append(self._cross_fitted(u, v, own.to(u.device), seed).cpu())
+            on_batch(len(own))
         bounds = torch.cat(estimates)  # (N, checkpoints)
         return bounds[:, int(bounds.mean(0).argmax())]
 

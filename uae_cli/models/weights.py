@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -72,11 +73,11 @@ def _described(content: object) -> str:
     return f"a {type(content).__name__}"
 
 
-def _told(what: str, names: list[str]) -> list[str]:
+def _told(what: str, names: list[Any]) -> list[str]:
     if not names:
         return []
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return [f"{what} {', '.join(names[:_SHOWN])}{more}"]
+    return [f"{what} {', '.join(map(str, names[:_SHOWN]))}{more}"]
 
 
 def _unequal(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:

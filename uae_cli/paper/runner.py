@@ -11,6 +11,9 @@ from uae_cli.errors import UaeError
 from uae_cli.paper.jobs import Job
 from uae_cli.run_command import run_command
 
+# A run's log goes to its folder alone
+_QUIET = "hydra.job_logging.root.handlers=[file]"
+
 log = logging.getLogger(__name__)
 
 
@@ -47,7 +50,7 @@ def _run(job: Job) -> Outcome:
     try:
         # The page shows all tables; bars go to standard error and stay
         with contextlib.redirect_stdout(io.StringIO()):
-            run_command(list(job.arguments))
+            run_command([*job.arguments, _QUIET])
     except UaeError as error:
         problem = str(error)
     except Exception as error:

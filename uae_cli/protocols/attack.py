@@ -62,7 +62,7 @@ class AttackProtocol:
         if self.information is not None:
             self.information.check(model, x)
         if self.quality is not None:
-            self.quality.check()
+            self.quality.check(data.shape)
 
     def work(self, experiment: Experiment, data: Dataset) -> Work:
         """See `ProtocolSettings.work`."""

@@ -7,18 +7,15 @@ from torch import Tensor
 
 from uae_cli.arms import Extra
 from uae_cli.attacks.generate import Attack
-from uae_cli.attacks.sanity import warnings_about
 from uae_cli.evaluation.image_quality import ImageQuality, QualityJudge
 from uae_cli.evaluation.mutual_information import HeldOutInformation
-from uae_cli.protocols.attacked import Samples, choose_samples, plain_metrics, succeeded
+from uae_cli.protocols.attacked import Samples, choose_samples, plain_metrics, succeeded, warnings_of
 from uae_cli.protocols.base import ORIGINAL, Measured, Metrics
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Fitted, Workbench
 from uae_cli.randomness import derive_seed
 
 log = logging.getLogger(__name__)
-
-_TRIED = 64  # samples that a model is checked on before it is attacked
 
 
 @dataclass(kw_only=True)
@@ -63,7 +60,8 @@ class AttackRun:
         self._target = self._fitted()
         original = MethodResult(arm=ORIGINAL, epochs=self._epochs, extra=None, draws=[self._evaluated()])
         self.samples = choose_samples(bench, self._target.model)
-        self._warn()
+        for line in warnings_of(bench, self._target.model, self.samples):
+            log.warning("%s", line)
         quality, model = self._quality, self._target.model
         self._judge = quality and quality.judge(model, bench.data.x_train, bench.chunk_size, bench.seed)
         return [original, *(self._method(name) for name in bench.experiment.method)]
@@ -91,15 +89,6 @@ class AttackRun:
             metrics |= evaluation.measure(self._target.model, self._bench.subject)
         return metrics
 
-    def _warn(self) -> None:
-        samples, bench = self.samples, self._bench
-        labels = None if samples.labels is None else samples.labels[:_TRIED]
-        criterion = bench.experiment.criterion
-        for line in warnings_about(
-            self._target.model, criterion, samples.x[:_TRIED], labels, seed=bench.seed
-        ):
-            log.warning("%s", line)
-
     def _method(self, name: str) -> MethodResult:
         experiment = self._bench.experiment
         method = experiment.method[name]
@@ -116,7 +105,7 @@ class AttackRun:
     def _attacked(self, name: str, draw: int, attack: Attack, seed: int) -> Extra:
         label = f"{name} draw {draw + 1}" if draw else name
         samples = self.samples
-        return self._bench.attack(label, self._target, samples.x, attack, samples.labels, seed)
+        return self._bench.attack(label, self._target, samples.x, attack, samples.labels, seed, samples.index)
 
     def _measured(self, extra: Extra, attack: Attack, seed: int) -> Metrics:
         success = succeeded(self._bench, self._target.model, self.samples, extra, attack, seed)
@@ -127,20 +116,26 @@ class AttackRun:
 
     def _of_successes(self, extra: Extra, attack: Attack, success: Tensor) -> Metrics:
         metrics: Metrics = {}
-        x, moved = self.samples.x[success], extra.x[success]
+        moved = extra.x[success]
         if extra.similarity is not None and attack.similarity.unit == "nats":
             metrics["mi"] = float(extra.similarity[success].mean())
         if self._information is not None:
-            metrics["mi_reestimated"] = self._information_of(x, moved)
+            metrics["mi_reestimated"] = self._information_of(moved, success)
         if isinstance(self._judge, QualityJudge):
             metrics |= self._judge.measure(moved)
         return metrics
 
-    def _information_of(self, x: Tensor, moved: Tensor) -> float:
+    def _information_of(self, moved: Tensor, success: Tensor) -> float:
         assert self._information is not None  # the caller's condition
-        bench = self._bench
-        with bench.bars.bar("estimate MI anew", len(x)) as advance:
+        bench, samples = self._bench, self.samples
+        with bench.bars.bar("estimate MI anew", len(moved)) as advance:
             estimates = self._information.estimate(
-                self._target.model, x, moved, seed=bench.seed, batch_size=bench.chunk_size, on_batch=advance
+                self._target.model,
+                samples.x[success],
+                moved,
+                index=samples.index[success],
+                seed=bench.seed,
+                batch_size=bench.chunk_size,
+                on_batch=advance,
             )
         return float(estimates.mean())

@@ -77,6 +77,7 @@ def succeeded(
         seed=seed,
         chunk_size=bench.chunk_size,
         labels=samples.labels,
+        index=samples.index,
     )
     return (f <= 0) & (extra.x != samples.x).flatten(1).any(dim=1)
 
@@ -85,7 +86,8 @@ def warnings_of(bench: Workbench, model: nn.Module, samples: Samples) -> list[st
     """What makes an attack on this model worthless, in a line each (see `sanity`)."""
     labels = None if samples.labels is None else samples.labels[:_TRIED]
     criterion = bench.experiment.criterion
-    return list(warnings_about(model, criterion, samples.x[:_TRIED], labels, seed=bench.seed))
+    x, index = samples.x[:_TRIED], samples.index[:_TRIED]
+    return warnings_about(model, criterion, x, labels, seed=bench.seed, index=index)
 
 
 def plain_metrics(samples: Samples, extra: Extra, success: Tensor) -> Metrics:

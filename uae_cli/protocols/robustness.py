@@ -123,7 +123,9 @@ class RobustnessProtocol:
             for epsilon in self.epsilons:
                 attack = self.attack(experiment, method, epsilon)
                 label = f"{name} {method} eps {epsilon:g}"
-                extra: Extra = bench.attack(label, fitted, samples.x, attack, samples.labels)
+                extra: Extra = bench.attack(
+                    label, fitted, samples.x, attack, samples.labels, index=samples.index
+                )
                 success = succeeded(bench, fitted.model, samples, extra, attack, bench.seed)
                 metrics = plain_metrics(samples, extra, success)
                 points.append(Point(name, method, epsilon, metrics, samples.x, extra.x))

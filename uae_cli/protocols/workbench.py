@@ -157,6 +157,7 @@ class Workbench:
         attack: Attack,
         labels: Tensor | None = None,
         seed: int | None = None,
+        index: Tensor | None = None,
     ) -> Extra:
         """Adversarial examples of `target` for every sample of `x`: cached by model, samples, settings.
 
@@ -167,6 +168,7 @@ class Workbench:
             attack: what is done.
             labels: (N,) classes, for a supervised criterion.
             seed: of everything random in it; None for the experiment's.
+            index: (N,) int64, the samples' positions in their dataset; None for 0, 1, ….
         """
         seed = self.seed if seed is None else seed
 
@@ -189,6 +191,7 @@ class Workbench:
                     chunk_size=chunk,
                     folder=folder,
                     labels=labels,
+                    index=index,
                     sample_bytes=need.bytes_of(1),
                     on_iteration=advance,
                 )
@@ -203,6 +206,8 @@ class Workbench:
             "device": self.device.type,
             "precision": self.experiment.precision,
         }
+        if index is not None:
+            inputs["index"] = fingerprint(index)
         stage = self._stage(label, "attack", inputs, compute)
         tensors = load_file(stage.folder / RESULT)
         return Extra(

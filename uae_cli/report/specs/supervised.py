@@ -2,17 +2,13 @@
 
 from uae_cli.report import numbers
 from uae_cli.report.paper import full_name
-from uae_cli.report.specs.base import ASR, Measure, TableSpec
+from uae_cli.report.specs.base import ASR, Measure, TableSpec, as_printed
 
 _K = (50, 100, 200, 300, 400, 500, 600, 700, 800)
 
 
 def _measure(metric: str, heading: str) -> Measure:
-    return Measure(metric=metric, heading=heading, show=numbers.significant, show_paper=_as_printed)
-
-
-def _as_printed(value: float, std: float | None) -> str:
-    return f"{value:g}" if std is None else f"{value:g} ± {std:g}"
+    return Measure(metric=metric, heading=heading, show=numbers.significant, show_paper=as_printed)
 
 
 MI = _measure("mi", "MI in the attack")
@@ -36,7 +32,7 @@ TABLES = (
     ),
     TableSpec(
         number="3",
-        title="success and mutual information of supervised attacks, by solver",
+        title="success of supervised attacks and, over each solver's own successes, mutual information",
         models=("classifier",),
         arms=("penalty", "minmax"),
         measures=(ASR, MI, MI_ANEW),
