@@ -76,6 +76,7 @@ def _run(
     seconds = (datetime.now(UTC) - started).total_seconds()
     record = {
         **vars(provenance),
+        "commit": provenance.commit or None,
         "uae": __version__,
         "command": command,
         "seconds": seconds,
