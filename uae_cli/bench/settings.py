@@ -5,9 +5,9 @@ from typing import Any
 
 Setting = tuple[str, dict[str, Any]]
 
-_FEW, _SHORT = 64, 10  # samples and iterations of the rows beside the main one
-_CHUNKED = 256  # samples of the rows of chunk sizes, or one chunk where that is more
-_CHUNKS = (8, 32, 128, 256, 1024, 4096, 8192)
+_FEW, _SHORT = 48, 10  # samples and iterations of the rows beside the main one
+_CHUNKED = 128  # samples of the rows of chunk sizes, or one chunk where that is more
+_CHUNKS = (8, 32, 128, 1024, 4096, 8192)
 LARGEST_CHUNK = _CHUNKS[-1]
 STEPS, MARGINALS = (1, 5, 20), ("all_pairs", "shuffle")
 
