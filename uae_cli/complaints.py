@@ -11,6 +11,11 @@ from hydra.errors import MissingConfigException, OverrideParseException
 from uae_cli.errors import ConfigError
 from uae_cli.messages import nearest, one_line
 
+# What brings a setting that others refer to
+_NEEDS = {
+    "model.trainer.objective.views": "criterion=contrastive goes with model=simclr, as in digits_simclr",
+}
+
 
 class UnknownKeyError(ConfigError):
     """An override names a key that the config doesn't have.
@@ -56,6 +61,11 @@ def _by_text(text: str, overrides: list[str], loader: ConfigLoader) -> ConfigErr
         return _unknown_group(text, found.group(1), loader) or UnknownKeyError(found.group(1))
     if text.startswith("Config group override must be"):
         return _no_choice(overrides, loader)
+    if found := re.match(r"Interpolation key '([^']+)' not found", text):
+        way = _NEEDS.get(
+            found.group(1), "choose the parts that an experiment names together, see uae run --help"
+        )
+        return ConfigError(f"{found.group(1)}: needed by another choice, and not there; {way}")
     return ConfigError(text.split(" full_key:")[0])
 
 

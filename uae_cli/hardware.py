@@ -84,15 +84,16 @@ def use_precision(precision: str, device: torch.device) -> None:
 
 
 def choose_threads(wanted: int | str) -> int:
-    """The CPU threads to use: as asked, or for "auto" the cores that nothing else is using, at most 4.
+    """The CPU threads to use: as asked, or for "auto" all idle cores but one, at most 4.
 
-    Small convolutions gain little from more, and lose a factor of 5 to 10 when threads must share a core.
+    Small convolutions gain little from more, and lose a factor of 5 to 10 when threads must share a core:
+    one is left for whatever begins later.
     """
     if isinstance(wanted, int):
         return wanted
     cores = min(psutil.cpu_count(logical=False) or 1, _allowed_cores())
     busy = psutil.cpu_percent(interval=0.1) / 100 * (psutil.cpu_count() or 1)
-    return int(max(1, min(4, round(cores - busy))))
+    return int(max(1, min(4, round(cores - busy) - 1)))
 
 
 def free_bytes(device: torch.device) -> int:

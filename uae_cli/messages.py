@@ -24,6 +24,7 @@ _WORDINGS = (
     ("greater than or equal to", "at least"),
     ("less than or equal to", "at most"),
     ("List should have", "must have"),
+    ("Dictionary should have", "must have"),
     (" after validation", ""),
     ("a dictionary or an instance of ", "a section of settings, as of "),
     ("an instance of ", "a section with the _target_ of an "),

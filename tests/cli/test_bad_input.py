@@ -219,7 +219,7 @@ def test_own_files(
     [
         (["nonsense"], ["nonsense: no such command", "run", "table", "data"]),
         (["tabel", "4"], ["tabel", "did you mean table?"]),
-        (["table", "99"], ["99", "4, 10"]),
+        (["table", "99"], ["99", "4, 5, 6"]),
         (["table", "4"], ["no finished runs below outputs", "uae run experiment="]),
         (["table"], ["number", "uae table --help"]),
         (["table", "4", "--format", "word"], ["word", "latex"]),

@@ -34,7 +34,7 @@ def test_the_settings_it_explains_exist(uae: Uae) -> None:
 def test_its_examples_compose(uae: Uae) -> None:
     register_resolvers()
     section = uae("run", "--help").out.split("EXAMPLES")[1].split("CHOICES")[0]
-    examples = re.findall(r"^  uae run(.*?)(?:   |$)", section, flags=re.MULTILINE)
+    examples = re.findall(r"^  uae run(.*?)(?:   |(?<=') |$)", section, flags=re.MULTILINE)
     assert len(examples) >= 6
     for example in examples:
         words = example.replace("'", "").split()

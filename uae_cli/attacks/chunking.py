@@ -152,7 +152,9 @@ def _setting(most: int, exact: bool, budget_gib: float | None) -> str:
 
 
 def _way_out(fitting: int) -> str:
-    return f"use chunk_size={fitting} or less" if fitting else "free some memory, or use a smaller model"
+    if fitting:
+        return f"use chunk_size={fitting} or less"
+    return "set a larger memory_budget, free some memory, or use a smaller model"
 
 
 def _gib(size: float) -> str:

@@ -37,7 +37,7 @@ class RobustnessProtocol:
     """
 
     epsilons: Annotated[list[Positive], Field(min_length=1)]
-    victims: Annotated[dict[str, Victim], Field(min_length=1)]
+    victims: dict[str, Victim]
     source: Source | None
 
     def attacks(self, experiment: Experiment) -> dict[str, Attack]:
@@ -52,6 +52,11 @@ class RobustnessProtocol:
 
     def check_settings(self, experiment: Experiment) -> None:
         """See `ProtocolSettings.check_settings`."""
+        if not self.victims:
+            raise ConfigError(
+                "victim = []: protocol=robustness has nobody to attack; use victim=[std], or start from "
+                "experiment=digits_robustness"
+            )
         if not experiment.method:
             raise ConfigError("method = []: protocol=robustness has nothing to do; use method=[pgd]")
         if not experiment.criterion.supervised:

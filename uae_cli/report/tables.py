@@ -50,8 +50,15 @@ def find_spec(number: str) -> TableSpec:
 
     """
     if number not in SPECS:
-        raise ConfigError(f"table {number!r} is unknown; the tables known here are {', '.join(SPECS)}")
+        raise ConfigError(
+            f"table {number!r} is unknown; the tables known here are {', '.join(sorted(SPECS, key=_place))}"
+        )
     return SPECS[number]
+
+
+def _place(number: str) -> tuple[bool, float]:
+    """The tables first, then the numbers of the supplement's sections."""
+    return number.startswith("s"), float(number.lstrip("s"))
 
 
 def table_text(spec: TableSpec, rows: Sequence[Measured], fmt: Format) -> str:
