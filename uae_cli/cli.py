@@ -13,7 +13,7 @@ from uae_cli.errors import ConfigError, UaeError
 _TOP_HELP = """\
 Unsupervised adversarial examples: generate them, retrain on them, measure what they change.
 
-  uae run                                        digits, convolutional autoencoder, every arm (two CPU minutes)
+  uae run                                        digits, convolutional autoencoder, every arm (2 CPU minutes)
   uae run scale=smoke                            the same code in seconds, on a few samples
   uae run experiment=mnist_dense_ae seed=1       one row of the paper's Table 4
   uae run -m attack.alpha=0.01,0.05 seed=0,1,2   a sweep; what jobs share is computed once
