@@ -66,7 +66,7 @@ def _run(
     log.info("%s on %s: %d training samples from %s", experiment.name, device, len(data.x_train), data.source)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
     observer = Observer(folder / "tensorboard")
-    bench = Workbench(experiment, data, device, Bars())
+    bench = Workbench(experiment, data, device, Bars(), observer.epoch)
     findings = experiment.protocol.run(bench, observer)
     provenance = Provenance.of(experiment, config, data, device, overrides, started)
     rows = result_rows(findings.measured, provenance)

@@ -50,7 +50,7 @@ class RunFolder:
         record = {
             **record,
             "source": bench.data.source,
-            "stages": bench.costs,
+            "stages": bench.ledger.costs,
             "results": [vars(row) for row in rows],
             "draws": {line.arm: line.draws for line in findings.measured},
         }
@@ -74,7 +74,7 @@ class RunFolder:
         """Models and samples, shared with the stage store where the file system allows links."""
         folder = self._path / "tensors"
         folder.mkdir(exist_ok=True)
-        for label, stage in bench.stages.items():
+        for label, stage in bench.ledger.stages.items():
             _, _, name = label.partition(" ")
             name = name.replace(" ", "_").replace("/", "_")
             for source in stage.folder.glob("*.safetensors"):

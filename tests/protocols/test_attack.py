@@ -71,8 +71,9 @@ def bench(tmp_path: Path, classifier_state: dict[str, Tensor]) -> Callable[..., 
 @pytest.fixture
 def run(bench: Callable[..., Workbench], tmp_path: Path) -> Callable[..., Made]:
     def make(*overrides: str) -> Made:
-        made = bench(*overrides)
-        return made, made.experiment.protocol.run(made, Observer(tmp_path / "tensorboard"))
+        made, observer = bench(*overrides), Observer(tmp_path / "tensorboard")
+        made.on_epoch = observer.epoch
+        return made, made.experiment.protocol.run(made, observer)
 
     return make
 
@@ -120,7 +121,7 @@ def test_samples_are_known_by_their_place_in_the_dataset(run, monkeypatch):
     assert any(len(index) < len(samples.index) for _, index in told)
     assert all(torch.equal(x, made.data.x_test[index]) for x, index in told)
     for name in ("minmax", "penalty"):
-        result = load_file(made.stages[f"attack {name}"].folder / RESULT)
+        result = load_file(made.ledger.stages[f"attack {name}"].folder / RESULT)
         assert torch.equal(result["index"], samples.index)
         [line] = [line.draws[0] for line in findings.measured if line.arm == name]
         assert line["asr"] == pytest.approx(100 * float(result["success"].double().mean()))
@@ -152,7 +153,7 @@ def test_draws_are_independent_and_their_spread_is_told(run):
     [line] = [line for line in findings.measured if line.arm == "minmax"]
     first, second = line.draws
     assert first["mi"] != second["mi"]
-    assert "attack minmax draw 2" in made.stages
+    assert "attack minmax draw 2" in made.ledger.stages
 
 
 def test_too_few_correct_samples_are_counted(run):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from uae_cli.attacks.criteria import squared_error
-from uae_cli.protocols.augmentation import AugmentationRun
+from uae_cli.protocols.augmentation_run import AugmentationRun
 
 ARMS = ["original", "replicate", "mine_uae", "l2_uae", "gaussian_1e-2", "gaussian_1e-3", "matched_noise"]
 
@@ -13,7 +13,8 @@ def run(workbench, observer):
 
     def make(*overrides: str):
         bench = workbench("augmentation.draws=2", *overrides)
-        return {result.arm: result for result in AugmentationRun(bench, observer).run()}, bench
+        bench.on_epoch = observer.epoch
+        return {result.arm: result for result in AugmentationRun(bench).run()}, bench
 
     return make
 
@@ -88,7 +89,7 @@ def test_matched_noise_is_as_large_as_the_uaes(run):
 def test_a_second_run_computes_nothing_and_finds_the_same(run):
     first, _ = run()
     again, bench = run()
-    assert all(cost["reused"] for cost in bench.costs)
+    assert all(cost["reused"] for cost in bench.ledger.costs)
     for name in ARMS:
         ours, theirs = (dict(results[name].draws[0]) for results in (first, again))
         if name not in ("mine_uae", "l2_uae"):  # noise is made anew, in its own time

@@ -2,23 +2,24 @@
 
 import pytest
 
-from uae_cli.protocols.augmentation import AugmentationRun
+from uae_cli.protocols.augmentation_run import AugmentationRun
 from uae_cli.run_rows import _gains, _mean_metrics
 
 CHAIN = "augmentation=[flip,rotation,gaussian,mine_uae]"
 
 
 @pytest.fixture
-def run(workbench, observer):
+def run(workbench):
     def make(*overrides: str):
         bench = workbench("attack.iterations=2", "similarity.steps=2", *overrides)
-        return {result.arm: result for result in AugmentationRun(bench, observer).run()}, bench
+        return {result.arm: result for result in AugmentationRun(bench).run()}, bench
 
     return make
 
 
 def computed(bench, kind: str) -> list[str]:
-    return [cost["stage"] for cost in bench.costs if cost["stage"].startswith(kind) and not cost["reused"]]
+    costs = bench.ledger.costs
+    return [cost["stage"] for cost in costs if cost["stage"].startswith(kind) and not cost["reused"]]
 
 
 def test_a_chain_runs_part_by_part_and_fits_nothing_twice(run):

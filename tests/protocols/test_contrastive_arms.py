@@ -12,7 +12,7 @@ from uae_cli.errors import ConfigError
 from uae_cli.experiment import from_config
 from uae_cli.models import TappedModel
 from uae_cli.preparation import Preparation
-from uae_cli.protocols.augmentation import AugmentationRun
+from uae_cli.protocols.augmentation_run import AugmentationRun
 from uae_cli.training import AdversarialViews
 
 SIMCLR = ("experiment=digits_simclr", "model.trainer.batch_size=12", "evaluation.contrastive.watch_every=2")
@@ -20,9 +20,9 @@ LEARNED = {"test_contrastive_loss", "test_accuracy", "knn_accuracy"}
 
 
 @pytest.fixture
-def run(workbench, observer):
+def run(workbench):
     bench = workbench(*SIMCLR, "attack.alpha=0.2")
-    return {result.arm: result for result in AugmentationRun(bench, observer).run()}, bench
+    return {result.arm: result for result in AugmentationRun(bench).run()}, bench
 
 
 def test_every_arm_has_its_metrics_and_clae_another_training_on_the_replicated_samples(run):

@@ -59,6 +59,7 @@ def test_every_victim_is_attacked_at_every_epsilon(
     bench: Callable[..., Workbench], observer: Observer, tmp_path: Path
 ) -> None:
     made = bench("victim=[std,std_uae]", *PGD)
+    made.on_epoch = observer.epoch
     findings = protocol_of(made.experiment).run(made, observer)
     lines = {line.arm: line.draws[0] for line in findings.measured}
     assert list(lines) == [
@@ -79,7 +80,7 @@ def test_victims_with_and_without_uaes_take_the_same_steps(
 ) -> None:
     made = bench("victim=[std,std_uae]", *PGD)
     protocol_of(made.experiment).run(made, observer)
-    fits = {name: stage.read_json("inputs.json") for name, stage in made.stages.items()}
+    fits = {name: stage.read_json("inputs.json") for name, stage in made.ledger.stages.items()}
     plain, augmented = fits["fit std"], fits["fit std_uae"]
     assert plain["samples"] != augmented["samples"]
     assert {k: v for k, v in plain.items() if k != "samples"} == {
@@ -92,7 +93,7 @@ def test_the_objective_is_the_victims_own(bench: Callable[..., Workbench], obser
     made = bench("victim=[madry_digits]", *PGD, "model.trainer.refit_epochs=1")
     with pytest.raises(ConfigError, match=r"data\.attack_size = 6: of 60 test samples"):
         protocol_of(made.experiment).run(made, observer)
-    assert "MadryObjective" in made.stages["fit madry"].read_json("inputs.json")["trainer"]
+    assert "MadryObjective" in made.ledger.stages["fit madry"].read_json("inputs.json")["trainer"]
 
 
 def test_a_probed_encoder_is_one_classifier(bench: Callable[..., Workbench], observer: Observer) -> None:
@@ -109,7 +110,7 @@ def test_a_probed_encoder_is_one_classifier(bench: Callable[..., Workbench], obs
     assert [line.arm for line in lines] == ["probed", "probed/pgd@0.1", "probed/pgd@0.3"]
     victim = protocol.victims["probed"]
     assert isinstance(victim, Probed)
-    model = victim.classifier("probed", made, observer, None).model
+    model = victim.classifier("probed", made, None).model
     assert isinstance(model, ProbedEncoder)
     expected = victim.probe.accuracy(represent(model.encoder, made.data, batch_size=64), seed=made.seed)
     assert lines[0].draws[0]["test_accuracy"] == pytest.approx(expected)

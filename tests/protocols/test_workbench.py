@@ -1,3 +1,6 @@
+import json
+import math
+
 import pytest
 import torch
 
@@ -7,8 +10,8 @@ from uae_cli.protocols.workbench import Fitted, Workbench
 L2 = ReconstructionError(goal="maximize")
 
 
-def fit(bench: Workbench, label: str = "original", epochs: int = 2, on_epoch=lambda *_: None) -> Fitted:
-    return bench.fit(label, bench.data.x_train, epochs=epochs, on_epoch=on_epoch)
+def fit(bench: Workbench, label: str = "original", epochs: int = 2) -> Fitted:
+    return bench.fit(label, bench.data.x_train, epochs=epochs)
 
 
 def weights(fitted: Fitted) -> dict[str, torch.Tensor]:
@@ -18,10 +21,13 @@ def weights(fitted: Fitted) -> dict[str, torch.Tensor]:
 def test_a_model_is_fitted_once_and_found_again_whole(workbench):
     told = []
     first = fit(workbench())
-    again = fit(workbench(), label="another name", on_epoch=lambda *of: told.append(of))
+    bench = workbench()
+    bench.on_epoch = lambda *of: told.append(of)
+    again = fit(bench, label="another name")
     assert (first.stage.reused, again.stage.reused) == (False, True)
     assert again.history.losses == first.history.losses
-    assert told == [(epoch, loss, {}) for epoch, loss in enumerate(first.history.losses, start=1)]
+    losses = enumerate(first.history.losses, start=1)
+    assert told == [("another name", epoch, loss, {}) for epoch, loss in losses]
     assert all(torch.equal(weights(first)[name], value) for name, value in weights(again).items())
     assert not again.model.training
 
@@ -48,7 +54,7 @@ def test_settings_of_later_stages_leave_the_model_as_it_is(workbench, override):
 def test_settings_of_the_model_make_another(workbench, override):
     fit(workbench())
     other = workbench(override)
-    fitted = other.fit("original", other.data.x_train, epochs=2, on_epoch=lambda *_: None)
+    fitted = other.fit("original", other.data.x_train, epochs=2)
     assert not fitted.stage.reused
 
 
@@ -56,7 +62,7 @@ def test_more_epochs_and_other_samples_make_another_model(workbench):
     bench = workbench()
     fit(bench)
     assert not fit(bench, epochs=3).stage.reused
-    assert not bench.fit("b", bench.data.x_test, epochs=2, on_epoch=lambda *_: None).stage.reused
+    assert not bench.fit("b", bench.data.x_test, epochs=2).stage.reused
 
 
 def test_equal_settings_start_from_equal_weights(workbench):
@@ -71,10 +77,14 @@ def attack(bench: Workbench, **options):
     return bench.attack("l2_uae", fit(bench), bench.data.x_train, bench.experiment.triple(L2), **options)
 
 
+def attacks_reused(bench: Workbench) -> list[bool]:
+    return [cost["reused"] for cost in bench.ledger.costs if cost["stage"].startswith("attack")]
+
+
 def test_an_attack_is_made_once_and_found_again_whole(workbench):
     first, bench = attack(workbench()), workbench("chunk_size=7")
     again = attack(bench)
-    assert [cost["reused"] for cost in bench.costs] == [True, True]
+    assert [cost["reused"] for cost in bench.ledger.costs] == [True, True]
     assert torch.equal(first.x, again.x)
     assert torch.equal(first.success, again.success)
     assert first.seconds == again.seconds > 0
@@ -89,7 +99,7 @@ def test_settings_of_the_attack_make_another(workbench, override):
     attack(workbench())
     bench = workbench(override)
     attack(bench)
-    assert not bench.stages["attack l2_uae"].reused
+    assert not bench.ledger.stages["attack l2_uae"].reused
 
 
 def test_similarity_model_and_samples_are_part_of_an_attack(workbench):
@@ -99,13 +109,13 @@ def test_similarity_model_and_samples_are_part_of_an_attack(workbench):
     bench.attack("mine_uae", fit(bench), bench.data.x_train, mine)
     bench.attack("l2_uae", fit(bench, epochs=3), bench.data.x_train, l2)
     bench.attack("l2_uae", fit(bench), bench.data.x_test, l2)
-    assert [cost["reused"] for cost in bench.costs if cost["stage"].startswith("attack")] == [False] * 4
+    assert attacks_reused(bench) == [False] * 4
 
 
 def test_places_in_the_dataset_are_part_of_an_attack(workbench):
     bench = workbench()
     first, again = (attack(bench, index=torch.arange(start, start + 24)) for start in (0, 5))
-    assert [cost["reused"] for cost in bench.costs if cost["stage"].startswith("attack")] == [False] * 2
+    assert attacks_reused(bench) == [False] * 2
     assert not torch.equal(first.trace["f"], again.trace["f"])
     assert torch.equal(attack(bench).x, first.x)
 
@@ -114,8 +124,17 @@ def test_costs_are_recorded_and_remembered(workbench):
     bench, later = workbench(), workbench()
     fit(bench)
     fit(later)
-    [first], [again] = bench.costs, later.costs
+    [first], [again] = bench.ledger.costs, later.ledger.costs
     assert first["stage"] == "fit original"
     assert first["seconds"] > 0
     assert first["peak_bytes"] > 0
     assert again == {**first, "reused": True}
+
+
+def test_seconds_of_another_machine_are_not_this_ones(workbench):
+    bench = workbench()
+    attack(bench)
+    record = bench.ledger.stages["attack l2_uae"].folder / "cost.json"
+    cost = json.loads(record.read_text())
+    record.write_text(json.dumps({**cost, "device": "another card"}))
+    assert math.isnan(attack(workbench()).seconds)

@@ -16,7 +16,7 @@ class Extra:
         x: (k·N, *shape) in [0, 1]; row i of each N belongs to training sample i.
         success: (N,) bool, whether an attack kept an iterate; None for arms that don't attack.
         similarity: (N,) S of the iterates kept, NaN elsewhere; None likewise.
-        seconds: spent on making them.
+        seconds: spent on making them; NaN where another device made them.
         trace: f, S and c per iteration, each (N, T); empty for arms that don't attack.
         parts: what they are made of, one after another, where there are several.
         target: the model that was attacked; None for arms that don't attack.

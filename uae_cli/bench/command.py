@@ -163,7 +163,7 @@ def _bench(ready: _Ready, bars: Bars) -> Bench:
     """A model trained for two epochs on a subset: the time of an attack doesn't depend on how well."""
     experiment, device, data = ready.prepared.experiment, ready.prepared.device, ready.prepared.data
     work = Workbench(experiment, data, device, bars)
-    fitted = work.fit("bench", data.x_train[:_TRAINED_ON], epochs=_EPOCHS, on_epoch=lambda *_: None)
+    fitted = work.fit("bench", data.x_train[:_TRAINED_ON], epochs=_EPOCHS)
     arms = (getattr(arm, "similarity", None) for arm in experiment.arm.values())
     mine: Any = next(similarity for similarity in arms if isinstance(similarity, Mine))
     common = {

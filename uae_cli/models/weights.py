@@ -43,6 +43,11 @@ def load_weights(model: nn.Module, path: Path) -> None:
     model.load_state_dict(state)
 
 
+def portable_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict as files hold it: on the CPU, and contiguous, as safetensors wants it."""
+    return {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ConfigError(f"{_SETTING} = {path}: no such file; name a state dict, or null to train")

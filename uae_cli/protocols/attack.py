@@ -12,6 +12,7 @@ from uae_cli.experiment import Experiment
 from uae_cli.models.weights import load_weights
 from uae_cli.protocols.attack_results import AttackFindings
 from uae_cli.protocols.attack_run import AttackRun
+from uae_cli.protocols.attacked import check_attack_size
 from uae_cli.protocols.base import Assault, Fit, Work
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Workbench
@@ -51,11 +52,7 @@ class AttackProtocol:
     def check_data(self, experiment: Experiment, data: Dataset) -> None:
         """See `ProtocolSettings.check_data`."""
         x = data.x_test if experiment.criterion.supervised else data.x_train
-        if experiment.data.attack_size > len(x):
-            raise ConfigError(
-                f"data.attack_size = {experiment.data.attack_size}: there are only {len(x)} "
-                "samples; ask for fewer"
-            )
+        check_attack_size(experiment.data.attack_size, x, "samples")
         model = experiment.model.build(data.shape, experiment.seed, classes=data.classes)
         if experiment.model.weights is not None:
             load_weights(model, experiment.model.weights)
@@ -78,7 +75,7 @@ class AttackProtocol:
 
     def run(self, bench: Workbench, observer: Observer) -> AttackFindings:
         """See `ProtocolSettings.run`."""
-        run = AttackRun(bench, observer, self.information, self.quality)
+        run = AttackRun(bench, self.information, self.quality)
         return AttackFindings(run.run(), run.samples, bench, observer)
 
 

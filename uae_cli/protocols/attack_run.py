@@ -11,7 +11,6 @@ from uae_cli.evaluation.image_quality import ImageQuality, QualityJudge
 from uae_cli.evaluation.mutual_information import HeldOutInformation
 from uae_cli.protocols.attacked import Samples, choose_samples, plain_metrics, succeeded, warnings_of
 from uae_cli.protocols.base import ORIGINAL, Measured, Metrics
-from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Fitted, Workbench
 from uae_cli.randomness import derive_seed
 
@@ -34,7 +33,6 @@ class AttackRun:
 
     Args:
         bench: cached fits and attacks.
-        observer: is told of every epoch.
         information: how mutual information is estimated anew, or None.
         quality: of the images, or None.
 
@@ -47,18 +45,17 @@ class AttackRun:
     def __init__(
         self,
         bench: Workbench,
-        observer: Observer,
         information: HeldOutInformation | None,
         quality: ImageQuality | None,
     ) -> None:
-        self._bench, self._observer = bench, observer
-        self._information, self._quality = information, quality
+        self._bench, self._information, self._quality = bench, information, quality
 
     def run(self) -> list[MethodResult]:
         """The model's own line, and one for every method."""
         bench = self._bench
         self._target = self._fitted()
-        original = MethodResult(arm=ORIGINAL, epochs=self._epochs, extra=None, draws=[self._evaluated()])
+        metrics = bench.evaluated(self._target)
+        original = MethodResult(arm=ORIGINAL, epochs=self._epochs, extra=None, draws=[metrics])
         self.samples = choose_samples(bench, self._target.model)
         for line in warnings_of(bench, self._target.model, self.samples):
             log.warning("%s", line)
@@ -74,20 +71,8 @@ class AttackRun:
         bench, settings = self._bench, self._bench.experiment.model
         if settings.weights is not None:
             return bench.load(ORIGINAL, settings.weights)
-
-        def on_epoch(epoch: int, loss: float, scalars: dict[str, float]) -> None:
-            self._observer.epoch(ORIGINAL, epoch, loss, scalars)
-
         data = bench.data
-        return bench.fit(
-            ORIGINAL, data.x_train, epochs=settings.trainer.epochs, on_epoch=on_epoch, labels=data.y_train
-        )
-
-    def _evaluated(self) -> Metrics:
-        metrics: Metrics = {}
-        for evaluation in self._bench.experiment.evaluation.values():
-            metrics |= evaluation.measure(self._target.model, self._bench.subject)
-        return metrics
+        return bench.fit(ORIGINAL, data.x_train, epochs=settings.trainer.epochs, labels=data.y_train)
 
     def _method(self, name: str) -> MethodResult:
         experiment = self._bench.experiment
@@ -108,7 +93,7 @@ class AttackRun:
         return self._bench.attack(label, self._target, samples.x, attack, samples.labels, seed, samples.index)
 
     def _measured(self, extra: Extra, attack: Attack, seed: int) -> Metrics:
-        success = succeeded(self._bench, self._target.model, self.samples, extra, attack, seed)
+        success = succeeded(self._bench, self._target.model, self.samples, extra, attack.criterion, seed)
         metrics = plain_metrics(self.samples, extra, success)
         if bool(success.any()):
             metrics |= self._of_successes(extra, attack, success)

@@ -1,12 +1,14 @@
 """Which samples a model is attacked on, and what an attack made of them."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from uae_cli.arms import Extra
-from uae_cli.attacks.generate import Attack, judge
+from uae_cli.attacks.criteria import Criterion
+from uae_cli.attacks.generate import judge
 from uae_cli.attacks.sanity import warnings_about
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.classification import predicted
@@ -31,6 +33,16 @@ class Samples:
     x: Tensor
     index: Tensor
     labels: Tensor | None
+
+
+def check_attack_size(wanted: int, x: Tensor, noun: str) -> None:
+    """See whether there are so many samples of this noun.
+
+    Raises:
+        ConfigError: there aren't.
+    """
+    if wanted > len(x):
+        raise ConfigError(f"data.attack_size = {wanted}: there are only {len(x)} {noun}; ask for fewer")
 
 
 def choose_samples(bench: Workbench, model: nn.Module) -> Samples:
@@ -66,11 +78,11 @@ def _attackable(bench: Workbench, model: nn.Module) -> Tensor:
 
 
 def succeeded(
-    bench: Workbench, model: nn.Module, samples: Samples, extra: Extra, attack: Attack, seed: int
+    bench: Workbench, model: nn.Module, samples: Samples, extra: Extra, criterion: Criterion, seed: int
 ) -> Tensor:
     """Judged anew on the saved tensors, (n,) bool; a sample that equals its original has not succeeded."""
     f = judge(
-        attack.criterion,
+        criterion,
         TappedModel(model, None),
         samples.x,
         extra.x,
@@ -91,9 +103,11 @@ def warnings_of(bench: Workbench, model: nn.Module, samples: Samples) -> list[st
 
 
 def plain_metrics(samples: Samples, extra: Extra, success: Tensor) -> Metrics:
-    """What is told of every attack."""
-    return {
+    """What is told of every attack; no time where another device took it."""
+    metrics = {
         "asr": 100 * float(success.double().mean()),
         "perturbation_l2": float((extra.x - samples.x).flatten(1).norm(dim=1).mean()),
-        "seconds_per_sample": extra.seconds / len(samples.x),
     }
+    if math.isfinite(extra.seconds):
+        metrics["seconds_per_sample"] = extra.seconds / len(samples.x)
+    return metrics

@@ -1,9 +1,6 @@
 """The augmentation protocol: fit, attack, refit on every arm, evaluate (paper §4.4, Tables 4 and 10)."""
 
-import time
 from collections.abc import Mapping
-from dataclasses import replace
-from itertools import islice
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -13,25 +10,20 @@ from uae_cli.arms import (
     Arm,
     Chain,
     ChangesTraining,
-    Extra,
     MatchedNoise,
     Replicate,
     Transform,
     attacks_of,
-    parts_of,
 )
-from uae_cli.attacks.contrastive import RandomCriterion
-from uae_cli.attacks.criteria import Criterion
-from uae_cli.attacks.generate import Attack, judge
+from uae_cli.attacks.generate import Attack
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.experiment import Experiment
-from uae_cli.models import TappedModel
-from uae_cli.protocols.arm_results import ArmResult, AugmentationFindings
-from uae_cli.protocols.base import ORIGINAL, REPLICATE, Assault, Fit, Metrics, Work
+from uae_cli.protocols.arm_results import AugmentationFindings
+from uae_cli.protocols.augmentation_run import AugmentationRun, arms_of
+from uae_cli.protocols.base import REPLICATE, Assault, Fit, Work
 from uae_cli.protocols.observer import Observer
-from uae_cli.protocols.workbench import Fitted, Workbench
-from uae_cli.protocols.workshop import Shop, fit, refit
+from uae_cli.protocols.workbench import Workbench
 from uae_cli.settings import STRICT
 
 
@@ -93,128 +85,7 @@ class Augment:
 
     def run(self, bench: Workbench, observer: Observer) -> AugmentationFindings:
         """See `ProtocolSettings.run`."""
-        return AugmentationFindings(AugmentationRun(bench, observer).run(), bench, observer)
-
-
-def arms_of(experiment: Experiment) -> dict[str, Arm]:
-    """Every arm that runs, by name: the chosen ones, their further rounds, and the chain part by part."""
-    arms: dict[str, Arm] = {}
-    for name, arm in experiment.arm.items():
-        arms[name] = arm
-        if isinstance(arm, Adversarial):
-            for last in range(2, experiment.augmentation.rounds + 1):
-                rounds: dict[str, Arm] = {f"round{number}": arm for number in range(1, last + 1)}
-                arms[f"{name}_round{last}"] = Chain(steps=rounds)
-    chain, labels, taken = experiment.augmentation.chain, list[str](), 0
-    for label, members in parts_of(chain):
-        labels.append(label)
-        taken += len(members)
-        arms["+".join(labels)] = Chain(steps=dict(islice(chain.items(), taken)))
-    return arms
-
-
-class AugmentationRun:
-    """One run of the protocol.
-
-    Args:
-        bench: cached fits and attacks.
-        observer: is told of every epoch and every finished arm.
-    """
-
-    def __init__(self, bench: Workbench, observer: Observer) -> None:
-        self._bench, self._observer = bench, observer
-        self._arms = arms_of(bench.experiment)
-        self._extras: dict[str, Extra] = {}
-        self._results: dict[str, ArmResult] = {}
-        self._x = bench.data.x_train
-
-    def run(self) -> list[ArmResult]:
-        """Every arm's result, `original` first."""
-        epochs = self._bench.experiment.model.trainer.epochs
-        original = fit(self._bench, self._observer, ORIGINAL, self._x, epochs)
-        self._original = original.model
-        self._shop = Shop(self._bench, self._observer, original, self._extra)
-        self._results[ORIGINAL] = ArmResult(
-            arm=ORIGINAL, epochs=len(original.history.losses), extra=None, fitted=original
-        )
-        self._results[ORIGINAL].draws.append(self._evaluated(original))
-        for name, arm in self._arms.items():
-            self._run_arm(name, arm)
-        return list(self._results.values())
-
-    def _extra(self, name: str) -> Extra:
-        """The first draw of an arm, made once."""
-        if name not in self._extras:
-            self._extras[name] = self._make(name, self._arms[name], 0)
-        return self._extras[name]
-
-    def _make(self, name: str, arm: Arm, draw: int) -> Extra:
-        if isinstance(arm, MatchedNoise):
-            self._extra(arm.of)  # now, so that its time is not counted as the noise's
-        start = time.perf_counter()
-        extra = arm.make(name, self._shop, draw)
-        if extra.seconds:  # a cached attack remembers its own time
-            return extra
-        return replace(extra, seconds=time.perf_counter() - start)
-
-    def _run_arm(self, name: str, arm: Arm) -> None:
-        for draw in range(arm.draws):
-            first = draw == 0 and name in self._arms
-            extra = self._extra(name) if first else self._make(name, arm, draw)
-            control = REPLICATE if isinstance(arm, Replicate) else self._control(extra)
-            label = name if arm.draws == 1 else f"{name} draw {draw + 1}"
-            change = arm if isinstance(arm, ChangesTraining) else None
-            fitted = refit(self._bench, self._observer, label, extra.x, change)
-            if name not in self._results:
-                epochs = len(fitted.history.losses)
-                self._results[name] = ArmResult(
-                    arm=name, epochs=epochs, control=control, extra=extra, fitted=fitted
-                )
-            self._results[name].draws.append(self._evaluated(fitted) | self._sample_metrics(extra))
-
-    def _control(self, extra: Extra) -> str:
-        """The arm that lists the samples as often as this one has samples; run where it hasn't been."""
-        copies = len(extra.x) // len(self._x)
-        name = REPLICATE if copies == 1 else f"{REPLICATE}_x{copies + 1}"
-        if name not in self._arms and name not in self._results:
-            self._run_arm(name, Replicate(copies=copies))
-        return name
-
-    def _evaluated(self, fitted: Fitted) -> Metrics:
-        metrics: Metrics = {}
-        for evaluation in self._bench.experiment.evaluation.values():
-            metrics |= evaluation.measure(fitted.model, self._bench.subject)
-        return metrics
-
-    def _sample_metrics(self, extra: Extra) -> Metrics:
-        """Of the last part of an arm's samples; replicates have none."""
-        last = extra.parts[-1] if extra.parts else extra
-        if last.x is self._x or len(last.x) != len(self._x):
-            return {}
-        criterion = self._bench.experiment.criterion
-        success = self._success(last, criterion)
-        metrics = {
-            "asr": 100 * float(success.double().mean()),
-            "perturbation_l2": float((last.x - self._x).flatten(1).norm(dim=1).mean()),
-            "seconds_per_sample": extra.seconds / len(self._x),
-        }
-        if isinstance(criterion, RandomCriterion):
-            metrics["asr_fresh"] = 100 * float(self._success(last, criterion.fresh()).double().mean())
-        if last.similarity is not None and last.unit == "nats" and bool(success.any()):
-            metrics["mi"] = float(last.similarity[success].mean())
-        return metrics
-
-    def _success(self, extra: Extra, criterion: Criterion) -> Tensor:
-        """Judged anew on the saved tensors, (N,); one that equals its original has not succeeded."""
-        f = judge(
-            criterion,
-            TappedModel(extra.target or self._original, None),
-            self._x,
-            extra.x,
-            seed=self._bench.seed,
-            chunk_size=self._bench.chunk_size,
-        )
-        return (f <= 0) & (extra.x != self._x).flatten(1).any(dim=1)
+        return AugmentationFindings(AugmentationRun(bench).run(), bench, observer)
 
 
 def _check_chain(steps: Mapping[str, Arm], arms: Mapping[str, Arm]) -> None:

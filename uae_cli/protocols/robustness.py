@@ -12,14 +12,20 @@ from uae_cli.arms import Extra
 from uae_cli.attacks.generate import Attack
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.evaluation.classification import predicted
+from uae_cli.evaluation.classification import ClassificationEvaluation
 from uae_cli.experiment import Experiment
 from uae_cli.models.weights import load_weights
-from uae_cli.protocols.attacked import choose_samples, plain_metrics, succeeded, warnings_of
+from uae_cli.protocols.attacked import (
+    check_attack_size,
+    choose_samples,
+    plain_metrics,
+    succeeded,
+    warnings_of,
+)
 from uae_cli.protocols.base import Assault, Fit, Measured, Work
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.robustness_findings import Point, RobustnessFindings
-from uae_cli.protocols.victims import Probed, Source, Trained, Victim
+from uae_cli.protocols.victims import Source, Trained, Victim
 from uae_cli.protocols.workbench import Fitted, Workbench
 from uae_cli.settings import STRICT, Positive
 
@@ -79,11 +85,7 @@ class RobustnessProtocol:
 
     def check_data(self, experiment: Experiment, data: Dataset) -> None:
         """See `ProtocolSettings.check_data`."""
-        if experiment.data.attack_size > len(data.x_test):
-            raise ConfigError(
-                f"data.attack_size = {experiment.data.attack_size}: there are only {len(data.x_test)} test "
-                "samples; ask for fewer"
-            )
+        check_attack_size(experiment.data.attack_size, data.x_test, "test samples")
         experiment.criterion.check(data.x_test[:2], torch.zeros(2, data.classes))
         for name, victim in self.victims.items():
             if settings := victim.settings(name, experiment):
@@ -111,9 +113,10 @@ class RobustnessProtocol:
         lines: list[Measured] = []
         points: list[Point] = []
         for name, victim in self.victims.items():
-            fitted = victim.classifier(name, bench, observer, self.source)
+            fitted = victim.classifier(name, bench, self.source)
             epochs = len(fitted.history.losses)
-            lines.append(Measured(arm=name, epochs=epochs, draws=[_accuracy(bench, fitted)]))
+            accuracy = ClassificationEvaluation().measure(fitted.model, bench.subject)
+            lines.append(Measured(arm=name, epochs=epochs, draws=[accuracy]))
             found = self._attacked(name, fitted, bench)
             points += found
             lines += [Measured(arm=point.label, epochs=epochs, draws=[point.metrics]) for point in found]
@@ -131,16 +134,7 @@ class RobustnessProtocol:
                 extra: Extra = bench.attack(
                     label, fitted, samples.x, attack, samples.labels, index=samples.index
                 )
-                success = succeeded(bench, fitted.model, samples, extra, attack, bench.seed)
+                success = succeeded(bench, fitted.model, samples, extra, attack.criterion, bench.seed)
                 metrics = plain_metrics(samples, extra, success)
                 points.append(Point(name, method, epsilon, metrics, samples.x, extra.x))
         return points
-
-
-def _accuracy(bench: Workbench, fitted: Fitted) -> dict[str, float]:
-    data = bench.data
-    right = predicted(fitted.model, data.x_test, batch_size=bench.chunk_size) == data.y_test
-    return {"test_accuracy": 100 * float(right.double().mean())}
-
-
-__all__ = ["Probed", "RobustnessProtocol", "Source", "Trained"]

@@ -18,7 +18,7 @@ from uae_cli.evaluation.linear_probe import LinearProbe
 from uae_cli.evaluation.representation import represent
 from uae_cli.experiment import Experiment, ModelSettings
 from uae_cli.models import ProbedEncoder, SimCLR
-from uae_cli.protocols.observer import Observer
+from uae_cli.models.weights import portable_state
 from uae_cli.protocols.workbench import Fitted, Workbench
 from uae_cli.settings import STRICT
 from uae_cli.stages import fingerprint
@@ -62,11 +62,12 @@ class Source:
         """The attack on it."""
         return Attack(self.criterion, self.similarity, self.solver, experiment.precision)
 
-    def samples(self, bench: Workbench, observer: Observer) -> Tensor:
+    def samples(self, bench: Workbench) -> Tensor:
         """One for every training sample, (N, *shape)."""
         settings, x = self.settings(bench.experiment), bench.data.x_train
-        fitted = fit(bench, observer, f"source {settings.name}", settings, x, settings.trainer.epochs)
-        return bench.attack(f"source {settings.name}", fitted, x, self.attack(bench.experiment)).x
+        label = f"source {settings.name}"
+        fitted = bench.fit(label, x, epochs=settings.trainer.epochs, settings=settings)
+        return bench.attack(label, fitted, x, self.attack(bench.experiment)).x
 
 
 @runtime_checkable
@@ -88,7 +89,7 @@ class Victim(Protocol):
         """
         ...
 
-    def classifier(self, name: str, bench: Workbench, observer: Observer, source: Source | None) -> Fitted:
+    def classifier(self, name: str, bench: Workbench, source: Source | None) -> Fitted:
         """The trained classifier, (B, *shape) → logits."""
         ...
 
@@ -117,15 +118,15 @@ class Trained:
         objective = self.objective or model.trainer.objective
         return replace(model, trainer=replace(model.trainer, objective=objective))
 
-    def classifier(self, name: str, bench: Workbench, observer: Observer, source: Source | None) -> Fitted:
+    def classifier(self, name: str, bench: Workbench, source: Source | None) -> Fitted:
         """See `Victim.classifier`."""
         settings, data = self.settings(name, bench.experiment), bench.data
         if settings is None:
             assert self.weights is not None  # or there would be settings
             return bench.load(name, self.weights)
-        x = torch.cat([data.x_train, _extra(self.augmented, bench, observer, source)])
+        x = torch.cat([data.x_train, _extra(self.augmented, bench, source)])
         labels = data.y_train.repeat(2)
-        return fit(bench, observer, name, settings, x, settings.trainer.refit_epochs, labels)
+        return bench.fit(name, x, epochs=settings.trainer.refit_epochs, labels=labels, settings=settings)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -147,18 +148,16 @@ class Probed:
             raise ConfigError(f"victim.{name}: model = {model.name} is not contrastive; use model=simclr")
         return model
 
-    def classifier(self, name: str, bench: Workbench, observer: Observer, source: Source | None) -> Fitted:
+    def classifier(self, name: str, bench: Workbench, source: Source | None) -> Fitted:
         """See `Victim.classifier`."""
-        settings, data = bench.experiment.model, bench.data
-        x = torch.cat([data.x_train, _extra(self.augmented, bench, observer, source)])
-        fitted = fit(bench, observer, name, settings, x, settings.trainer.refit_epochs)
+        data = bench.data
+        fitted = bench.refit(name, _extra(self.augmented, bench, source))
         model: SimCLR = fitted.model  # type: ignore[assignment]
 
         def compute(folder: Path) -> None:
             features = represent(model.encoder, data, batch_size=bench.chunk_size)
             head = self.probe.fit(features, seed=bench.seed)
-            state = {key: value.cpu().contiguous() for key, value in head.state_dict().items()}
-            save_file(state, folder / HEAD)
+            save_file(portable_state(head), folder / HEAD)
 
         inputs = {
             "encoder": fitted.stage.key,
@@ -175,25 +174,8 @@ class Probed:
         return Fitted(ProbedEncoder(model, head).eval(), fitted.history, stage)
 
 
-def fit(
-    bench: Workbench,
-    observer: Observer,
-    label: str,
-    settings: ModelSettings,
-    x: Tensor,
-    epochs: int,
-    labels: Tensor | None = None,
-) -> Fitted:
-    """A model of these settings, its epochs told to the observer."""
-
-    def on_epoch(epoch: int, loss: float, scalars: dict[str, float]) -> None:
-        observer.epoch(label, epoch, loss, scalars)
-
-    return bench.fit(label, x, epochs=epochs, on_epoch=on_epoch, labels=labels, settings=settings)
-
-
-def _extra(augmented: bool, bench: Workbench, observer: Observer, source: Source | None) -> Tensor:
+def _extra(augmented: bool, bench: Workbench, source: Source | None) -> Tensor:
     if not augmented:
         return bench.data.x_train
     assert source is not None  # the protocol has checked it
-    return source.samples(bench, observer)
+    return source.samples(bench)

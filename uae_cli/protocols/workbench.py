@@ -1,8 +1,10 @@
 """What a protocol works with: data on the device, cached fits and attacks, and a record of their cost."""
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from uae_cli.arms import ChangesTraining, Extra
+from uae_cli.arms import Extra
 from uae_cli.attacks.chunking import choose_chunk, measure
 from uae_cli.attacks.generate import RESULT, Attack, generate
 from uae_cli.datasets import Dataset
 from uae_cli.evaluation import Subject, Watcher
 from uae_cli.experiment import Experiment, ModelSettings
-from uae_cli.hardware import Cost, device_name, metered
-from uae_cli.models.weights import load_weights
+from uae_cli.models.weights import load_weights, portable_state
 from uae_cli.progress import Bars
-from uae_cli.stages import Stage, StageStore, fingerprint, write_json
-from uae_cli.training import History, OnEpoch, Trainer
+from uae_cli.protocols.base import Metrics
+from uae_cli.protocols.ledger import Ledger
+from uae_cli.stages import Stage, fingerprint, write_json
+from uae_cli.training import History
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,29 @@ class Fitted:
     stage: Stage
 
 
+@dataclass(frozen=True)
+class _FitJob:
+    """A fit: samples, labels where the model is supervised, and epochs."""
+
+    label: str
+    settings: ModelSettings
+    x: Tensor
+    labels: Tensor | None
+    epochs: int
+
+
+@dataclass(frozen=True)
+class _AttackJob:
+    """An attack: see `Workbench.attack`."""
+
+    attack: Attack
+    model: nn.Module
+    x: Tensor
+    labels: Tensor | None
+    seed: int
+    index: Tensor | None
+
+
 @dataclass
 class Workbench:
     """Runs and caches the stages of one experiment.
@@ -45,18 +71,19 @@ class Workbench:
         data: the samples in use.
         device: where models are trained and attacked.
         bars: progress.
-        costs: per stage label, seconds and peak bytes, and whether it was reused.
+        on_epoch: is told of every epoch of every fit: the fit's label, and as `Trainer.fit` tells it.
+        ledger: the stages so far and their cost.
     """
 
     experiment: Experiment
     data: Dataset
     device: torch.device
     bars: Bars
-    costs: list[dict[str, Any]] = field(default_factory=list)
-    stages: dict[str, Stage] = field(default_factory=dict)
+    on_epoch: Callable[[str, int, float, dict[str, float]], None] = lambda *_: None
+    ledger: Ledger = field(init=False)
 
     def __post_init__(self) -> None:
-        self._store = StageStore(self.experiment.outputs / "stages")
+        self.ledger = Ledger(self.experiment.outputs, self.device)
 
     @property
     def seed(self) -> int:
@@ -79,75 +106,53 @@ class Workbench:
         x: Tensor,
         *,
         epochs: int,
-        on_epoch: OnEpoch,
         labels: Tensor | None = None,
-        change: ChangesTraining | None = None,
         settings: ModelSettings | None = None,
     ) -> Fitted:
         """A model trained from scratch on `x` (N, *shape): cached by the samples and the settings.
 
-        `labels` (N,) are given to supervised models alone; `change` is an arm with an objective of its own;
-        `settings` are those of another model than the experiment's.
+        `labels` (N,) are given to supervised models alone; `settings` are those of another model than the
+        experiment's.
         """
         settings = settings or self.experiment.model
-        labels = labels if settings.supervised else None
-        model = settings.build(self.data.shape, self.seed, classes=self.data.classes)
-        # Convolutions run 1.3 to 1.7 times faster with channels last; other layers don't mind
-        model = model.to(self.device).to(memory_format=torch.channels_last)
-
-        trainer = settings.trainer
-        if change is not None:
-            trainer = replace(trainer, objective=change.objective(trainer.objective))
+        job = _FitJob(label, settings, x, labels if settings.supervised else None, epochs)
+        model = self._to_device(self._built(settings))
 
         def compute(folder: Path) -> None:
-            history = self._train(label, model, x, labels, epochs, folder, on_epoch, trainer)
-            save_file(
-                {name: value.cpu().contiguous() for name, value in model.state_dict().items()}, folder / MODEL
-            )
+            history = self._train(model, job, folder)
+            save_file(portable_state(model), folder / MODEL)
             write_json(folder / "history.json", asdict(history))
 
-        inputs = {
-            # Dataclasses and partial calls show all their settings
-            "network": repr(settings.network),
-            "trainer": repr(replace(trainer, epochs=1, refit_epochs=1)),
-            "epochs": epochs,
-            "seed": self.seed,
-            "samples": fingerprint(x),
-            "device": self.device.type,
-            "precision": self.experiment.precision,
-        }
-        if labels is not None:
-            inputs |= {"labels": fingerprint(labels), "classes": self.data.classes}
-        stage = self._stage(label, "fit", inputs, compute)
+        stage = self.ledger.stage(label, "fit", self._fit_inputs(job), compute)
         history = History(**stage.read_json("history.json"))
-        self.costs[-1] |= {"tries": history.tries, "converged": history.converged}
-        if not history.converged:
-            log.warning(
-                "fit %s: not converged, even in try %d of %d epochs; model.trainer.tries or epochs sets more",
-                label,
-                history.tries,
-                len(history.losses),
-            )
-        if stage.reused:
-            for epoch, (loss, scalars) in enumerate(
-                zip(history.losses, history.scalars, strict=True), start=1
-            ):
-                on_epoch(epoch, loss, scalars)
+        self._tell(job, history, stage)
         model.load_state_dict(load_file(stage.folder / MODEL, device=str(self.device)))
         return Fitted(model.eval(), history, stage)
 
+    def refit(self, label: str, extra: Tensor, settings: ModelSettings | None = None) -> Fitted:
+        """A model trained from scratch on the training samples and `extra` (k·N, *shape)."""
+        settings = settings or self.experiment.model
+        x = torch.cat([self.data.x_train, extra])
+        return self.fit(label, x, epochs=settings.trainer.refit_epochs, settings=settings)
+
     def load(self, label: str, path: Path) -> Fitted:
         """A model with the user's own weights instead of training; see `load_weights`."""
-        model = self.experiment.model.build(self.data.shape, self.seed, classes=self.data.classes)
+        model = self._built(self.experiment.model)
         load_weights(model, path)
-        state = {name: value.contiguous() for name, value in model.state_dict().items()}
+        state = portable_state(model)
         inputs = {
             "network": repr(self.experiment.model.network),
             "weights": {name: fingerprint(value) for name, value in state.items()},
         }
-        stage = self._stage(label, "fit", inputs, lambda folder: save_file(state, folder / MODEL))
-        model = model.to(self.device).to(memory_format=torch.channels_last)
-        return Fitted(model.eval(), History(), stage)
+        stage = self.ledger.stage(label, "fit", inputs, lambda folder: save_file(state, folder / MODEL))
+        return Fitted(self._to_device(model).eval(), History(), stage)
+
+    def evaluated(self, fitted: Fitted) -> Metrics:
+        """What all evaluations of the experiment say of a model."""
+        metrics: Metrics = {}
+        for evaluation in self.experiment.evaluation.values():
+            metrics |= evaluation.measure(fitted.model, self.subject)
+        return metrics
 
     def attack(
         self,
@@ -171,31 +176,7 @@ class Workbench:
             index: (N,) int64, the samples' positions in their dataset; None for 0, 1, ….
         """
         seed = self.seed if seed is None else seed
-
-        def compute(folder: Path) -> None:
-            total = len(x) * attack.solver.total_iterations
-            need = measure(attack, target.model, x, labels)
-            chunk = choose_chunk(
-                need,
-                self.device,
-                most=self.chunk_size,
-                exact=self.experiment.chunk_size is not None,
-                budget_gib=self.experiment.memory_budget,
-            )
-            with self.bars.bar(f"attack {label}", total) as advance:
-                generate(
-                    attack,
-                    target.model,
-                    x,
-                    seed=seed,
-                    chunk_size=chunk,
-                    folder=folder,
-                    labels=labels,
-                    index=index,
-                    sample_bytes=need.bytes_of(1),
-                    on_iteration=advance,
-                )
-
+        job = _AttackJob(attack, target.model, x, labels, seed, index)
         inputs = {
             "model": target.stage.key,
             "samples": fingerprint(x),
@@ -208,46 +189,96 @@ class Workbench:
         }
         if index is not None:
             inputs["index"] = fingerprint(index)
-        stage = self._stage(label, "attack", inputs, compute)
+        stage = self.ledger.stage(label, "attack", inputs, lambda folder: self._generate(label, job, folder))
         tensors = load_file(stage.folder / RESULT)
         return Extra(
             tensors["x"],
             success=tensors["success"],
             similarity=tensors["similarity"],
-            seconds=float(tensors["seconds"].sum()),
+            seconds=float(tensors["seconds"].sum()) if self.ledger.made_here() else math.nan,
             trace={name: tensors[f"trace_{name}"] for name in ("f", "similarity", "c")},
         )
 
     def derive(self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]) -> Stage:
         """Any other stage, cached by `inputs`, the seed and the device."""
-        return self._stage(label, kind, {**inputs, "seed": self.seed, "device": self.device.type}, compute)
+        return self.ledger.stage(
+            label, kind, {**inputs, "seed": self.seed, "device": self.device.type}, compute
+        )
 
-    def _train(
-        self,
-        label: str,
-        model: nn.Module,
-        x: Tensor,
-        labels: Tensor | None,
-        epochs: int,
-        folder: Path,
-        on_epoch: OnEpoch,
-        trainer: Trainer,
-    ) -> History:
-        with self.bars.bar(f"fit {label}", epochs) as advance:
+    def _built(self, settings: ModelSettings) -> nn.Module:
+        return settings.build(self.data.shape, self.seed, classes=self.data.classes)
+
+    def _to_device(self, model: nn.Module) -> nn.Module:
+        # Convolutions run 1.3 to 1.7 times faster with channels last; other layers don't mind
+        return model.to(self.device).to(memory_format=torch.channels_last)
+
+    def _fit_inputs(self, job: _FitJob) -> dict[str, Any]:
+        inputs = {
+            # Dataclasses and partial calls show all their settings
+            "network": repr(job.settings.network),
+            "trainer": repr(replace(job.settings.trainer, epochs=1, refit_epochs=1)),
+            "epochs": job.epochs,
+            "seed": self.seed,
+            "samples": fingerprint(job.x),
+            "device": self.device.type,
+            "precision": self.experiment.precision,
+        }
+        if job.labels is not None:
+            inputs |= {"labels": fingerprint(job.labels), "classes": self.data.classes}
+        return inputs
+
+    def _train(self, model: nn.Module, job: _FitJob, folder: Path) -> History:
+        with self.bars.bar(f"fit {job.label}", job.epochs) as advance:
 
             def note(epoch: int, loss: float, scalars: dict[str, float]) -> None:
                 advance(1)
-                on_epoch(epoch, loss, scalars)
+                self.on_epoch(job.label, epoch, loss, scalars)
 
-            return trainer.fit(
+            return job.settings.trainer.fit(
                 model,
-                x.to(self.device),
-                epochs=epochs,
+                job.x.to(self.device),
+                epochs=job.epochs,
                 seed=self.seed,
                 checkpoint=folder / "checkpoint.pt",
-                labels=None if labels is None else labels.to(self.device),
+                labels=None if job.labels is None else job.labels.to(self.device),
                 on_epoch=note,
                 watch=self._watch,
+            )
+
+    def _tell(self, job: _FitJob, history: History, stage: Stage) -> None:
+        """What there is to say of a finished fit; the epochs of a reused one are told now."""
+        self.ledger.note(tries=history.tries, converged=history.converged)
+        if not history.converged:
+            log.warning(
+                "fit %s: not converged, even in try %d of %d epochs; model.trainer.tries or epochs sets more",
+                job.label,
+                history.tries,
+                len(history.losses),
+            )
+        if stage.reused:
+            history.replay(partial(self.on_epoch, job.label))
+
+    def _generate(self, label: str, job: _AttackJob, folder: Path) -> None:
+        need = measure(job.attack, job.model, job.x, job.labels)
+        chunk = choose_chunk(
+            need,
+            self.device,
+            most=self.chunk_size,
+            exact=self.experiment.chunk_size is not None,
+            budget_gib=self.experiment.memory_budget,
+        )
+        with self.bars.bar(f"attack {label}", len(job.x) * job.attack.solver.total_iterations) as advance:
+            generate(
+                job.attack,
+                job.model,
+                job.x,
+                seed=job.seed,
+                chunk_size=chunk,
+                folder=folder,
+                labels=job.labels,
+                index=job.index,
+                sample_bytes=need.bytes_of(1),
+                on_iteration=advance,
             )
 
     def _watch(self, model: nn.Module, epoch: int) -> dict[str, float]:
@@ -257,24 +288,3 @@ class Workbench:
             if isinstance(evaluation, Watcher):
                 points |= evaluation.watch(model, self.subject, epoch)
         return points
-
-    def _stage(self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]) -> Stage:
-        def metered_compute(folder: Path) -> None:
-            with metered(self.device) as cost:
-                compute(folder)
-            write_json(folder / "cost.json", self._cost_record(cost))
-
-        stage = self._store.get(kind, inputs, metered_compute)
-        self.stages[f"{kind} {label}"] = stage
-        cost = stage.read_json("cost.json")
-        self.costs.append({"stage": f"{kind} {label}", "reused": stage.reused, **cost})
-        took = "reused" if stage.reused else f"{cost['seconds']:.1f} s"
-        log.info("%s %s: %s, %s", kind, label, took, stage.key)
-        return stage
-
-    def _cost_record(self, cost: Cost) -> dict[str, Any]:
-        return {
-            "seconds": cost.seconds,
-            "peak_bytes": cost.peak_bytes,
-            "device": device_name(self.device),
-        }

@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
-from uae_cli.arms import ChangesTraining, Extra
+from uae_cli.arms import Extra
 from uae_cli.attacks.similarities import Similarity
-from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Fitted, Workbench
 
 
@@ -17,15 +15,12 @@ class Shop:
 
     Args:
         bench: cached fits and attacks.
-        observer: is told of every epoch.
         target: the current model, which is attacked.
         extra: makes the first draw of another arm.
     """
 
-    def __init__(
-        self, bench: Workbench, observer: Observer, target: Fitted, extra: Callable[[str], Extra]
-    ) -> None:
-        self._bench, self._observer, self._target = bench, observer, target
+    def __init__(self, bench: Workbench, target: Fitted, extra: Callable[[str], Extra]) -> None:
+        self._bench, self._target = bench, target
         self.extra = extra
         self.x, self.seed = bench.data.x_train, bench.seed
 
@@ -37,33 +32,4 @@ class Shop:
 
     def retrained(self, label: str, extra: Tensor) -> "Shop":
         """See `Workshop.retrained`."""
-        fitted = refit(self._bench, self._observer, label, extra)
-        return Shop(self._bench, self._observer, fitted, self.extra)
-
-
-def fit(
-    bench: Workbench,
-    observer: Observer,
-    label: str,
-    x: Tensor,
-    epochs: int,
-    change: ChangesTraining | None = None,
-) -> Fitted:
-    """A model trained from scratch on `x`, its epochs told to the observer."""
-
-    def on_epoch(epoch: int, loss: float, scalars: dict[str, float]) -> None:
-        observer.epoch(label, epoch, loss, scalars)
-
-    return bench.fit(label, x, epochs=epochs, on_epoch=on_epoch, change=change)
-
-
-def refit(
-    bench: Workbench,
-    observer: Observer,
-    label: str,
-    extra: Tensor,
-    change: ChangesTraining | None = None,
-) -> Fitted:
-    """A model trained from scratch on the training samples and `extra` (k·N, *shape)."""
-    x = torch.cat([bench.data.x_train, extra])
-    return fit(bench, observer, label, x, bench.experiment.model.trainer.refit_epochs, change)
+        return Shop(self._bench, self._bench.refit(label, extra), self.extra)

@@ -1,6 +1,7 @@
 """What a fit has done so far, and the checkpoint that lets a killed one go on."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,11 @@ class History:
     scalars: list[dict[str, float]] = field(default_factory=list)
     tries: int = 1
     converged: bool = False
+
+    def replay(self, on_epoch: Callable[[int, float, dict[str, float]], None]) -> None:
+        """Tell of all its epochs once more."""
+        for epoch, (loss, scalars) in enumerate(zip(self.losses, self.scalars, strict=True), start=1):
+            on_epoch(epoch, loss, scalars)
 
 
 class Checkpoint:

@@ -124,8 +124,7 @@ class Trainer:
         draws = generator(seed, "objective", x.device)
         updater = self.objective.bind(model, draws, steps=epochs * math.ceil(len(x) / self.batch_size))
         saved.restore(model, updater, [shuffler, draws])
-        for epoch, (loss, scalars) in enumerate(zip(history.losses, history.scalars, strict=True), start=1):
-            on_epoch(epoch, loss, scalars)
+        history.replay(on_epoch)
         model.train()
         while len(history.losses) < epochs and not self._stalled(history.losses):
             loss = self._epoch(updater, x, labels, shuffler)
