@@ -27,6 +27,7 @@ from uae_cli.compose import (
     siblings,
 )
 from uae_cli.errors import ConfigError, SettingError, UaeError, UnknownSettingError
+from uae_cli.heeded import check_heeded
 from uae_cli.messages import nearest, one_line, shown
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def _check_jobs(jobs: list[Job], preparation: "Preparation", options: argparse.N
         UaeError: a job can't run.
     """
     for job in jobs:
+        check_heeded(options.overrides, job.config)
         try:
             preparation.settings(job.config)
         except SettingError as error:

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -41,6 +41,8 @@ class RobustnessProtocol:
         victims: classifiers by name.
         source: of UAEs for the victims that are trained on some; null if none is.
     """
+
+    name: ClassVar[str] = "robustness"
 
     epsilons: Annotated[list[Positive], Field(min_length=1)]
     victims: dict[str, Victim]

@@ -1,0 +1,45 @@
+import pytest
+
+from uae_cli.compose import compose_jobs, register_resolvers
+from uae_cli.errors import ConfigError
+from uae_cli.heeded import check_heeded
+
+
+def check(*overrides: str) -> None:
+    register_resolvers()
+    config = compose_jobs(list(overrides), multirun=False, extra_dir=None)[0].config
+    check_heeded(list(overrides), config)
+
+
+@pytest.mark.parametrize(
+    ("override", "other"),
+    [
+        ("data.attack_size=5", "protocol=attack or protocol=robustness"),
+        ("method=[pgd]", "protocol=attack"),
+        ("victim=std", "protocol=robustness"),
+        ("+source@protocol.source=conv_ae", "protocol=robustness"),
+        ("arm=[replicate]", "protocol=augmentation"),
+        ("augmentation.draws=2", "protocol=augmentation"),
+    ],
+)
+def test_what_the_protocol_does_not_read_is_refused(override: str, other: str) -> None:
+    protocol = "attack" if other == "protocol=augmentation" else "augmentation"
+    with pytest.raises(ConfigError, match=f"protocol = {protocol} doesn't read") as caught:
+        check(override, f"protocol={protocol}")
+    assert other in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["arm=[replicate]", "augmentation.draws=2"],
+        ["protocol=attack", "data.attack_size=5", "method=[minmax]"],
+        ["experiment=digits_robustness", "victim=[std]", "data.attack_size=5"],
+    ],
+)
+def test_what_it_reads_is_not(overrides: list[str]) -> None:
+    check(*overrides)
+
+
+def test_protocols_of_ones_own_are_trusted() -> None:
+    check("protocol._target_=collections.OrderedDict", "data.attack_size=5")
