@@ -89,6 +89,15 @@ def test_victims_with_and_without_uaes_take_the_same_steps(
     assert "ConvAutoencoder" in fits["fit source conv_ae"]["network"]
 
 
+def test_a_victim_can_have_its_own_number_of_iterations(bench: Callable[..., Workbench]) -> None:
+    experiment = bench("victim=[std,std_uae]", *PGD, "+protocol.iterations.std_uae.pgd=7").experiment
+    attacks = experiment.protocol.attacks(experiment)
+    assert {name: attack.solver.total_iterations for name, attack in attacks.items()} == {
+        "std/pgd": 5,
+        "std_uae/pgd": 7,
+    }
+
+
 def test_the_objective_is_the_victims_own(bench: Callable[..., Workbench], observer: Observer) -> None:
     made = bench("victim=[madry_digits]", *PGD, "model.trainer.refit_epochs=1")
     with pytest.raises(ConfigError, match=r"data\.attack_size = 6: of 60 test samples"):
@@ -132,6 +141,12 @@ def checked(settings: dict[str, Any]) -> None:
         (["victim=[probed]"], "victim.probed: model = classifier is not contrastive; use model=simclr"),
         (["criterion.target=11"], "criterion.target"),
         (["protocol.epsilons=[]"], "protocol.epsilons"),
+        (
+            ["+protocol.iterations.std.penalty=3"],
+            "protocol.iterations.std.penalty: no such victim and method",
+        ),
+        (["+protocol.iterations.nobody.pgd=3"], "protocol.iterations.nobody.pgd: no such victim and method"),
+        (["+protocol.iterations.std.pgd=0"], "protocol.iterations.std.pgd = 0"),
         (["protocol.epsilons=[0]"], "protocol.epsilons"),
         (["data.attack_size=61"], "there are only 60 test samples"),
     ],

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import replace
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -27,7 +27,7 @@ from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.robustness_findings import Point, RobustnessFindings
 from uae_cli.protocols.victims import Source, Trained, Victim
 from uae_cli.protocols.workbench import Fitted, Workbench
-from uae_cli.settings import STRICT, Positive
+from uae_cli.settings import STRICT, Count, Positive
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class RobustnessProtocol:
     Attributes:
         epsilons: largest |δ| of any value, rising.
         victims: classifiers by name.
+        iterations: of a method against one victim, by victim and method, where it isn't the method's own.
         source: of UAEs for the victims that are trained on some; null if none is.
     """
 
@@ -46,16 +47,24 @@ class RobustnessProtocol:
 
     epsilons: Annotated[list[Positive], Field(min_length=1)]
     victims: dict[str, Victim]
+    iterations: dict[str, dict[str, Count]] | None
     source: Source | None
 
     def attacks(self, experiment: Experiment) -> dict[str, Attack]:
         """See `ProtocolSettings.attacks`: those on the victims, at the largest ε."""
-        return {name: self.attack(experiment, name, max(self.epsilons)) for name in experiment.method}
+        largest = max(self.epsilons)
+        return {
+            f"{victim}/{method}": self.attack(experiment, victim, method, largest)
+            for victim in self.victims
+            for method in experiment.method
+        }
 
-    def attack(self, experiment: Experiment, method: str, epsilon: float) -> Attack:
-        """One method at one ε."""
+    def attack(self, experiment: Experiment, victim: str, method: str, epsilon: float) -> Attack:
+        """One method at one ε, against one victim."""
         settings = experiment.method[method]
-        solver = replace(settings.solver, epsilon=epsilon)  # type: ignore[type-var]
+        own = (self.iterations or {}).get(victim, {}).get(method)
+        changed: dict[str, Any] = {"epsilon": epsilon} | ({} if own is None else {"iterations": own})
+        solver = replace(settings.solver, **changed)  # type: ignore[type-var]
         return Attack(experiment.criterion, settings.similarity, solver, experiment.precision)
 
     def check_settings(self, experiment: Experiment) -> None:
@@ -84,6 +93,13 @@ class RobustnessProtocol:
                 )
         if self.source is not None:
             self.source.settings(experiment)
+        for name, methods in (self.iterations or {}).items():
+            for method in methods:
+                if name not in self.victims or method not in experiment.method:
+                    raise ConfigError(
+                        f"protocol.iterations.{name}.{method}: no such victim and method run; there are "
+                        f"{', '.join(self.victims)} and {', '.join(experiment.method)}"
+                    )
 
     def check_data(self, experiment: Experiment, data: Dataset) -> None:
         """See `ProtocolSettings.check_data`."""
@@ -103,7 +119,10 @@ class RobustnessProtocol:
             if settings := victim.settings(name, experiment):
                 fits.append(Fit(settings, 2 * samples, settings.trainer.refit_epochs))
             own = settings or experiment.model
-            attacks += [Assault(own, attack, size) for attack in self.attacks(experiment).values()]
+            largest = [
+                self.attack(experiment, name, method, max(self.epsilons)) for method in experiment.method
+            ]
+            attacks += [Assault(own, attack, size) for attack in largest]
         if self.source is not None:
             model = self.source.settings(experiment)
             fits.append(Fit(model, samples, model.trainer.epochs))
@@ -131,7 +150,7 @@ class RobustnessProtocol:
             log.warning("%s: %s", name, line)
         for method in experiment.method:
             for epsilon in self.epsilons:
-                attack = self.attack(experiment, method, epsilon)
+                attack = self.attack(experiment, name, method, epsilon)
                 label = f"{name} {method} eps {epsilon:g}"
                 extra: Extra = bench.attack(
                     label, fitted, samples.x, attack, samples.labels, index=samples.index
