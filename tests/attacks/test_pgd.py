@@ -12,7 +12,8 @@ from uae_cli.attacks.classification import Misclassification
 from uae_cli.attacks.criteria import Reconstruction
 from uae_cli.attacks.descent import uniform_start
 from uae_cli.attacks.generate import Attack
-from uae_cli.attacks.pgd import Nothing, Pgd
+from uae_cli.attacks.pgd import Pgd
+from uae_cli.attacks.similarities import Nothing
 from uae_cli.attacks.solver import Problem
 from uae_cli.errors import ConfigError
 from uae_cli.models import TappedModel

@@ -1,8 +1,11 @@
 """Small made files in the published formats, and the real ones where UAE_DATA has them."""
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -33,6 +36,26 @@ def flip() -> Callable[[Path, int], None]:
         path.write_bytes(bytes(content))
 
     return flip_byte
+
+
+class _Response(io.BytesIO):
+    def __init__(self, url: str, content: bytes) -> None:
+        super().__init__(content)
+        self.url, self.length = url, len(content)
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """The internet: only what a test puts here, by address, answers."""
+    pages: dict[str, bytes] = {}
+
+    def urlopen(request: Any, *_: Any, **__: Any) -> _Response:
+        if request.full_url not in pages:
+            raise URLError("Name or service not known")
+        return _Response(request.full_url, pages[request.full_url])
+
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+    return pages
 
 
 @pytest.fixture

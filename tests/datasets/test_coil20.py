@@ -1,4 +1,3 @@
-import io
 import os
 import zipfile
 from pathlib import Path
@@ -6,19 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from published import checked_refusal, image, packed, refusal
 
 from uae_cli.datasets import Coil20
-from uae_cli.errors import DataError
 
 LOADER = Coil20(name="coil20", split_seed=0)
 FILE = "coil-20-proc.zip"
 
 
 def png(level, size=(128, 128), mode="L"):
-    buffer = io.BytesIO()
-    Image.new(mode, size, level).save(buffer, "PNG")
-    return buffer.getvalue()
+    return image("PNG", level, size, mode)
 
 
 @pytest.fixture(scope="module")
@@ -29,19 +25,8 @@ def images():
 
 
 def put(root, images):
-    with zipfile.ZipFile(root / FILE, "w") as archive:
-        # Not in the order of objects and views: the publisher's isn't either
-        for name, content in sorted(images.items()):
-            archive.writestr(f"coil-20-proc/{name}", content)
-
-
-def refusal(root):
-    with pytest.raises(DataError) as caught:
-        LOADER.load(root, download=False)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert str(root) in message
-    return message
+    # Not in the order of objects and views: the publisher's isn't either
+    (root / FILE).write_bytes(packed(dict(sorted(images.items())), "coil-20-proc/"))
 
 
 def test_views_are_split_by_object(tmp_path, images):
@@ -68,10 +53,8 @@ def test_views_are_split_by_object(tmp_path, images):
     ],
 )
 def test_other_content_is_named(tmp_path, images, change, expected):
-    put(tmp_path, {name: content for name, content in {**images, **change}.items() if content is not None})
-    message = refusal(tmp_path)
-    assert expected in message
-    assert LOADER.check(tmp_path, verify=True).problem == message
+    put(tmp_path, {**images, **change})
+    assert expected in checked_refusal(LOADER, tmp_path)
 
 
 def test_damage_is_found(tmp_path, images, flip):
@@ -79,13 +62,19 @@ def test_damage_is_found(tmp_path, images, flip):
     with zipfile.ZipFile(tmp_path / FILE) as archive:
         entry = archive.getinfo("coil-20-proc/obj7__3.png")
     flip(tmp_path / FILE, entry.header_offset + entry.compress_size)
-    assert "corrupt" in refusal(tmp_path)
+    assert "corrupt" in refusal(LOADER, tmp_path)
     (tmp_path / FILE).write_bytes(b"no archive")
-    assert "corrupt or no zip of images" in refusal(tmp_path)
+    assert "corrupt or no zip of images" in refusal(LOADER, tmp_path)
+
+
+def test_it_is_fetched_from_its_publisher(tmp_path, images, network):
+    network[Coil20.url] = packed(images)
+    assert len(LOADER.load(tmp_path / "new", download=True).x_train) == 1152
+    assert (tmp_path / "new" / FILE).is_file()
 
 
 def test_missing_archive(tmp_path):
-    assert f"put {FILE} there" in refusal(tmp_path)
+    assert f"put {FILE} there" in refusal(LOADER, tmp_path)
     assert "from Columbia University, 13 MB" in LOADER.check(tmp_path, verify=False).remedy
 
 

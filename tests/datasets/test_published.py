@@ -1,15 +1,11 @@
 """What every published set has in common, on the smallest to make: the activity files."""
 
-import io
-import zipfile
-from urllib.error import URLError
-
 import pytest
 import torch
+from published import checked_refusal, packed, refusal
 
 from uae_cli.datasets import Activity
 from uae_cli.datasets.activity import SHAPES, URL
-from uae_cli.errors import DataError
 
 LOADER = Activity(name="activity", scaler_fit="train")
 
@@ -30,41 +26,6 @@ def put(root, files):
     (root / "dataset_uci").mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (root / "dataset_uci" / name).write_text(content)
-
-
-def packed(files, folder="dataset_uci/"):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(folder + name, content)
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def network(monkeypatch):
-    """The internet: only what a test puts here answers."""
-    pages = {}
-
-    class Response(io.BytesIO):
-        url = URL
-        length = 0
-
-    def urlopen(request, *_, **__):
-        if request.full_url not in pages:
-            raise URLError("Name or service not known")
-        return Response(pages[request.full_url])
-
-    monkeypatch.setattr("urllib.request.urlopen", urlopen)
-    return pages
-
-
-def refusal(root, *, download=False):
-    with pytest.raises(DataError) as caught:
-        LOADER.load(root, download=download)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert str(root) in message
-    return message
 
 
 def test_the_published_split(tmp_path, files):
@@ -99,17 +60,15 @@ def test_the_published_split(tmp_path, files):
 )
 def test_other_content_is_named(tmp_path, files, name, change, expected):
     put(tmp_path, {**files, name: change(files[name])})
-    message = refusal(tmp_path)
+    message = checked_refusal(LOADER, tmp_path)
     assert name in message
     assert expected in message
-    found = LOADER.check(tmp_path, verify=True)
-    assert (found.present, found.problem) == (True, message)
-    assert "data.download=true" in found.remedy
+    assert "data.download=true" in LOADER.check(tmp_path, verify=True).remedy
 
 
 def test_missing_files(tmp_path, files):
     put(tmp_path, {name: content for name, content in files.items() if name != "final_y_test.txt"})
-    message = refusal(tmp_path)
+    message = refusal(LOADER, tmp_path)
     assert "put dataset_uci/ with final_X_train.txt" in message
     assert "UAE_DATA or data.root=" in message
     found = LOADER.check(tmp_path, verify=True)
@@ -119,8 +78,8 @@ def test_missing_files(tmp_path, files):
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_download_fetches_what_is_missing(tmp_path, files, network, nested):
-    inner = packed({**files, "final_acc_train.txt": "0"})
-    network[URL] = packed({"inner.zip": inner}, folder="") if nested else inner
+    inner = packed({**files, "final_acc_train.txt": "0"}, "dataset_uci/")
+    network[URL] = packed({"inner.zip": inner}) if nested else inner
     root = tmp_path / "not" / "yet"
     data = LOADER.load(root, download=True)
     assert sorted(path.name for path in (root / "dataset_uci").iterdir()) == sorted(SHAPES)
@@ -139,7 +98,7 @@ def test_download_fetches_what_is_missing(tmp_path, files, network, nested):
 def test_a_failing_download_is_one_line_and_leaves_nothing(tmp_path, network, content, expected):
     if content is not None:
         network[URL] = content
-    message = refusal(tmp_path, download=True)
+    message = refusal(LOADER, tmp_path, download=True)
     assert f"download to {tmp_path} failed" in message
     assert expected in message
     assert "put dataset_uci/ with" in message

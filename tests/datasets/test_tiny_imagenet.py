@@ -1,13 +1,9 @@
-import io
-import zipfile
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from published import checked_refusal, image, packed, refusal
 
 from uae_cli.datasets import TinyImageNet, tiny_imagenet
-from uae_cli.errors import DataError
 
 LOADER = TinyImageNet(name="tiny_imagenet")
 FOLDER, FILE = "tiny-imagenet-200", "tiny-imagenet-200.zip"
@@ -15,9 +11,7 @@ NAMES = ["n02124075", "n04067472", "n04540053"]
 
 
 def jpeg(level, size=(64, 64), mode="RGB"):
-    buffer = io.BytesIO()
-    Image.new(mode, size, level if mode == "L" else (level, 0, 0)).save(buffer, "JPEG", quality=95)
-    return buffer.getvalue()
+    return image("JPEG", level if mode == "L" else (level, 0, 0), size, mode, quality=95)
 
 
 @pytest.fixture
@@ -38,23 +32,6 @@ def members(monkeypatch):
     return made
 
 
-def packed(members):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-def refusal(root):
-    with pytest.raises(DataError) as caught:
-        LOADER.load(root, download=False)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert str(root) in message
-    return message
-
-
 def test_both_splits_in_their_order(tmp_path, members):
     (tmp_path / FILE).write_bytes(packed(members))
     data = LOADER.load(tmp_path, download=False)
@@ -67,15 +44,8 @@ def test_both_splits_in_their_order(tmp_path, members):
     np.testing.assert_allclose((data.x_test.mean((1, 2, 3)) * 255).numpy(), [0, 60, 120, 180], atol=3)
 
 
-def test_it_is_fetched_from_its_publisher(tmp_path, members, monkeypatch):
-    class Response(io.BytesIO):
-        url, length = tiny_imagenet.URL, 0
-
-    def urlopen(request, *_, **__):
-        assert request.full_url == tiny_imagenet.URL
-        return Response(packed(members))
-
-    monkeypatch.setattr("urllib.request.urlopen", urlopen)
+def test_it_is_fetched_from_its_publisher(tmp_path, members, network):
+    network[TinyImageNet.url] = packed(members)
     assert len(LOADER.load(tmp_path / "new", download=True).x_train) == 6
     assert (tmp_path / "new" / FILE).is_file()
 
@@ -96,18 +66,15 @@ def test_it_is_fetched_from_its_publisher(tmp_path, members, monkeypatch):
     ],
 )
 def test_other_content_is_named(tmp_path, members, change, expected):
-    kept = {name: content for name, content in {**members, **change}.items() if content is not None}
-    (tmp_path / FILE).write_bytes(packed(kept))
-    message = refusal(tmp_path)
-    assert expected in message
-    assert LOADER.check(tmp_path, verify=True).problem == message
+    (tmp_path / FILE).write_bytes(packed({**members, **change}))
+    assert expected in checked_refusal(LOADER, tmp_path)
 
 
 def test_what_is_missing_or_no_archive_is_told(tmp_path):
-    assert f"put {FILE} there" in refusal(tmp_path)
+    assert f"put {FILE} there" in refusal(LOADER, tmp_path)
     assert "from Stanford University, 248 MB" in LOADER.check(tmp_path, verify=False).remedy
     (tmp_path / FILE).write_bytes(b"no archive")
-    assert "corrupt or no zip of images" in refusal(tmp_path)
+    assert "corrupt or no zip of images" in refusal(LOADER, tmp_path)
 
 
 def test_the_real_one(load_real):

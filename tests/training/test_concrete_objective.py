@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from uae_cli.models import ConcreteAutoencoder, DenseAutoencoder, glorot_
-from uae_cli.training import ConcreteObjective, Trainer
+from uae_cli.training import ConcreteObjective
 from uae_cli.training import progress as progress_module
 
 adam = partial(torch.optim.Adam, lr=1e-3)
@@ -20,16 +20,10 @@ def objective(**changes) -> ConcreteObjective:
     return ConcreteObjective(**(plain | changes))
 
 
-def trainer(**changes) -> Trainer:
-    plain = {
-        "objective": objective(),
-        "batch_size": 16,
-        "epochs": 1,
-        "refit_epochs": 1,
-        "keep": "last",
-        "early_stopping": None,
-    }
-    return Trainer(**(plain | changes))
+@pytest.fixture
+def trainer(trainer):
+    """The folder's, with this objective and smaller batches."""
+    return lambda **changes: trainer(**({"objective": objective(), "batch_size": 16} | changes))
 
 
 def network(features: int = 20, selected: int = INFORMATIVE) -> ConcreteAutoencoder:
@@ -51,7 +45,7 @@ def planted() -> Tensor:
     return torch.cat([groups.flatten(1), noise], dim=1)
 
 
-def test_planted_informative_features_are_recovered(planted, tmp_path):
+def test_planted_informative_features_are_recovered(trainer, planted, tmp_path):
     model = network(30)
     fast = objective(optimizer=partial(torch.optim.Adam, lr=1e-2), target=0.95)  # for 2,000 steps
     settings = trainer(objective=fast, batch_size=50)
@@ -81,7 +75,7 @@ def test_scalars_tell_how_hard_the_selection_is():
     assert not objective(target=0.8).bind(model, torch.Generator(), steps=1).converged()
 
 
-def test_another_try_has_twice_the_epochs_and_tries_are_bounded(planted, tmp_path):
+def test_another_try_has_twice_the_epochs_and_tries_are_bounded(trainer, planted, tmp_path):
     settings = trainer(tries=3)
     epochs = []
     history = settings.fit(
@@ -104,7 +98,7 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize("killed", [1, 3])
-def test_a_killed_fit_resumes_bit_for_bit(planted, killed, tmp_path, monkeypatch):
+def test_a_killed_fit_resumes_bit_for_bit(trainer, planted, killed, tmp_path, monkeypatch):
     monkeypatch.setattr(progress_module, "_CHECKPOINT_SECONDS", 0)
     checkpoint: Path = tmp_path / "checkpoint.pt"
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from uae_cli.contrastive import Views, nt_xent
 from uae_cli.errors import ConfigError
 from uae_cli.models import SimCLR, glorot_
-from uae_cli.training import LARS, AdversarialViews, ContrastiveObjective, Trainer
+from uae_cli.training import LARS, AdversarialViews, ContrastiveObjective
 from uae_cli.training import contrastive as contrastive_module
 from uae_cli.training import progress as progress_module
 from uae_cli.training.embedding import Embedding, untracked
@@ -60,17 +60,15 @@ def state_after_a_step(settings: ContrastiveObjective, model: nn.Module, batch: 
 
 
 @pytest.fixture
-def fitted(tmp_path, digits):
+def fitted(trainer, tmp_path, digits):
     """Losses and model of a fit of some epochs, which may be killed; a second call goes on."""
 
-    def make(settings: ContrastiveObjective, epochs: int, model: nn.Module | None = None, **options):
-        trainer = Trainer(
-            objective=settings, batch_size=48, epochs=1, refit_epochs=1, keep="last", early_stopping=None
-        )
+    def make(
+        settings: ContrastiveObjective, epochs: int, model: nn.Module | None = None, x=digits[:120], **options
+    ):
         model = model or network()
-        checkpoint = tmp_path / "checkpoint.pt"
-        history = trainer.fit(model, digits[:120], epochs=epochs, seed=0, checkpoint=checkpoint, **options)
-        return history, model
+        options |= {"epochs": epochs, "seed": 0, "checkpoint": tmp_path / "checkpoint.pt"}
+        return trainer(objective=settings, batch_size=48).fit(model, x, **options), model
 
     return make
 
@@ -211,15 +209,30 @@ def test_half_precision_is_near_and_not_the_same(digits):
     assert 0 < abs(half - single) < 0.05
 
 
-def test_a_batch_larger_than_the_data_is_refused():
-    trainer = Trainer(
-        objective=objective(), batch_size=512, epochs=1, refit_epochs=1, keep="last", early_stopping=None
-    )
-    trainer.check_samples(512)
+def test_a_batch_larger_than_the_data_is_refused(trainer):
+    settings = trainer(objective=objective(), batch_size=512)
+    settings.check_samples(512)
     with pytest.raises(
         ConfigError, match=r"batch_size = 512: there are only 64 training samples, .*=64 or less"
     ):
-        trainer.check_samples(64)
+        settings.check_samples(64)
+
+
+def test_batches_of_one_are_refused(trainer):
+    with pytest.raises(ConfigError, match=r"batch_size = 1: .* use model\.trainer\.batch_size=2 or more"):
+        trainer(objective=objective(), batch_size=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sample_alone_in_the_last_batch_is_left_out(kind, fitted, digits):
+    """97 = 48 + 48 + 1: as many steps, and of the schedule, as with 96; the statistics are those of many."""
+    model, sizes = network(), []
+    model.encoder[1].register_forward_pre_hook(lambda _layer, inputs: sizes.append(len(inputs[0])))
+    history, _ = fitted(objective(**KINDS[kind]), 2, model, x=digits[:97])
+    assert min(sizes) >= 24
+    assert history.scalars[-1]["learning_rate"] == 0, "the schedule is at its end"
+    exact, _ = fitted(objective(**KINDS[kind]), 2, x=digits[:96])
+    assert history.losses == pytest.approx(exact.losses, rel=0.05), "the mean is over the samples seen"
 
 
 def test_what_watches_a_fit_joins_its_scalars(fitted):

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from uae_cli.models import CarliniWagnerNet, glorot_
-from uae_cli.training import Adversary, ClassificationObjective, MadryObjective, TradesObjective, Trainer
+from uae_cli.training import Adversary, ClassificationObjective, MadryObjective, TradesObjective
 
 adam = partial(torch.optim.Adam, lr=3e-3)
 ADVERSARY = Adversary(epsilon=0.08, step_size=0.03, iterations=4)
@@ -27,6 +27,17 @@ def network(dropout: float = 0.5) -> CarliniWagnerNet:
 
 def bound(name: str, model: CarliniWagnerNet, seed: int = 0):
     return OBJECTIVES[name].bind(model, torch.Generator().manual_seed(seed), steps=1)
+
+
+@pytest.fixture
+def fitted(trainer, fit, digits, digit_labels):
+    """Train a network for eight epochs on the digits."""
+
+    def make(name: str, model: CarliniWagnerNet) -> CarliniWagnerNet:
+        fit(trainer(objective=OBJECTIVES[name], batch_size=20), model, digits, 8, labels=digit_labels)
+        return model
+
+    return make
 
 
 def test_a_step_descends_the_cross_entropy(digits, digit_labels):
@@ -54,17 +65,8 @@ def test_randomness_is_the_fits_own(name, digits, digit_labels):
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_it_learns(name, digits: Tensor, digit_labels: Tensor, tmp_path):
-    trainer = Trainer(
-        objective=OBJECTIVES[name],
-        batch_size=20,
-        epochs=8,
-        refit_epochs=8,
-        keep="last",
-        early_stopping=None,
-    )
-    model = network(0.1)
-    trainer.fit(model, digits, epochs=8, seed=0, checkpoint=tmp_path / "c.pt", labels=digit_labels)
+def test_it_learns(name, fitted, digits: Tensor, digit_labels: Tensor):
+    model = fitted(name, network(0.1))
     accuracy = float((model(digits).argmax(1) == digit_labels).double().mean())
     assert accuracy > 0.6
 
@@ -99,20 +101,11 @@ def test_trades_without_a_weight_is_plain_training(digits, digit_labels):
     assert losses[0] == pytest.approx(losses[1])
 
 
-def test_adversarial_training_makes_robust(digits, digit_labels, tmp_path):
+def test_adversarial_training_makes_robust(fitted, digits, digit_labels):
     """Against the same PGD, the adversarially trained network errs less than the plainly trained one."""
     errors = {}
     for name in ("plain", "madry"):
-        trainer = Trainer(
-            objective=OBJECTIVES[name],
-            batch_size=20,
-            epochs=8,
-            refit_epochs=8,
-            keep="last",
-            early_stopping=None,
-        )
-        model = network(0.0)
-        trainer.fit(model, digits, epochs=8, seed=0, checkpoint=tmp_path / name, labels=digit_labels)
+        model = fitted(name, network(0.0))
         attack = Adversary(epsilon=0.08, step_size=0.02, iterations=8)
         moved = attack.perturb(model, digits, digits, lambda z: F.cross_entropy(z, digit_labels))
         errors[name] = float((model(moved).argmax(1) != digit_labels).double().mean())

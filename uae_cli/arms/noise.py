@@ -7,6 +7,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from uae_cli.arms.base import Extra, Workshop
+from uae_cli.attacks.batch import per_sample
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, Positive
 
@@ -97,7 +98,7 @@ def _noise_of_norm(x: Tensor, direction: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _moved(x: Tensor, direction: Tensor, scale: Tensor) -> Tensor:
-    return (x + scale.view(-1, *[1] * (x.ndim - 1)) * direction).clamp_(0, 1)
+    return (x + per_sample(scale, x) * direction).clamp_(0, 1)
 
 
 def _clipped_norm(x: Tensor, direction: Tensor, scale: Tensor) -> Tensor:

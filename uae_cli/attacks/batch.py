@@ -1,7 +1,8 @@
-"""The samples of one chunk, and what belongs to each of them."""
+"""Samples, batches of them, and what belongs to each sample."""
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -26,3 +27,37 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.x)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """All samples of an attack, wherever they lie, to be put on a device batch by batch.
+
+    Attributes:
+        x: (N, *shape) in [0, 1].
+        labels: (N,) int64 classes; None wherever the attack is unsupervised.
+        index: (N,) int64, their positions in the dataset they were chosen from; None for 0, 1, ….
+        seed: the experiment's seed.
+        device: of the batches.
+    """
+
+    x: Tensor
+    labels: Tensor | None
+    index: Tensor | None
+    seed: int
+    device: torch.device
+
+    def positions(self, rows: Tensor) -> Tensor:
+        """Where these rows (B,) of `x` stand in the dataset."""
+        return rows if self.index is None else self.index[rows]
+
+    def batch(self, rows: Tensor) -> Batch:
+        """These rows (B,) of `x`."""
+        labels = None if self.labels is None else self.labels[rows].to(self.device)
+        x, index = self.x[rows].to(self.device), self.positions(rows).to(self.device)
+        return Batch(x, index, self.seed, labels, rows.to(self.device))
+
+
+def per_sample(values: Tensor, like: Tensor) -> Tensor:
+    """One value per sample, (B,), as (B, 1, …, 1): it goes with all values of samples `like` (B, *shape)."""
+    return values.view(-1, *[1] * (like.ndim - 1))

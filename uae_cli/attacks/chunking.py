@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from uae_cli.attacks.batch import Batch
-from uae_cli.attacks.generate import Attack, attack_chunk
+from uae_cli.attacks.generate import Attack, attack_chunk, whole_groups
 from uae_cli.attacks.similarities import group_of
 from uae_cli.errors import ConfigError
 from uae_cli.hardware import free_bytes
@@ -60,7 +60,7 @@ def choose_chunk(
     Raises:
         ConfigError: not even one sample (or group) fits, or not as many as the user asked for.
     """
-    most = _whole_groups(most, need.group, exact=exact)
+    most = whole_groups(most if exact else max(most, need.group), need.group)
     free = free_bytes(device)
     budget = free * (1 if exact else _SHARE) if budget_gib is None else budget_gib * _GIB
     fitting = need.samples_in(budget) // need.group * need.group
@@ -130,15 +130,6 @@ class _LiveBytes(TorchDispatchMode):
     def _forget(self, place: int, size: int) -> None:
         self._known.discard(place)
         self.now -= size
-
-
-def _whole_groups(most: int, group: int, *, exact: bool) -> int:
-    if exact and most < group:
-        raise ConfigError(
-            f"chunk_size = {most}: the similarity couples {group} samples, which are attacked at once; "
-            f"use chunk_size={group} or more, or a smaller group"
-        )
-    return max(most // group, 1) * group
 
 
 def _least(group: int) -> str:

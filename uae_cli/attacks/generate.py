@@ -1,4 +1,9 @@
-"""Attack a whole dataset, chunk by chunk; a killed process loses at most the chunk in flight."""
+"""Attack a whole dataset, chunk by chunk; a killed process loses at most the chunk in flight.
+
+The result, `uae.safetensors`, holds `x` (N, *shape) in [0, 1], the clean sample where none was found;
+`success` (N,) bool; `similarity` (N,), NaN without success; `index` (N,) int64; the iterations' `trace_f`,
+`trace_similarity`, `trace_c` (N, T); and `seconds` (N,), each sample's share of its chunk's time.
+"""
 
 import logging
 import time
@@ -8,10 +13,10 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from uae_cli.attacks.batch import Batch
+from uae_cli.attacks.batch import Batch, Samples
+from uae_cli.attacks.chunk_files import clear, end_of, find_chunk, merge, save_chunk
 from uae_cli.attacks.criteria import Criterion
 from uae_cli.attacks.similarities import Grouped, Similarity, group_of
 from uae_cli.attacks.solver import Found, Problem, Solver
@@ -52,11 +57,7 @@ def generate(
     sample_bytes: int = 0,
     on_iteration: Callable[[int], None] = lambda _samples: None,
 ) -> None:
-    """Attack every sample and write `uae.safetensors`.
-
-    It holds `x` (N, *shape) in [0, 1], the clean sample where none was found; `success` (N,) bool;
-    `similarity` (N,), NaN without success; `index` (N,) int64; and the iterations' `trace_f`,
-    `trace_similarity`, `trace_c` (N, T), and `seconds` (N,), each sample's share of its chunk's time.
+    """Attack every sample and write `uae.safetensors`, whose content this module's docstring tells.
 
     Args:
         attack: what to do.
@@ -77,41 +78,18 @@ def generate(
         ConfigError: there is too little memory for one sample, or for one group; `chunk_size` is smaller
             than a group.
     """
-    layer = attack.similarity.tapped_layer(model)
-    tapped = TappedModel(model, layer, precision=attack.precision)
-    device = tapped.device
-    chunk_size = _whole_groups(chunk_size, min(group_of(attack.similarity), len(x)))
-    positions = torch.arange(len(x)) if index is None else index
+    tapped = TappedModel(model, attack.similarity.tapped_layer(model), precision=attack.precision)
+    size = whole_groups(chunk_size, min(group_of(attack.similarity), len(x)))
+    samples = Samples(x, labels, index, seed, tapped.device)
     if (folder / RESULT).exists():  # an earlier attempt was stopped between writing it and clearing up
-        _clear(folder)
+        clear(folder)
         return
+    chunks = _Chunks(attack, tapped, samples, size, folder, sample_bytes, on_iteration)
     parts: list[Path] = []
-    while (start := _end(parts)) < len(x):
-        part = next(folder.glob(f"chunk-{start}-*.safetensors"), None)
-        if part is not None:  # finished by an earlier attempt, whatever its chunk size
+    while (start := end_of(parts)) < len(x):
+        if part := chunks.finished(start) or chunks.attack(start):
             parts.append(part)
-            on_iteration((_end(parts) - start) * attack.solver.total_iterations)
-            continue
-        rows = torch.arange(start, min(start + chunk_size, len(x)))
-        part = folder / f"chunk-{start}-{int(rows[-1])}.safetensors"
-        told: list[int] = []
-
-        def tell(samples: int, told: list[int] = told) -> None:
-            told.append(samples)
-            on_iteration(samples)
-
-        started = time.perf_counter()
-        try:
-            found = attack_chunk(attack, tapped, _batch(x, labels, positions, rows, seed, device), tell)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            chunk_size = _halved(len(rows), group_of(attack.similarity), device, sample_bytes, error)
-            on_iteration(-sum(told))
-        else:
-            _write(found, positions[rows], started, part)
-            parts.append(part)
-    _merge(parts, folder / RESULT)
+    merge(parts, folder / RESULT)
 
 
 def judge(
@@ -129,11 +107,11 @@ def judge(
 
     `index` (N,) must be that of the attack, where criteria draw numbers from it.
     """
-    positions = torch.arange(len(x)) if index is None else index
+    samples = Samples(x, labels, index, seed, model.device)
     values = []
     with torch.no_grad():
         for rows in torch.arange(len(x)).split(chunk_size):
-            batch = _batch(x, labels, positions, rows, seed, model.device)
+            batch = samples.batch(rows)
             bound = criterion.against(model, model(batch.x), batch)
             values.append(bound(model(candidates[rows].to(model.device))).cpu())
     return torch.cat(values)
@@ -166,14 +144,12 @@ def _known_by(similarity: Similarity, batch: Batch) -> Tensor:
     return batch.row if isinstance(similarity, Grouped) and batch.row is not None else batch.index
 
 
-def _batch(
-    x: Tensor, labels: Tensor | None, positions: Tensor, rows: Tensor, seed: int, device: torch.device
-) -> Batch:
-    own = None if labels is None else labels[rows].to(device)
-    return Batch(x[rows].to(device), positions[rows].to(device), seed, own, rows.to(device))
+def whole_groups(chunk_size: int, group: int) -> int:
+    """`chunk_size` rounded down to whole groups of coupled samples.
 
-
-def _whole_groups(chunk_size: int, group: int) -> int:
+    Raises:
+        ConfigError: it is smaller than a group.
+    """
     if chunk_size < group:
         raise ConfigError(
             f"chunk_size = {chunk_size}: the similarity couples {group} samples, which are attacked at once; "
@@ -182,27 +158,45 @@ def _whole_groups(chunk_size: int, group: int) -> int:
     return chunk_size // group * group
 
 
-def _write(found: Found, index: Tensor, started: float, path: Path) -> None:
-    tensors = {
-        "x": found.x,
-        "success": found.success,
-        "similarity": found.similarity,
-        "index": index,
-        "trace_f": found.trace.f,
-        "trace_similarity": found.trace.similarity,
-        "trace_c": found.trace.c,
-    }
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    # After the copies above, the device has finished its work
-    tensors["seconds"] = torch.full((len(index),), (time.perf_counter() - started) / len(index))
-    part = path.with_suffix(".part")
-    save_file(tensors, part)
-    part.replace(path)
+@dataclass
+class _Chunks:
+    """Attacks samples in chunks of `size`, from now on in smaller ones whenever memory runs out."""
 
+    settings: Attack
+    model: TappedModel
+    samples: Samples
+    size: int
+    folder: Path
+    sample_bytes: int
+    on_iteration: Callable[[int], None]
 
-def _end(parts: list[Path]) -> int:
-    """How many samples these chunks, one after another, hold."""
-    return int(parts[-1].stem.rsplit("-", 1)[1]) + 1 if parts else 0
+    def finished(self, start: int) -> Path | None:
+        """The chunk that an earlier attempt made from sample `start` on, whatever its size."""
+        part = find_chunk(self.folder, start)
+        if part is not None:
+            self.on_iteration((end_of([part]) - start) * self.settings.solver.total_iterations)
+        return part
+
+    def attack(self, start: int) -> Path | None:
+        """Make the chunk from sample `start` on; None where it was too large for the memory."""
+        rows = torch.arange(start, min(start + self.size, len(self.samples.x)))
+        told: list[int] = []
+
+        def tell(samples: int) -> None:
+            told.append(samples)
+            self.on_iteration(samples)
+
+        started = time.perf_counter()
+        try:
+            found = attack_chunk(self.settings, self.model, self.samples.batch(rows), tell)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            group, device = group_of(self.settings.similarity), self.samples.device
+            self.size = _halved(len(rows), group, device, self.sample_bytes, error)
+            self.on_iteration(-sum(told))
+            return None
+        return save_chunk(self.folder, start, found, self.samples.positions(rows), started)
 
 
 def _halved(size: int, group: int, device: torch.device, sample_bytes: int, error: BaseException) -> int:
@@ -219,17 +213,3 @@ def _halved(size: int, group: int, device: torch.device, sample_bytes: int, erro
     if device.type == "cuda":
         torch.cuda.empty_cache()
     return half
-
-
-def _merge(parts: list[Path], path: Path) -> None:
-    """All chunks in one file. It has the size of the data, which are in memory anyway."""
-    chunks = [load_file(part) for part in parts]
-    whole = path.with_suffix(".part")
-    save_file({name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}, whole)
-    whole.replace(path)
-    _clear(path.parent)
-
-
-def _clear(folder: Path) -> None:
-    for chunk in folder.glob("chunk-*"):  # also those of an attempt with another chunk size
-        chunk.unlink()

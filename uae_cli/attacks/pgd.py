@@ -6,11 +6,11 @@ from typing import Literal
 
 import torch
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import Tensor
 
+from uae_cli.attacks.batch import per_sample
 from uae_cli.attacks.classification import BoundMisclassification
 from uae_cli.attacks.descent import uniform_start
-from uae_cli.attacks.similarities import BoundSimilarity, Goal
 from uae_cli.attacks.solver import Found, Problem, Trace
 from uae_cli.errors import ConfigError
 from uae_cli.models.tapped import Response
@@ -70,7 +70,7 @@ class Pgd:
             response = problem.model(x.requires_grad_())
             f = problem.criterion(response).detach()
             better = f < least if self.keep == "best" else torch.ones_like(f, dtype=torch.bool)
-            kept = torch.where(_as_mask(better, x), x.detach(), kept)
+            kept = torch.where(per_sample(better, x), x.detach(), kept)
             least = torch.where(better, f, least)
             values.append(f)
             on_iteration(t)
@@ -91,30 +91,5 @@ def _found(clean: Tensor, x: Tensor, f: Tensor, trace: Tensor) -> Found:
     success = f <= 0
     nothing = torch.zeros_like(f).masked_fill(~success, torch.nan)
     no_c = torch.zeros_like(trace)
-    x = torch.where(_as_mask(success, x), x, clean)
+    x = torch.where(per_sample(success, x), x, clean)
     return Found(x, success, nothing, Trace(trace, torch.zeros_like(trace), no_c))
-
-
-def _as_mask(chosen: Tensor, x: Tensor) -> Tensor:
-    return chosen.view(-1, *[1] * (x.ndim - 1))
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Nothing:
-    """No similarity at all: S = 0, for attacks that care about the criterion alone."""
-
-    goal: Goal = "minimize"
-    require_positive: bool = False
-    unit: str = ""
-
-    def tapped_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
-        """See `Similarity.tapped_layer`: none."""
-        return None
-
-    def begin(self, clean: Response, index: Tensor, seed: int) -> BoundSimilarity:  # noqa: ARG002
-        """See `Similarity.begin`."""
-
-        def zero(response: Response, iteration: int) -> Tensor:  # noqa: ARG001
-            return 0 * response.x.flatten(1).sum(1)
-
-        return zero

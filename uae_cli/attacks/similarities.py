@@ -1,5 +1,6 @@
 """What a solver optimises besides the criterion: S(x, x + δ) (paper §3.2)."""
 
+from abc import ABC, abstractmethod
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -103,37 +104,22 @@ class Mine:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ReconstructionError:
-    """‖x − Φ(x + δ)‖, which the L2-UAE baseline maximises under the same criterion (paper §4.4)."""
+class Comparison(ABC):
+    """A similarity that learns nothing: a fixed function of the clean sample and the model's response.
 
-    goal: Goal
-    require_positive: bool = False
-    unit: str = "L2"
-
-    def tapped_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
-        """See `Similarity.tapped_layer`: none."""
-        return None
-
-    def begin(self, clean: Response, index: Tensor, seed: int) -> BoundSimilarity:  # noqa: ARG002
-        """See `Similarity.begin`."""
-        target = clean.x.detach()
-
-        def error(response: Response, iteration: int) -> Tensor:  # noqa: ARG001
-            return _root(squared_error(target, response.output))
-
-        return error
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class L2Distance:
-    """‖δ‖₂, in units of the [0, 1] range, which is maximised (paper §6.14, Table 13).
-
-    At δ = 0 it has no direction, and its gradient counts as 0: a start at zero moves nothing.
+    Attributes:
+        goal: whether solvers minimise or maximise it.
+        require_positive: whether an iterate with S ≤ 0 is refused.
+        unit: of its values, for reports.
     """
 
     goal: Goal
     require_positive: bool = False
-    unit: str = "L2"
+    unit: str = ""
+
+    @abstractmethod
+    def compare(self, x: Tensor, response: Response) -> Tensor:
+        """S (B,) of clean samples x (B, *shape) and what the model makes of the perturbed ones."""
 
     def tapped_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
         """See `Similarity.tapped_layer`: none."""
@@ -142,36 +128,57 @@ class L2Distance:
     def begin(self, clean: Response, index: Tensor, seed: int) -> BoundSimilarity:  # noqa: ARG002
         """See `Similarity.begin`."""
         x = clean.x.detach()
-
-        def distance(response: Response, iteration: int) -> Tensor:  # noqa: ARG001
-            return _root(squared_error(x, response.x))
-
-        return distance
+        return lambda response, iteration: self.compare(x, response)  # noqa: ARG005
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CosineDistance:
+class ReconstructionError(Comparison):
+    """‖x − Φ(x + δ)‖, which the L2-UAE baseline maximises under the same criterion (paper §4.4)."""
+
+    unit: str = "L2"
+
+    def compare(self, x: Tensor, response: Response) -> Tensor:
+        """See `Comparison.compare`."""
+        return _root(squared_error(x, response.output))
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class L2Distance(Comparison):
+    """‖δ‖₂, in units of the [0, 1] range, which is maximised (paper §6.14, Table 13).
+
+    At δ = 0 it has no direction, and its gradient counts as 0: a start at zero moves nothing.
+    """
+
+    unit: str = "L2"
+
+    def compare(self, x: Tensor, response: Response) -> Tensor:
+        """See `Comparison.compare`."""
+        return _root(squared_error(x, response.x))
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CosineDistance(Comparison):
     """1 − cos(x, x + δ) over a sample's values, from 0 to 1 in the box; maximised (paper §6.14, Table 13).
 
     At δ = 0 it is smallest, and its gradient 0: a start at zero moves nothing.
     """
 
-    goal: Goal
-    require_positive: bool = False
     unit: str = "1 − cos"
 
-    def tapped_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
-        """See `Similarity.tapped_layer`: none."""
-        return None
+    def compare(self, x: Tensor, response: Response) -> Tensor:
+        """See `Comparison.compare`."""
+        return 1 - F.cosine_similarity(x.flatten(1), response.x.flatten(1), dim=1)
 
-    def begin(self, clean: Response, index: Tensor, seed: int) -> BoundSimilarity:  # noqa: ARG002
-        """See `Similarity.begin`."""
-        x = clean.x.detach().flatten(1)
 
-        def distance(response: Response, iteration: int) -> Tensor:  # noqa: ARG001
-            return 1 - F.cosine_similarity(x, response.x.flatten(1), dim=1)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Nothing(Comparison):
+    """No similarity at all: S = 0, for attacks that care about the criterion alone."""
 
-        return distance
+    goal: Goal = "minimize"
+
+    def compare(self, x: Tensor, response: Response) -> Tensor:  # noqa: ARG002
+        """See `Comparison.compare`."""
+        return 0 * response.x.flatten(1).sum(1)
 
 
 def _root(squared: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from uae_cli.attacks.batch import Batch
+from uae_cli.attacks.batch import Batch, per_sample
 from uae_cli.attacks.criteria import BoundCriterion
 from uae_cli.attacks.similarities import BoundSimilarity, Goal
 from uae_cli.models.tapped import Response, TappedModel
@@ -72,10 +72,9 @@ class Found:
 
     def restrict(self, holds: Tensor, clean: Tensor) -> "Found":
         """The same, with the clean sample wherever `holds` (B,) is false."""
-        mask = holds.view(-1, *[1] * (clean.ndim - 1))
         return replace(
             self,
-            x=torch.where(mask, self.x, clean),
+            x=torch.where(per_sample(holds, clean), self.x, clean),
             success=holds,
             similarity=self.similarity.masked_fill(~holds, torch.nan),
         )
@@ -126,7 +125,7 @@ class Best:
         """Keep x (B, *shape) wherever it is admitted and better than what is kept."""
         score = self._sign * similarity
         kept = self.admits(f, similarity) & (score < self._score)
-        self.x = torch.where(kept.view(-1, *[1] * (x.ndim - 1)), x, self.x)
+        self.x = torch.where(per_sample(kept, x), x, self.x)
         self._score = torch.where(kept, score, self._score)
         self.success |= kept
 

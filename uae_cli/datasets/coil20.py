@@ -1,31 +1,28 @@
 """Twenty objects on a turntable."""
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from uae_cli.datasets.arrays import image_tensor
 from uae_cli.datasets.base import Dataset
-from uae_cli.datasets.fetching import fetch_file
-from uae_cli.datasets.published import PublishedDataset
-from uae_cli.datasets.tabular import SplitSeed, stratified_split
+from uae_cli.datasets.image_zip import check_complete, opened
+from uae_cli.datasets.published import PublishedFile
+from uae_cli.datasets.tabular import SplitSeed, stratified_dataset
 from uae_cli.errors import DataError
 from uae_cli.settings import STRICT
 
 FILE = "coil-20-proc.zip"
-URL = f"https://www.cs.columbia.edu/CAVE/databases/SLAM_coil-20_coil-100/coil-20/{FILE}"
 OBJECTS, VIEWS = 20, 72
 PUBLISHED_SIDE, SIDE = 128, 20
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Coil20(PublishedDataset):
+class Coil20(PublishedFile):
     """1,440 views, 72 of each of 20 objects, grey: float32 (N, 1, 20, 20) in [0, 1], labels 0 to 19.
 
     The published 128×128 are resized to 20×20 as in the paper (bicubic over the whole area, Pillow's
@@ -35,6 +32,7 @@ class Coil20(PublishedDataset):
 
     source: ClassVar[str] = "COIL-20 processed, cs.columbia.edu/CAVE"
     expected: ClassVar[str] = FILE
+    url: ClassVar[str] = f"https://www.cs.columbia.edu/CAVE/databases/SLAM_coil-20_coil-100/coil-20/{FILE}"
     publisher: ClassVar[str] = "Columbia University, 13 MB"
     sha256: ClassVar[dict[str, str]] = {
         FILE: "24431f91094f12062c179a13a89452a759ccead582aa5767d880501a097668ca"
@@ -42,14 +40,6 @@ class Coil20(PublishedDataset):
 
     name: str
     split_seed: SplitSeed
-
-    def files(self, root: Path) -> list[Path]:
-        """The archive, which is read as it is."""
-        return [root / FILE] if (root / FILE).is_file() else []
-
-    def fetch(self, root: Path) -> None:
-        """The archive of the processed images from Columbia's server."""
-        fetch_file(URL, root / FILE)
 
     def read(self, files: list[Path]) -> Dataset:
         """Check, resize and split.
@@ -60,33 +50,18 @@ class Coil20(PublishedDataset):
         (path,) = files
         images = image_tensor(_read(path))
         labels = np.repeat(np.arange(OBJECTS), VIEWS)
-        train, test = stratified_split(str(path), labels, seed=self.split_seed)
-        return Dataset(
-            name=self.name,
-            x_train=images[train],
-            y_train=torch.from_numpy(labels[train]),
-            x_test=images[test],
-            y_test=torch.from_numpy(labels[test]),
-            source=self.source,
-            train_rows=torch.from_numpy(train),
-            test_rows=torch.from_numpy(test),
+        return stratified_dataset(
+            str(path), images, labels, seed=self.split_seed, name=self.name, source=self.source
         )
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
     """All images, resized: uint8 (1440, 20, 20)."""
     wanted = [f"obj{i}__{j}.png" for i in range(1, OBJECTS + 1) for j in range(VIEWS)]
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {member.rpartition("/")[2]: member for member in archive.namelist()}
-            if lacking := [name for name in wanted if name not in members]:
-                raise DataError(
-                    f"{path}: lacks {len(lacking):,} of {len(wanted):,} images, e.g. {lacking[0]}"
-                )
-            return np.stack([_image(path, archive, members[name]) for name in wanted])
-    # What a damaged archive or image makes zipfile, zlib and Pillow raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, SyntaxError) as error:
-        raise DataError(f"{path}: corrupt or no zip of images ({' '.join(str(error).split())})") from None
+    with opened(path) as archive:
+        members = {member.rpartition("/")[2]: member for member in archive.namelist()}
+        check_complete(path, wanted, members)
+        return np.stack([_image(path, archive, members[name]) for name in wanted])
 
 
 def _image(path: Path, archive: zipfile.ZipFile, member: str) -> NDArray[np.uint8]:

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from pydantic.dataclasses import dataclass
 
 from uae_cli.datasets.arrays import image_tensor
 from uae_cli.datasets.base import Availability, Dataset
-from uae_cli.datasets.tabular import stratified_split
+from uae_cli.datasets.tabular import stratified_dataset
 from uae_cli.settings import STRICT
 
 SOURCE = "scikit-learn load_digits"
@@ -34,14 +33,5 @@ class Digits:
         digits = load_digits()
         images = image_tensor((digits.images / 16).astype(np.float32))
         labels = digits.target.astype(np.int64)
-        train, test = stratified_split(f"dataset {self.name}", labels, seed=0)
-        return Dataset(
-            name=self.name,
-            x_train=images[train],
-            y_train=torch.from_numpy(labels[train]),
-            x_test=images[test],
-            y_test=torch.from_numpy(labels[test]),
-            source=SOURCE,
-            train_rows=torch.from_numpy(train),
-            test_rows=torch.from_numpy(test),
-        )
+        what = f"dataset {self.name}"
+        return stratified_dataset(what, images, labels, seed=0, name=self.name, source=SOURCE)

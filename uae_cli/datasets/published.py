@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from uae_cli.datasets.arrays import ROOT_HINT
 from uae_cli.datasets.base import Availability, Dataset
-from uae_cli.datasets.fetching import fetching
+from uae_cli.datasets.fetching import fetch_file, fetching
 from uae_cli.errors import DataError
 
 _REPLACE = "replace it with an intact copy, or delete it and run with data.download=true"
@@ -99,6 +99,26 @@ class PublishedDataset(ABC):
     def _how_verified(self, files: list[Path]) -> str:
         unknown = [file.name for file in files if _sha256(file) != self.sha256.get(file.name)]
         return f"Checked by content; no checksum is known of this {', '.join(unknown)}." if unknown else ""
+
+
+class PublishedFile(PublishedDataset):
+    """A set that is a single file, read as it comes.
+
+    Attributes:
+        expected: the file's name.
+        url: where its publisher keeps it.
+    """
+
+    url: ClassVar[str]
+
+    def files(self, root: Path) -> list[Path]:
+        """The file."""
+        path = root / self.expected
+        return [path] if path.is_file() else []
+
+    def fetch(self, root: Path) -> None:
+        """The file from its publisher's server."""
+        fetch_file(self.url, root / self.expected)
 
 
 def _sha256(path: Path) -> str:

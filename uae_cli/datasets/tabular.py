@@ -95,6 +95,23 @@ def stratified_split(what: str, labels: NDArray[np.int64], *, seed: int) -> tupl
         raise DataError(f"{what}: can't be split 80/20 class by class ({reason}); give more rows") from None
 
 
+def stratified_dataset(
+    what: str, x: Tensor, labels: NDArray[np.int64], *, seed: int, name: str, source: str
+) -> Dataset:
+    """Samples x (N, *shape) in [0, 1] that need no scaling, split by `stratified_split` with its errors."""
+    train, test = stratified_split(what, labels, seed=seed)
+    return Dataset(
+        name=name,
+        x_train=x[train],
+        y_train=torch.from_numpy(labels[train]),
+        x_test=x[test],
+        y_test=torch.from_numpy(labels[test]),
+        source=source,
+        train_rows=torch.from_numpy(train),
+        test_rows=torch.from_numpy(test),
+    )
+
+
 def random_split(n: int, *, seed: int) -> tuple[Rows, Rows]:
     """Row numbers of the train (80 %) and test (20 %) split of `n` rows without labels."""
     return _split(n, seed, None)

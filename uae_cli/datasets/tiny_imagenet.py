@@ -1,7 +1,6 @@
 """Tiny-ImageNet-200: small photographs of 200 kinds of things. torchvision doesn't offer it."""
 
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -13,18 +12,17 @@ from pydantic.dataclasses import dataclass
 
 from uae_cli.datasets.arrays import image_tensor
 from uae_cli.datasets.base import Dataset
-from uae_cli.datasets.fetching import fetch_file
-from uae_cli.datasets.published import PublishedDataset
+from uae_cli.datasets.image_zip import check_complete, opened
+from uae_cli.datasets.published import PublishedFile
 from uae_cli.errors import DataError
 from uae_cli.settings import STRICT
 
 FILE = "tiny-imagenet-200.zip"
-URL = f"http://cs231n.stanford.edu/{FILE}"
 CLASSES, IMAGES, VALIDATION, SIDE = 200, 500, 10_000, 64
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TinyImageNet(PublishedDataset):
+class TinyImageNet(PublishedFile):
     """100,000 training images, and the 10,000 validation images to test: float32 (N, 3, 64, 64) in [0, 1].
 
     The published test images have no labels and are left alone. Classes are counted as in `wnids.txt`.
@@ -35,17 +33,10 @@ class TinyImageNet(PublishedDataset):
 
     source: ClassVar[str] = "Tiny-ImageNet-200, cs231n.stanford.edu"
     expected: ClassVar[str] = FILE
+    url: ClassVar[str] = f"http://cs231n.stanford.edu/{FILE}"
     publisher: ClassVar[str] = "Stanford University, 248 MB"
 
     name: str
-
-    def files(self, root: Path) -> list[Path]:
-        """The archive."""
-        return [root / FILE] if (root / FILE).is_file() else []
-
-    def fetch(self, root: Path) -> None:
-        """The archive from Stanford's server."""
-        fetch_file(URL, root / FILE)
 
     def read(self, files: list[Path]) -> Dataset:
         """Both splits.
@@ -54,13 +45,8 @@ class TinyImageNet(PublishedDataset):
             DataError: the archive is corrupt, lacks an image, or one is not 64×64.
         """
         (path,) = files
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return self._read(path, archive)
-        # What a damaged archive or image makes zipfile, zlib and Pillow raise
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, SyntaxError) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{path}: corrupt or no zip of images ({reason})") from None
+        with opened(path) as archive:
+            return self._read(path, archive)
 
     def _read(self, path: Path, archive: zipfile.ZipFile) -> Dataset:
         folder = FILE.removesuffix(".zip")
@@ -89,9 +75,7 @@ def _images(path: Path, archive: zipfile.ZipFile, members: Sequence[str]) -> NDA
     """Images, uint8 (N, 64, 64, 3)."""
     from PIL import Image
 
-    there = set(archive.namelist())
-    if lacking := [member for member in members if member not in there]:
-        raise DataError(f"{path}: lacks {len(lacking):,} of {len(members):,} images, e.g. {lacking[0]}")
+    check_complete(path, members, set(archive.namelist()))
     images = np.empty((len(members), SIDE, SIDE, 3), dtype=np.uint8)
     for place, member in enumerate(members):
         with archive.open(member) as file, Image.open(file) as image:

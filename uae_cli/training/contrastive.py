@@ -21,7 +21,13 @@ from uae_cli.training.schedules import warmup_cosine
 
 @runtime_checkable
 class ComparesSamples(Protocol):
-    """An objective whose loss compares the samples of a batch, and so depends on how many there are."""
+    """An objective whose loss compares the samples of a batch, and so depends on how many there are.
+
+    Attributes:
+        least_batch: samples without which there is nothing to compare; a smaller batch is left out.
+    """
+
+    least_batch: ClassVar[int]
 
     def check_batch(self, batch_size: int, samples: int) -> None:
         """See whether batches can be as large as they are meant to be.
@@ -53,6 +59,9 @@ class AdversarialViews:
 class ContrastiveObjective:
     """NT-Xent over two random views of each sample of a batch, every other sample's being negatives.
 
+    A sample that is left alone in an epoch's last batch has no negatives, and batch normalisation would
+    take its statistics for those of the data: it is left out of that epoch; the next one shuffles anew.
+
     Attributes:
         optimizer: makes an optimiser of parameters.
         views: how a sample becomes views.
@@ -65,6 +74,7 @@ class ContrastiveObjective:
     """
 
     supervised: ClassVar[bool] = False
+    least_batch: ClassVar[int] = 2
     optimizer: OptimizerFactory
     views: Views
     temperature: Positive

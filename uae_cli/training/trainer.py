@@ -34,12 +34,16 @@ class Trainer:
 
     Attributes:
         objective: loss and optimiser.
-        batch_size: samples per step; the last batch of an epoch may be smaller.
+        batch_size: samples per step; the last batch of an epoch may be smaller, and is left out where it is
+            too small for an objective that compares samples.
         epochs: passes over the data for the original model.
         refit_epochs: passes for a model retrained on augmented data (paper, Table 10).
         keep: the weights of the last epoch, or of the one with the lowest training loss.
         early_stopping: on the training loss, or null.
         tries: fits from scratch, each of twice the epochs, until the objective says that it converged.
+
+    Raises:
+        ConfigError: batches are too small for the objective.
     """
 
     objective: Objective
@@ -49,6 +53,13 @@ class Trainer:
     keep: Literal["last", "best"]
     early_stopping: EarlyStopping | None
     tries: Count = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size < self._least_batch:
+            raise ConfigError(
+                f"model.trainer.batch_size = {self.batch_size}: the loss compares the samples of a batch; "
+                f"use model.trainer.batch_size={self._least_batch} or more"
+            )
 
     def fit(
         self,
@@ -122,7 +133,7 @@ class Trainer:
         epochs *= 2 ** (history.tries - 1)
         shuffler = generator(seed, "shuffle", torch.device("cpu"))
         draws = generator(seed, "objective", x.device)
-        updater = self.objective.bind(model, draws, steps=epochs * math.ceil(len(x) / self.batch_size))
+        updater = self.objective.bind(model, draws, steps=epochs * len(self._batches(torch.arange(len(x)))))
         saved.restore(model, updater, [shuffler, draws])
         history.replay(on_epoch)
         model.train()
@@ -140,11 +151,20 @@ class Trainer:
     def _epoch(self, updater: Updater, x: Tensor, labels: Tensor | None, shuffler: torch.Generator) -> float:
         """One pass over the data; returns the mean loss."""
         order = torch.randperm(len(x), generator=shuffler).to(x.device)
-        total = torch.zeros((), device=x.device)
-        for batch in order.split(self.batch_size):
+        total, seen = torch.zeros((), device=x.device), 0
+        for batch in self._batches(order):
             own = None if labels is None else labels[batch]
             total += updater.step(x[batch], own) * len(batch)
-        return float(total) / len(x)
+            seen += len(batch)
+        return float(total) / seen
+
+    def _batches(self, order: Tensor) -> list[Tensor]:
+        """The samples of each step."""
+        return [batch for batch in order.split(self.batch_size) if len(batch) >= self._least_batch]
+
+    @property
+    def _least_batch(self) -> int:
+        return self.objective.least_batch if isinstance(self.objective, ComparesSamples) else 1
 
     def _stalled(self, losses: list[float]) -> bool:
         rule = self.early_stopping
