@@ -46,6 +46,14 @@ def test_the_loss_is_the_mean_over_batches_of_samples_in_their_order(model, subj
     assert measured == pytest.approx(total / 80, rel=1e-6)
 
 
+def test_a_lone_last_sample_is_left_out(model, subject):
+    def loss(samples: int) -> float:
+        fewer = replace(subject, data=subject.data.first(100, samples))
+        return EVALUATION.measure(model, fewer)["test_contrastive_loss"]
+
+    assert loss(65) == pytest.approx(loss(64), rel=1e-6)
+
+
 def test_accuracies_are_those_of_the_frozen_features(model, subject):
     measured = EVALUATION.measure(model, subject)
     features = represent(model.encoder, subject.data, batch_size=30)
@@ -81,6 +89,7 @@ def test_it_watches_every_so_many_epochs_and_leaves_the_model_as_it_is(model, su
             {"nearest_neighbours": NearestNeighbours(k=101)},
             "k = 101: there are only 100 training samples",
         ),
+        (None, {"batch_size": 1}, "batch_size = 1, of 80 test samples: the loss compares samples"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_before_any_work(model, subject, make, changes, message):

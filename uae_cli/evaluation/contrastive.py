@@ -54,6 +54,11 @@ class ContrastiveEvaluation:
                 f"evaluation = contrastive: {type(model).__name__} has no encoder with a projection; use "
                 "model=simclr, or another evaluation"
             )
+        if min(self.batch_size, len(data.x_test)) < 2:
+            raise ConfigError(
+                f"evaluation.contrastive.batch_size = {self.batch_size}, of {len(data.x_test)} test samples: "
+                "the loss compares samples; use 2 or more of both"
+            )
         if self.nearest_neighbours.k > len(data.x_train):
             raise ConfigError(
                 f"evaluation.contrastive.nearest_neighbours.k = {self.nearest_neighbours.k}: there are only "
@@ -82,12 +87,15 @@ class ContrastiveEvaluation:
     def _loss(self, model: nn.Module, subject: Subject) -> float:
         x = subject.data.x_test
         device = next(model.parameters()).device
-        total = 0.0
+        total, seen = 0.0, 0
         for index in torch.arange(len(x)).split(self.batch_size):
+            if len(index) == 1:  # with nothing to compare it with
+                continue
             drawn = self.views.draw(subject.seed, "contrastive test views", index.to(device), 2)
             z: Tensor = model(self.views.apply(x[index].to(device), drawn))
             total += float(nt_xent(z, self.temperature)) * len(index)
-        return total / len(x)
+            seen += len(index)
+        return total / seen
 
 
 def _features(model: nn.Module, subject: Subject) -> Representation:
