@@ -41,10 +41,6 @@ class Calibration:
             self._known = json.loads(self._path.read_text(encoding="utf-8"))
         self._preparation = Preparation()
 
-    def knows(self, job: Job) -> bool:
-        """Whether an estimate is at hand without measuring anything."""
-        return self._key(job) in self._known
-
     def seconds(self, job: Job) -> float:
         """What the job would take if none of its stages were cached; its data must be at hand.
 

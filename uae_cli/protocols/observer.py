@@ -30,10 +30,6 @@ class Observer:
         for name, value in scalars.items():
             self._writer.add_scalar(f"training_{name}/{label}", value, epoch)
 
-    def scalar(self, name: str, value: float, step: int) -> None:
-        """One point of any other curve."""
-        self._writer.add_scalar(name, value, step)
-
     def attack(self, label: str, extra: Extra) -> None:
         """c, f and S per attack iteration: means and, for S, quartiles."""
         for name, values in extra.trace.items():
