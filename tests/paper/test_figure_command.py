@@ -41,9 +41,22 @@ def test_it_is_found_and_copied(here: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(
+    ("scale", "attacked", "told"),
+    [
+        ("full", 0, ""),
+        ("full", 1000, ", 1,000 samples attacked"),
+        ("smoke", 1, ", 1 sample attacked (smoke scale: less than full)"),
+    ],
+)
+def test_how_it_was_made_is_told(scale: str, attacked: int, told: str) -> None:
+    assert figures.how(scale, attacked) == told
+
+
+@pytest.mark.parametrize(
     ("number", "line"),
     [
         ("5", "no finished run below outputs shows figure 5; start one: uae run experiment=digits_conv_ae"),
+        ("5", "or all that it needs: uae paper --run --only f5\n"),
         ("55", "figure 55: the paper has no such figure; did you mean 5?"),
     ],
 )

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from uae_cli import run_rows
 from uae_cli.cli import main
-from uae_cli.paper import calibration, items
+from uae_cli.paper import calibration, items, status
 from uae_cli.paper.items import Item
 
 SMALL = ("threads=1", "data.train_size=8", "data.test_size=4", "attack.iterations=2", "similarity.steps=2")
@@ -26,9 +27,9 @@ def paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(items, "ITEMS", LISTED)
 
     def call(*arguments: str) -> tuple[int, str]:
-        status = main(["paper", "--scale", "smoke", *arguments, *SMALL])
+        code = main(["paper", "--scale", "smoke", *arguments, *SMALL])
         told = capsys.readouterr()
-        return status, told.out + told.err
+        return code, told.out + told.err
 
     return call
 
@@ -38,24 +39,42 @@ def page(tmp_path: Path) -> str:
 
 
 def test_it_lists_runs_and_resumes(paper: Paper, tmp_path: Path) -> None:
-    status, text = paper()
-    assert status == 0
+    code, text = paper()
+    assert code == 0
     assert re.search(r"table 4 +errors +0/2 +~\d+ s", text)
     assert "Nothing has been run for it yet" in page(tmp_path)
 
-    status, text = paper("--run", "--only", "f5")
-    assert (status, text.count("uae run experiment=")) == (0, 1)
+    code, text = paper("--run", "--only", "f5")
+    assert (code, text.count("uae run experiment=")) == (0, 1)
     assert "data:image/png;base64," in page(tmp_path)
 
-    status, text = paper("--run")
-    assert (status, text.count("uae run experiment=")) == (0, 1), "the finished run was made again"
+    code, text = paper("--run")
+    assert (code, text.count("uae run experiment=")) == (0, 1), "the finished run was made again"
     assert re.search(r"table 4 +errors +2/2", text)
     assert len(list(tmp_path.rglob("results.csv"))) == 2
 
     whole = page(tmp_path)
     assert "digits · conv_ae" in whole
     assert "Less than full: smoke scale" in whole
+    assert "mine_<wbr>uae</td>" in whole
+    assert 'class="worse"' not in whole, "a smoke run is judged"
     assert not re.search(r"(src|href)=[\"'](?!#|data:|https://arxiv.org)", whole), "needs the network"
+
+
+def test_a_run_by_other_code_counts_as_done_and_is_told(
+    paper: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_rows, "commit", lambda: "abcdef012345")
+    paper("--run", "--only", "f5")
+    for now, told in (("abcdef012345", False), (None, False), ("abcdef012345+changes", True)):
+        monkeypatch.setattr(status, "commit", lambda now=now: now)
+        _, text = paper("--only", "f5")
+        assert ("1/1 (abcdef0) " in text) == told
+        assert ("To make such a run anew, remove its folder below outputs" in text) == told
+        assert re.search(r"figure 5 +largest +1/1 .* done", text)
+    _, text = paper("--run", "--only", "f5")
+    assert ("1/1 (abcdef0) " in text, "uae run experiment" in text) == (True, False)
+    assert "Commits abcdef0;" in page(tmp_path)
 
 
 def test_another_seed_is_another_run(paper: Paper) -> None:
@@ -70,8 +89,8 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(
     broken = (*CONV, "model.trainer.objective.optimizer.lr=-1")
     listed = Item(kind="table", number="4", title="errors", runs=(broken, CONV))
     monkeypatch.setattr(items, "ITEMS", (listed,))
-    status, text = paper("--run")
-    assert status == 1
+    code, text = paper("--run")
+    assert code == 1
     assert "failed: model.trainer.objective.optimizer.lr = -1" in text
     assert re.search(r"table 4 +errors +1/2", text)
     assert "Failed just now" in page(tmp_path)
@@ -105,6 +124,6 @@ def test_an_estimate_is_measured_once(paper: Paper, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_bad_input_is_one_line(paper: Paper, arguments: list[str], line: str) -> None:
-    status, text = paper(*arguments)
-    assert status == 2
+    code, text = paper(*arguments)
+    assert code == 2
     assert line in text

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from uae_cli.report.collect import Measured, aggregate, collect, measured
+from uae_cli.report.collect import ATTACKED, Measured, aggregate, collect, measured
 from uae_cli.report.columns import COLUMNS
 
 Finish = Callable[..., Path]
@@ -78,7 +78,7 @@ def test_a_diverged_seed_is_not_passed_over(outputs: Path, finish: Finish) -> No
 def test_settings_that_look_like_a_number_stay_as_they_are(outputs: Path, finish: Finish) -> None:
     finish("a", {"settings": "12e34567", "note": "NA"})
     frame = collect(outputs)
-    assert list(frame.columns) == list(COLUMNS)
+    assert list(frame.columns) == [*COLUMNS, ATTACKED]
     assert (frame["settings"].item(), frame["note"].item()) == ("12e34567", "NA")
 
 

@@ -7,7 +7,11 @@ import pandas as pd
 import pytest
 
 from uae_cli.errors import ConfigError
+from uae_cli.report.as_text import print_text
+from uae_cli.report.collect import collect, measured
 from uae_cli.report.columns import ARMS
+from uae_cli.report.document import document
+from uae_cli.report.grid import plain_console
 from uae_cli.report.paper import load, our_names, reported, reported_pairs
 from uae_cli.report.specs import SPECS
 from uae_cli.report.tables import table_command
@@ -71,6 +75,7 @@ def test_a_narrow_pipe_cuts_nothing(
 
 def test_smoke_is_never_mixed_with_full_and_is_marked(outputs: Path, finish: Finish) -> None:
     finish("full", {"value": 0.002})
+    assert "too small to judge" not in table(outputs)
     finish("smoke", {"value": 0.004, "seed": 1, "scale": "smoke", "n_train": 256, "n_test": 64})
     text = table(outputs)
     full, smoke = text.split("LESS THAN FULL: smoke scale; 256 of 60,000 training samples; 64 of 10,000 test")
@@ -78,6 +83,7 @@ def test_smoke_is_never_mixed_with_full_and_is_marked(outputs: Path, finish: Fin
     assert "0.00256†" not in full
     assert "0.00400" in smoke
     assert "0.00256†" in smoke
+    assert "too small to judge" in smoke
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -251,3 +257,69 @@ def test_a_table_shows_every_number_the_paper_has_in_it(number: str) -> None:
         swept = spec.sweep and row.method in spec.sweep.lines
         for arm in [spec.arms[0]] if swept else our_names(number, row.method):  # type: ignore[arg-type]
             assert spec.holds(row.dataset, row.model, arm, row.metric)  # type: ignore[arg-type]
+
+
+def test_arms_without_a_line_are_named_with_their_run(outputs: Path, finish: Finish) -> None:
+    chain = {"overrides": "augmentation=[flip,mine_uae]", "settings": "c", "arm": "flip+mine_uae"}
+    finish("plain", {})
+    assert "no line for" not in table(outputs)
+    finish(
+        "chain", {**chain, "arm": "original"}, chain, {**chain, "arm": "own", "metric": "seconds_per_sample"}
+    )
+    for fmt in ("text", "markdown", "latex"):
+        told = re.sub(r"[\s~\\{}$]+", " ", table(outputs, fmt=fmt)).replace(" _", "_")
+        assert "no line for: flip+mine_uae (mnist" in told
+        assert "own" not in told.split("no line for")[1].split(")")[0]
+
+
+def test_a_run_of_other_arms_only_is_told_why_it_is_not_here(outputs: Path, finish: Finish) -> None:
+    finish("a", {"arm": "my_own"}, {"arm": "original"})
+    with pytest.raises(ConfigError, match=r"belongs in table 4 \(it has no line for my_own; results.csv of"):
+        table(outputs)
+
+
+def test_samples_attacked_are_told_and_count_as_a_shortfall(outputs: Path, finish: Finish) -> None:
+    row = {"experiment": "table3_mnist", "model": "classifier", "arm": "minmax", "metric": "asr"}
+    folder = finish("a", row).parent
+    assert "attacked" not in table(outputs, "3")
+    for protocol, size, told in (("attack", 20, True), ("attack", 1000, False), ("augmentation", 20, False)):
+        (folder / "config.yaml").write_text(
+            f"data: {{attack_size: {size}}}\nprotocol: {{_target_: uae_cli.protocols.{protocol}.Any}}\n"
+        )
+        text = table(outputs, "3")
+        assert ("LESS THAN FULL: 20 of 1,000 attacked samples" in text) == told
+        assert (f"{size:,} samples attacked" in text) == (protocol == "attack")
+
+
+def test_table_2_takes_its_own_experiment_only(outputs: Path, finish: Finish) -> None:
+    row = {"dataset": "cifar10", "model": "classifier", "arm": "first_conv_k96", "metric": "asr"}
+    finish("figure", {**row, "experiment": "figure4_cifar10", "settings": "f"})
+    with pytest.raises(ConfigError, match="belongs in table 2;"):
+        table(outputs, "2")
+    finish("table", {**row, "experiment": "table2_cifar10"})
+    assert "table2_cifar10" in table(outputs, "2")
+    assert "figure4_cifar10" not in table(outputs, "2")
+
+
+def test_the_papers_number_beside_nothing_of_ours_is_explained(outputs: Path, finish: Finish) -> None:
+    row = {"experiment": "table2_cifar10", "dataset": "cifar10", "model": "classifier", "scale": "smoke"}
+    finish("a", {**row, "arm": "first_conv_k96", "metric": "asr"})
+    assert "† the paper's value is of the full dataset" in table(outputs, "2")
+
+
+def test_a_commit_with_changes_is_said_in_words(outputs: Path, finish: Finish) -> None:
+    finish("a", {"commit": "abcdef0123456+changes"}, {"commit": "1234567890", "seed": 1})
+    assert "commit 1234567, abcdef0 (with uncommitted changes)" in " ".join(table(outputs).split())
+
+
+def test_a_terminal_gets_what_it_has_no_room_for_below(outputs: Path, finish: Finish) -> None:
+    row = {"experiment": "table3_mnist", "model": "classifier", "arm": "minmax"}
+    finish("a", *({**row, "metric": metric} for metric in ("asr", "mi", "mi_reestimated")))
+    doc = document(SPECS["3"], measured(collect(outputs)))
+    for width, told in ((60, True), (200, False)):
+        stream = io.StringIO()
+        print_text(doc, plain_console(stream, width))
+        text = stream.getvalue()
+        assert ("no room for" in text) == told
+        assert (text.count("\nminmax ") > 1) == told
+        assert max(len(line) for line in text.splitlines() if "experiment=" not in line) <= width

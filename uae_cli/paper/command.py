@@ -15,7 +15,7 @@ from uae_cli.paper.page import write_page
 from uae_cli.paper.runner import Outcome, run_jobs
 from uae_cli.paper.status import Status, statuses
 from uae_cli.progress import Bars
-from uae_cli.report.grid import default_console, print_grid
+from uae_cli.report.grid import default_console, print_folded
 from uae_cli.report.numbers import duration, plural
 
 PAGE = "paper.html"
@@ -50,7 +50,7 @@ def paper_command(
     done = finished(outputs)
     calibration = None if run else Calibration(outputs)
     found = statuses(items, jobs, done, calibration, Bars())
-    _print(found, console, scale=scale, partial=partial, estimated=not run)
+    _print(found, console, outputs, scale=scale, partial=partial, estimated=not run)
     page = out or outputs / PAGE
     write_page(page, found, done, outputs, failures)
     console.print(f"The whole of it as one page: {page}", soft_wrap=True)
@@ -88,17 +88,26 @@ def _run(jobs: Sequence[Job], console: Console) -> list[Outcome]:
     return [outcome for outcome in outcomes if outcome.problem]
 
 
-def _print(found: Sequence[Status], console: Console, *, scale: str, partial: bool, estimated: bool) -> None:
+def _print(
+    found: Sequence[Status], console: Console, outputs: Path, *, scale: str, partial: bool, estimated: bool
+) -> None:
     headings = ["", "what", "runs", *(["time left"] if estimated else []), "lacks"]
     lines = []
     for status in found:
         item = status.item
-        line = [f"{item.kind} {item.number}", item.title, f"{status.done}/{len(status.jobs)}"]
+        made = f" ({', '.join(status.others)})" if status.others else ""
+        line = [f"{item.kind} {item.number}", item.title, f"{status.done}/{len(status.jobs)}{made}"]
         if estimated:
             line.append(_time_left(status))
         lacks = [*status.missing_data, *(f"only {part}" for part in status.parts)]
         lines.append([*line, ", ".join(lacks) or "–"])
-    print_grid(headings, lines, console)
+    print_folded(headings, lines, console)
+    if any(status.others for status in found):
+        console.print(
+            "(commit): done, but by other code than is at hand. To make such a run anew, remove its folder "
+            f"below {outputs} (results.csv in it names the commit), or name other --outputs.",
+            soft_wrap=True,
+        )
     if estimated:
         console.print("Times are estimated from one step of training and one iteration of attack here.")
     missing = {name for status in found for name in status.missing_data}

@@ -1,5 +1,6 @@
 """`uae figure N`: the paper's figure from all finished runs that show it."""
 
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,10 @@ from rich.text import Text
 from uae_cli.errors import ConfigError
 from uae_cli.messages import nearest
 from uae_cli.paper.items import ITEMS, Item
-from uae_cli.paper.jobs import CONFIG_FILE, PARTS, finished
+from uae_cli.paper.jobs import PARTS, finished
+from uae_cli.report.attacked import CONFIG_FILE, attacked_of
 from uae_cli.report.grid import default_console
+from uae_cli.report.numbers import plural
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Drawn:
     experiment: str
     scale: str
     seed: int
+    attacked: int
     path: Path
 
     @property
@@ -42,16 +46,24 @@ def figure_command(number: str, outputs: Path, out: Path | None) -> int:
     drawn = _drawn(item, outputs)
     if not drawn:
         commands = " or ".join(" ".join(("uae run", *run)) for run in item.runs)
+        where = "" if outputs == Path("outputs") else f" --outputs {shlex.quote(str(outputs))}"
         raise ConfigError(
-            f"no finished run below {outputs} shows figure {item.number}; start one: {commands}"
+            f"no finished run below {outputs} shows figure {item.number}; start one: {commands}, or all that "
+            f"it needs: uae paper --run --only {item.key}{where}"
         )
     console = default_console()
     console.print(f"Figure {item.number}: {item.title}")
     for one in drawn:
         place = one.path if out is None else _copied(one, item, out)
-        marked = "" if one.scale == "full" else f" ({one.scale} scale: less than full)"
-        console.print(Text(f"{one.experiment}, seed {one.seed}{marked}: {place}"), soft_wrap=True)
+        told = f"{one.experiment}, seed {one.seed}{how(one.scale, one.attacked)}: {place}"
+        console.print(Text(told), soft_wrap=True)
     return 0
+
+
+def how(scale: str, attacked: int) -> str:
+    """What stands beside a figure: how many samples were attacked (0: all), and what is less than full."""
+    samples = f", {plural(attacked, 'sample')} attacked" if attacked else ""
+    return samples + ("" if scale == "full" else f" ({scale} scale: less than full)")
 
 
 def _find(number: str) -> Item:
@@ -69,7 +81,7 @@ def _drawn(item: Item, outputs: Path) -> list[Drawn]:
         config: Any = OmegaConf.to_container(OmegaConf.load(folder / CONFIG_FILE))
         if config["name"] in names:
             drawn += [
-                Drawn(config["name"], config["scale"]["name"], config["seed"], file)
+                Drawn(config["name"], config["scale"]["name"], config["seed"], attacked_of(config), file)
                 for pattern in item.files
                 for file in sorted((folder / "figures").glob(pattern))
             ]

@@ -1,5 +1,6 @@
 """The jobs behind the paper's runs: what they are made of, and which of them are finished."""
 
+import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,8 @@ from yaml import YAMLError
 from uae_cli.compose import compose_jobs
 from uae_cli.identity import job_identity
 from uae_cli.paper.items import Run
+from uae_cli.report.attacked import CONFIG_FILE
 from uae_cli.report.columns import RESULTS_FILE
-
-CONFIG_FILE = "config.yaml"
 
 # A part of a dataset that may stand for the whole where that can't be had
 PARTS = {"svhn": "svhn_test10k", "tiny_imagenet": "tiny_imagenet_15k", "isolet": "isolet_subset"}
@@ -80,6 +80,13 @@ def finished(outputs: Path) -> dict[str, Path]:
         if identity:
             found[identity] = folder
     return found
+
+
+def commit_of(folder: Path) -> str:
+    """The commit that a finished run was made by; empty if that isn't recorded."""
+    with (folder / RESULTS_FILE).open(encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file), {})
+    return row.get("commit") or ""
 
 
 def _job(run: Run, arguments: tuple[str, ...], *, partial: bool) -> Job:

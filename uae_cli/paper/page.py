@@ -12,21 +12,26 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from uae_cli import __version__
 from uae_cli.errors import ConfigError
+from uae_cli.paper.figures import how
 from uae_cli.paper.runner import Outcome
 from uae_cli.paper.status import Status
-from uae_cli.report.collect import collect, measured
+from uae_cli.report.attacked import attacked_of
+from uae_cli.report.collect import collect, measured, readable
 from uae_cli.report.document import Document, document
 from uae_cli.report.specs import SPECS
 
 TEMPLATE = "page.html.j2"
+_PNG_WIDTH = slice(16, 20)  # bytes of a PNG
+_SHRINKS_TO_A_PHONE = 700  # pixels: small print of a wider figure would be lost
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of one run: what it shows, and its PNG as a data address."""
+    """A figure of one run: what it shows, its PNG as a data address, whether a phone must not shrink it."""
 
     caption: str
     source: str
+    wide: bool
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,9 @@ def _section(status: Status, finished: Mapping[str, Path], rows: Sequence[Any]) 
     item = status.item
     if item.kind == "table":
         spec = SPECS[item.number]
-        own = spec.rows(rows)
-        return Section(status, document(spec, own) if own else None, ())
+        return Section(status, document(spec, rows) if spec.rows(rows) else None, ())
     pictures = [
-        _picture(file, job.config["name"], job.config["scale"]["name"], job.config["seed"])
+        _picture(file, job.config)
         for job in status.jobs
         if job.identity in finished
         for pattern in item.files
@@ -98,10 +102,13 @@ def _section(status: Status, finished: Mapping[str, Path], rows: Sequence[Any]) 
     return Section(status, None, pictures)
 
 
-def _picture(file: Path, experiment: str, scale: str, seed: int) -> Picture:
-    marked = "" if scale == "full" else f", {scale} scale: less than full"
-    caption = f"{experiment}, {file.stem.replace('_', ' ')}, seed {seed}{marked}"
-    return Picture(caption, f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}")
+def _picture(file: Path, config: dict[str, Any]) -> Picture:
+    beside = how(config["scale"]["name"], attacked_of(config))
+    caption = f"{config['name']}, {file.stem.replace('_', ' ')}, seed {config['seed']}{beside}"
+    content = file.read_bytes()
+    width = int.from_bytes(content[_PNG_WIDTH])
+    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    return Picture(caption, source, wide=width > _SHRINKS_TO_A_PHONE)
 
 
 def _machines(folders: Sequence[Path]) -> list[dict[str, str]]:
@@ -116,7 +123,7 @@ def _machines(folders: Sequence[Path]) -> list[dict[str, str]]:
             f"Python {machine['python']}, {packages}"
         )
         kept = machines.setdefault(text, {"commits": set(), "days": set()})
-        kept["commits"].add(str(record["commit"] or "not from a checkout"))
+        kept["commits"].add(readable(record["commit"] or "") or "not from a checkout")
         kept["days"].add(str(record["started"])[:10])
     return [
         {"text": text, "commits": ", ".join(sorted(kept["commits"])), "days": ", ".join(sorted(kept["days"]))}

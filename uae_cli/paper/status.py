@@ -6,11 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from uae_cli.checkout import commit
 from uae_cli.errors import UaeError
 from uae_cli.paper.calibration import Calibration
 from uae_cli.paper.items import Item
-from uae_cli.paper.jobs import Job
+from uae_cli.paper.jobs import Job, commit_of
 from uae_cli.progress import Bars
+from uae_cli.report.collect import readable
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Status:
         done: how many of them are finished.
         missing_data: datasets that aren't at hand, among those of unfinished jobs.
         parts: datasets of which only a part is used.
+        others: commits, for people, of the finished jobs that other code made than the code at hand.
         seconds: estimated for the unfinished jobs whose data are at hand; None: not estimated.
     """
 
@@ -31,6 +34,7 @@ class Status:
     done: int
     missing_data: tuple[str, ...]
     parts: tuple[str, ...]
+    others: tuple[str, ...]
     seconds: float | None
 
     @property
@@ -47,6 +51,7 @@ def statuses(
     bars: Bars,
 ) -> list[Status]:
     """The state of every item; without a calibration no time is estimated."""
+    now = commit()
     seconds = {} if calibration is None else _estimated(jobs, finished, calibration, bars)
     found = []
     for item in items:
@@ -60,10 +65,19 @@ def statuses(
                 len(own) - len(open_jobs),
                 tuple(dict.fromkeys(job.missing for job in open_jobs if job.missing)),
                 tuple(dict.fromkeys(job.part for job in own if job.part)),
+                _others([finished[job.identity] for job in own if job.identity in finished], now),
                 None if None in told or (open_jobs and not told) else math.fsum(t for t in told if t),
             )
         )
     return found
+
+
+def _others(folders: Sequence[Path], now: str | None) -> tuple[str, ...]:
+    """None where it isn't known which code made a run, or which is at hand (no checkout)."""
+    if now is None:
+        return ()
+    made = dict.fromkeys(commit_of(folder) for folder in folders)
+    return tuple(readable(recorded) for recorded in made if recorded not in ("", now))
 
 
 def _estimated(

@@ -14,9 +14,10 @@ from uae_cli.report.specs import TableSpec
 def tidy(spec: TableSpec, rows: Sequence[Measured]) -> str:
     """CSV, one line per experiment, arm and metric, the paper's number beside ours.
 
-    Columns: table, experiment, dataset, model, overrides, scale, n_train, n_test, arm, metric, unit,
-    mean, std, spread (what std is over: seeds, draws or nothing), seeds, draws, paper, paper_std,
-    paper_dataset (the full set's name beside a partial one), epochs, device, settings, shortfalls, note.
+    Columns: table, experiment, dataset, model, overrides, scale, n_train, n_test, attacked (0: all
+    training samples), arm, metric, unit, mean, std, spread (what std is over: seeds, draws or nothing),
+    seeds, draws, paper, paper_std, paper_dataset (the full set's name beside a partial one), epochs, device,
+    settings, shortfalls, note.
     """
     lines = [_tidy_row(spec, row) for run in experiments(spec, rows) for row in run]
     return pd.DataFrame(lines).to_csv(index=False)
@@ -27,7 +28,8 @@ def _tidy_row(spec: TableSpec, row: Measured) -> dict[str, object]:
     return {
         "table": spec.number,
         **{key: getattr(row, key) for key in ("experiment", "dataset", "model", "overrides")},
-        **{key: getattr(row, key) for key in ("scale", "n_train", "n_test", "arm", "metric", "unit")},
+        **{key: getattr(row, key) for key in ("scale", "n_train", "n_test", "attacked")},
+        **{key: getattr(row, key) for key in ("arm", "metric", "unit")},
         **{key: getattr(row, key) for key in ("mean", "std", "spread", "seeds", "draws")},
         "paper": number.value if number else None,
         "paper_std": number.std if number else None,

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from uae_cli.report.attacked import attacked_in
 from uae_cli.report.columns import COLUMNS, LATER, NUMBERS, RESULTS_FILE
 
 log = logging.getLogger(__name__)
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 # Rows that agree in all of these are one experiment; rows that differ in one are never averaged.
 IDENTITY = ("experiment", "dataset", "model", "settings", "scale", "n_train", "n_test")
 WHOLE = ("seed", "draws", "n_train", "n_test", "epochs")
+ATTACKED = "attacked"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,8 @@ class Measured:
     """One arm's metric over the seeds of one experiment: a row of `aggregate`.
 
     `std` is None when there is nothing to spread over. `spread` says what `std` is over: "seeds" (ddof
-    1), "draws" (one seed, several repetitions inside its run) or "" (one of each).
+    1), "draws" (one seed, several repetitions inside its run) or "" (one of each). `attacked` counts the
+    samples attacked where that is a setting of its own (see `attacked_in`), else it is 0.
     """
 
     experiment: str
@@ -47,6 +50,7 @@ class Measured:
     attack: str
     dates: str
     commits: str
+    attacked: int = 0
 
     @property
     def identity(self) -> tuple[str | int, ...]:
@@ -55,7 +59,7 @@ class Measured:
 
 
 def collect(outputs: Path) -> pd.DataFrame:
-    """Rows of all finished runs at any depth below `outputs`, with exactly the columns of `COLUMNS`.
+    """Rows of all finished runs at any depth below `outputs`, with the columns of `COLUMNS` and `ATTACKED`.
 
     Of runs with the same settings, scale and seed only the one started last is kept. A file that can't
     be read, or isn't in today's format, is left out with one warning. No runs: an empty table.
@@ -64,7 +68,7 @@ def collect(outputs: Path) -> pd.DataFrame:
         frame for path in sorted(outputs.rglob(RESULTS_FILE)) if (frame := _read_or_warn(path)) is not None
     ]
     if not frames:
-        return pd.DataFrame(columns=list(COLUMNS))
+        return pd.DataFrame(columns=[*COLUMNS, ATTACKED])
     return _latest(frames)
 
 
@@ -110,7 +114,7 @@ def _read(path: Path) -> pd.DataFrame:
     _started(frame)
     if frame.duplicated([*IDENTITY, "seed", "arm", "metric"]).any():
         raise ValueError("the same arm and metric stand there twice for one seed")
-    return frame
+    return frame.assign(**{ATTACKED: attacked_in(path.parent)})
 
 
 def _whole(numbers: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -129,7 +133,7 @@ def _latest(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     rows["_started"] = _started(rows)
     runs = rows.sort_values(["_started", "_file"]).groupby([*IDENTITY, "seed"])["_file"].last()
     newest = rows.merge(runs.rename("_newest").reset_index(), on=[*IDENTITY, "seed"])
-    return newest[newest["_file"] == newest["_newest"]][list(COLUMNS)].reset_index(drop=True)
+    return newest[newest["_file"] == newest["_newest"]][[*COLUMNS, ATTACKED]].reset_index(drop=True)
 
 
 def _over_seeds(group: pd.DataFrame) -> dict[str, object]:
@@ -150,14 +154,15 @@ def _over_seeds(group: pd.DataFrame) -> dict[str, object]:
         "epochs": _span(group["epochs"]),
         "device": ", ".join(dict.fromkeys(group["device"])),
         "dates": ", ".join(sorted({started[:10] for started in group["started"]})),
-        "commits": ", ".join(sorted({_short(commit) for commit in group["commit"] if commit})),
+        "commits": ", ".join(sorted({readable(commit) for commit in group["commit"] if commit})),
+        ATTACKED: int(newest.get(ATTACKED, 0)),
     }
 
 
-def _short(commit: str) -> str:
-    """Seven digits, and whether the files had been changed since."""
-    digits, plus, changes = commit.partition("+")
-    return digits[:7] + plus + changes
+def readable(commit: str) -> str:
+    """A recorded commit's first seven digits, and whether the files had been changed since."""
+    digits, changed, _ = commit.partition("+")
+    return f"{digits[:7]} (with uncommitted changes)" if changed else digits[:7]
 
 
 def _span(numbers: "pd.Series[Any]") -> str:

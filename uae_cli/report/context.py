@@ -3,7 +3,11 @@
 from collections.abc import Sequence
 
 from uae_cli.report.collect import Measured
-from uae_cli.report.paper import FULL_NAMES, FULL_SIZES, full_name
+from uae_cli.report.numbers import plural
+from uae_cli.report.paper import FULL_ATTACKED, FULL_NAMES, FULL_SIZES, full_name
+
+# Beside a run that `too_small` says so of
+TOO_SMALL = "Smoke scale is too small to judge any arm by: it only shows that everything runs."
 
 
 def shortfalls(row: Measured) -> tuple[str, ...]:
@@ -24,18 +28,25 @@ def as_in_paper(row: Measured) -> bool:
     return not shortfalls(row) and not row.overrides
 
 
+def too_small(row: Measured) -> bool:
+    """Whether its numbers only show that the code runs, so that no arm may be judged by them."""
+    return row.scale == "smoke"
+
+
 def facts(run: Sequence[Measured]) -> tuple[str, ...]:
     """Say how one experiment was measured: its scale, its samples, its device, when, and by what code."""
     first = run[0]
     devices = ", ".join(dict.fromkeys(name for row in run for name in row.device.split(", ")))
     samples = f"{first.n_train:,} training and {first.n_test:,} test samples"
+    attacked = [f"{plural(first.attacked, 'sample')} attacked"] if first.attacked else []
     made = [first.dates, f"commit {first.commits}" if first.commits else ""]
-    return (f"{first.scale} scale", samples, devices, *filter(None, made))
+    return (f"{first.scale} scale", samples, *attacked, devices, *filter(None, made))
 
 
 def _sizes(row: Measured) -> list[tuple[str, int, int]]:
     full_train, full_test = FULL_SIZES.get(full_name(row.dataset), (0, 0))
-    return [("training", row.n_train, full_train), ("test", row.n_test, full_test)]
+    sizes = [("training", row.n_train, full_train), ("test", row.n_test, full_test)]
+    return [*sizes, ("attacked", row.attacked, FULL_ATTACKED)] if row.attacked and full_train else sizes
 
 
 def _asked_for_fewer(row: Measured) -> list[str]:
@@ -43,5 +54,6 @@ def _asked_for_fewer(row: Measured) -> list[str]:
     if full_name(row.dataset) in FULL_SIZES:
         return []
     sizes = {"data.train_size": f"{row.n_train:,} training", "data.test_size": f"{row.n_test:,} test"}
+    sizes |= {"data.attack_size": f"{row.attacked:,} attacked"} if row.attacked else {}
     asked = {word.partition("=")[0] for word in row.overrides.split()}
     return [f"only {size} samples" for setting, size in sizes.items() if setting in asked]

@@ -6,23 +6,21 @@ from itertools import groupby
 from operator import attrgetter
 
 from uae_cli.report.collect import Measured
-from uae_cli.report.columns import METRICS, experiment_name, unit_of
-from uae_cli.report.context import as_in_paper, facts, shortfalls
+from uae_cli.report.columns import unit_of
+from uae_cli.report.context import as_in_paper, facts, shortfalls, too_small
+from uae_cli.report.legend import DRAWS, FOREIGN, heading, left_out, legend
 from uae_cli.report.numbers import NOTHING, gain, plural
 from uae_cli.report.paper import full_name, reported, reported_pairs
 from uae_cli.report.specs import Measure, TableSpec
-
-_GAINS = {"error": "the error fell below", "points": "the accuracy rose above"}
-FOREIGN = "†"
-DRAWS = "*"
 
 
 @dataclass(frozen=True)
 class Block:
     """One experiment: its heading, the facts about it, and one line per arm.
 
-    `shortfalls` says what it lacks of a full run (empty: it is one), `marks` the numbers of its
-    footnotes. Headings may hold one line break, which a format without room may turn into a space.
+    `shortfalls` says what it lacks of a full run (empty: it is one), `judged` whether it is large enough
+    to judge an arm by, `marks` gives the numbers of its footnotes. Headings may hold one line break, which a
+    format without room may turn into a space.
     """
 
     heading: str
@@ -31,6 +29,7 @@ class Block:
     headings: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
     marks: tuple[int, ...]
+    judged: bool
 
     @property
     def title(self) -> str:
@@ -52,14 +51,15 @@ class Document:
 
 def document(spec: TableSpec, rows: Iterable[Measured]) -> Document:
     """Build the table `spec` describes from the aggregated rows that belong in it."""
+    rows = list(rows)
     runs = experiments(spec, rows)
     notes = tuple(dict.fromkeys(_note(run[0]) for run in runs if run[0].note))
-    ambiguous = _repeated(_heading(run[0]) + str(facts(run)) for run in runs)
+    ambiguous = _repeated(heading(run[0]) + str(facts(run)) for run in runs)
     return Document(
         number=spec.number,
         title=spec.title,
         blocks=tuple(_block(spec, run, notes, ambiguous) for run in runs),
-        legend=_legend(spec, runs),
+        legend=(*legend(spec, runs), *left_out(spec, rows)),
         footnotes=notes,
         missing=missing_line(spec, runs),
     )
@@ -102,12 +102,12 @@ def _whole(spec: TableSpec, run: Sequence[Measured]) -> bool:
 def _block(spec: TableSpec, run: Sequence[Measured], notes: Sequence[str], ambiguous: set[str]) -> Block:
     first = run[0]
     how = facts(run)
-    if _heading(first) + str(how) in ambiguous:
+    if heading(first) + str(how) in ambiguous:
         how = (*how, f"settings {first.settings}")
     seeds = {row.seeds for row in run}
     cells = {(row.arm, row.metric): row for row in run}
     return Block(
-        heading=_heading(first),
+        heading=heading(first),
         facts=how,
         shortfalls=shortfalls(first),
         headings=_headings(spec, plural(seeds.pop(), "seed") if len(seeds) == 1 else ""),
@@ -116,6 +116,7 @@ def _block(spec: TableSpec, run: Sequence[Measured], notes: Sequence[str], ambig
             for arm in spec.lines(row.arm for row in run)
         ),
         marks=(notes.index(_note(first)) + 1,) if first.note else (),
+        judged=not too_small(first),
     )
 
 
@@ -167,12 +168,6 @@ def _gain(arm: str, reference: str, row: Measured | None) -> str:
     return NOTHING if row is None or arm == reference else gain(row.mean, row.std)
 
 
-def _heading(row: Measured) -> str:
-    plain = experiment_name(row.dataset, row.model)
-    parts = [row.dataset, row.model, row.experiment if row.experiment != plain else "", row.overrides]
-    return " · ".join(part for part in parts if part)
-
-
 def _note(row: Measured) -> str:
     return f"{row.dataset}: {row.note}"
 
@@ -180,31 +175,3 @@ def _note(row: Measured) -> str:
 def _repeated(texts: Iterable[str]) -> set[str]:
     seen: set[str] = set()
     return {text for text in texts if text in seen or seen.add(text)}  # type: ignore[func-returns-value]
-
-
-def _legend(spec: TableSpec, runs: Sequence[Sequence[Measured]]) -> tuple[str, ...]:
-    rows = [row for run in runs for row in run]
-    lines = []
-    if any(row.spread == "seeds" for row in rows):
-        lines.append("Ours: mean ± standard deviation over seeds.")
-    if compared := {METRICS[measure.metric].gains for measure in spec.measures if measure.gains}:
-        told = [text for kind, text in _GAINS.items() if kind in compared]
-        lines.append(
-            f"Gain: how far {' or '.join(told)} that arm's; negative is worse. "
-            "replicate: the same extra training, no new samples."
-        )
-    if any(row.spread == "draws" for row in rows):
-        draws = " or ".join(
-            str(count) for count in sorted({row.draws for row in rows if row.spread == "draws"})
-        )
-        lines.append(f"{DRAWS} one seed: mean ± standard deviation over the {draws} noise draws of its run.")
-    if any(not as_in_paper(row) and _has_paper(spec, row) for row in rows):
-        lines.append(
-            f"{FOREIGN} the paper's value is of the full dataset, at full scale, with the paper's settings; "
-            "ours is not."
-        )
-    return tuple(lines)
-
-
-def _has_paper(spec: TableSpec, row: Measured) -> bool:
-    return reported(spec.number, row.dataset, row.model, row.arm, row.metric) is not None

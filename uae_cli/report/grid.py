@@ -4,6 +4,8 @@ import io
 import re
 import sys
 from collections.abc import Sequence
+from itertools import groupby
+from textwrap import wrap
 from typing import IO
 
 from rich import box
@@ -14,6 +16,7 @@ from rich.text import Text
 
 PIPED_WIDTH = 100
 BEST = "◄"
+_NARROW_HEADING = 17  # columns, where there is little room
 
 
 def default_console() -> Console:
@@ -26,23 +29,54 @@ def plain_console(stream: IO[str] | None, width: int) -> Console:
     return Console(file=stream, width=width, color_system=None, force_terminal=False)
 
 
-def print_grid(headings: Sequence[str], lines: Sequence[Sequence[str]], console: Console) -> None:
-    """Print lines of cells; what a narrow console has no room for is left out, and said to be.
+def print_grid(headings: Sequence[str], lines: Sequence[Sequence[str]], console: Console) -> bool:
+    """Print lines of cells; columns that a narrow console has no room for come below, beside the first again.
 
-    First the spreads (± …) go, then columns from the right; the first two always stay.
+    Where one column alone is too wide, the spreads (± …) are left out, which is said. Columns under one
+    heading (the first line of it) stay together if they can. Returns whether all stand side by side.
     """
-    table, left_out = _build(headings, lines), ""
-    if width(table) > console.width:
-        lines, left_out = [[_without_spread(cell) for cell in line] for line in lines], "the spreads"
-        table = _build(headings, lines)
-    kept = len(headings)
-    while width(table) > console.width and kept > 2:
-        kept -= 1
-        table = _build(headings[:kept], [line[:kept] for line in lines])
+    if full_width(headings, lines) > console.width:
+        headings = [_wrapped(heading) for heading in headings]
+    panels, without_spreads = _panels(headings, lines, console.width), False
+    for number, columns in enumerate(panels):
+        if number:
+            console.print()
+        table = _chosen(headings, lines, columns)
+        if width(table) > console.width:
+            bare = [[_without_spread(cell) for cell in line] for line in lines]
+            table, without_spreads = _chosen(headings, bare, columns), without_spreads or bare != lines
+        console.print(table)
+    if without_spreads:
+        console.print(Text("No room here for the spreads: widen the terminal.", style="dim"))
+    return len(panels) == 1
+
+
+def print_folded(headings: Sequence[str], lines: Sequence[Sequence[str]], console: Console) -> None:
+    """Print lines of words, which are wrapped where the console is narrow."""
+    table = _build(headings, lines)
+    for column in table.columns:
+        column.vertical, column.overflow = "top", "fold"
     console.print(table)
-    dropped = [" ".join(heading.split()) for heading in headings[kept:]]
-    if left_out:
-        _say(console, f"No room here for {', '.join([left_out, *dropped])}: widen the terminal.")
+
+
+def _panels(headings: Sequence[str], lines: Sequence[Sequence[str]], room: int) -> list[list[int]]:
+    """The columns of each part; the first one stands in all of them."""
+
+    def fits(columns: Sequence[int]) -> bool:
+        return width(_chosen(headings, lines, columns)) <= room
+
+    panels: list[list[int]] = [[0]]
+    for _, group in groupby(range(1, len(headings)), key=lambda column: headings[column].split("\n")[0]):
+        together = list(group)
+        for unit in [together] if fits([0, *together]) else [[column] for column in together]:
+            if panels[-1] != [0] and not fits([*panels[-1], *unit]):
+                panels.append([0])
+            panels[-1] += unit
+    return panels
+
+
+def _chosen(headings: Sequence[str], lines: Sequence[Sequence[str]], columns: Sequence[int]) -> Table:
+    return _build([headings[c] for c in columns], [[line[c] for c in columns] for line in lines])
 
 
 def width(table: Table) -> int:
@@ -72,9 +106,9 @@ def _style(cell: str, *, best: bool) -> str:
     return "bold green" if best else ""
 
 
+def _wrapped(heading: str) -> str:
+    return "\n".join(part for line in heading.split("\n") for part in wrap(line, _NARROW_HEADING))
+
+
 def _without_spread(cell: str) -> str:
     return re.sub(r" ± [0-9.e+−-]+", "", cell)
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(Text(line, style="dim"))

@@ -35,6 +35,9 @@ FULL_SIZES = {
     "activity": (4_252, 1_492),
 }
 
+# Samples that the paper attacks where it compares attacks or models (§4.1, §6.16)
+FULL_ATTACKED = 1_000
+
 
 class Reported(NamedTuple):
     """One number of the paper, with its standard deviation where the paper gives one."""

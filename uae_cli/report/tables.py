@@ -76,8 +76,10 @@ def _rows(spec: TableSpec, outputs: Path) -> list[Measured]:
         raise ConfigError(f"no finished runs below {outputs}; {command}")
     rows = measured(found)
     if not spec.rows(rows):
+        arms = ", ".join(dict.fromkeys(row.arm for row in spec.left_out(rows)))
+        why = f" (it has no line for {arms}; results.csv of each run has them)" if arms else ""
         raise ConfigError(
-            f"none of the finished runs below {outputs} belongs in table {spec.number}; {command}"
+            f"none of the finished runs below {outputs} belongs in table {spec.number}{why}; {command}"
         )
     return rows
 

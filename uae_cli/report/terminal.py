@@ -11,7 +11,7 @@ from rich.text import Text
 
 from uae_cli.report.collect import Measured, measured
 from uae_cli.report.columns import ARMS, METRICS, gain_name, unit_of
-from uae_cli.report.context import as_in_paper, facts, shortfalls
+from uae_cli.report.context import TOO_SMALL, as_in_paper, facts, shortfalls, too_small
 from uae_cli.report.grid import BEST, default_console, print_grid
 from uae_cli.report.numbers import NOTHING, gain, plural, shown_as
 from uae_cli.report.paper import full_name, reported
@@ -35,17 +35,18 @@ def print_run(rows: pd.DataFrame, console: Console | None = None) -> None:
 def verdict(run: Sequence[Measured], arm: str) -> str:
     """Say in a sentence what one arm gained; a gain that isn't one is told as such.
 
-    Empty if the arm or one of its two gains was not measured.
+    Empty if the arm or one of its two gains was not measured, or the run is too small to judge by.
     """
     cells, main = _cells(run), headline(run)
-    if main is None:
+    if main is None or too_small(run[0]):
         return ""
     against_original = cells.get((arm, gain_name(main, "original")))
     against_replicate = cells.get((arm, gain_name(main, "replicate")))
     if against_original is None or against_replicate is None:
         return ""
     told = f"{_told(against_original)} original's, {_told(against_replicate)} replicate's"
-    return f"{arm}: {_heading(main)} {told}{_judged(against_replicate)}."
+    short = " (of a run that is less than full)" if shortfalls(run[0]) else ""
+    return f"{arm}{short}: {_heading(main)} {told}{_judged(against_replicate)}."
 
 
 def _print_experiment(run: Sequence[Measured], console: Console) -> None:
@@ -131,16 +132,24 @@ def _cells(run: Sequence[Measured]) -> Cells:
 
 
 def _told(row: Measured) -> str:
-    over = "" if row.spread != "seeds" else f" (± {row.std:.1f} over {row.seeds} seeds)"
+    over = "" if row.spread != "seeds" else f" (± {row.std:.1f} {row.unit} over {row.seeds} seeds)"
     if not math.isfinite(row.mean):
         return f"{row.mean} {row.unit} beside"
+    if _none(row):
+        return f"equal{over} to"
     lower = METRICS[row.metric.partition("_gain_vs_")[0]].gains == "error"
-    return f"{abs(row.mean):.1f} {row.unit}{over} {'below' if lower == (row.mean > 0) else 'above'}"
+    side = "below" if lower == (row.mean > 0) else "above"
+    return f"{abs(row.mean):.1f} {row.unit}{over} {side}"
+
+
+def _none(row: Measured) -> bool:
+    """Whether a gain is none with the decimals that are shown."""
+    return round(row.mean, 1) == 0
 
 
 def _judged(row: Measured) -> str:
     """Judge a gain against replicate: none, too small to tell from the seeds' spread, or (empty) a gain."""
-    if not row.mean > 0:
+    if not row.mean > 0 or _none(row):
         return ": no better than the same extra training without new samples"
     if row.spread != "seeds" or row.std is None:
         return ": of one seed, which can't tell a gain from chance (seed=0,1,2 with -m shows the spread)"
@@ -164,10 +173,10 @@ def _caption(run: Sequence[Measured]) -> list[tuple[str, str]]:
         )
     if main:
         lines.append((_signs(run, main), "dim"))
-    lines += [
-        (sentence, "") for arm in _arms(run) if arm.endswith("_uae") and (sentence := verdict(run, arm))
-    ]
-    return lines
+    judged = [verdict(run, arm) for arm in _arms(run) if arm.endswith("_uae")]
+    if main and too_small(first):
+        judged = [TOO_SMALL]
+    return lines + [(sentence, "") for sentence in judged if sentence]
 
 
 def _signs(run: Sequence[Measured], main: str) -> str:

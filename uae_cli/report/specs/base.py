@@ -1,7 +1,7 @@
 """What a table of the paper is made of."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -85,7 +85,7 @@ class TableSpec:
     `models` and `datasets` (None: any) choose the runs; `arms` are its lines in order; with a `sweep`,
     its combinations of settings are, and of those there must be two at least. `needs` names arms of
     which a run must have one, or it belongs in other tables only. `epochs` adds the training epochs of
-    every arm; `experiment` names the run of a dataset and a model.
+    every arm; `experiment` names the run of a dataset and a model. `own` keeps other experiments out.
     """
 
     number: str
@@ -97,6 +97,7 @@ class TableSpec:
     needs: tuple[str, ...] = ()
     sweep: Sweep | None = None
     epochs: bool = False
+    own: bool = False
     example: str = "digits_conv_ae"
     experiment: Callable[[str, str], str] = experiment_name
 
@@ -115,6 +116,7 @@ class TableSpec:
     def rows(self, rows: Iterable[Measured]) -> list[Measured]:
         """Those that belong in this table, each with the name of its line for its arm."""
         wanted = [row for row in rows if self.holds(row.dataset, row.model, row.arm, row.metric)]
+        wanted = [row for row in wanted if not self.own or self._is_own(row)]
         if self.needs:
             having = {row.identity for row in wanted if row.arm in self.needs}
             wanted = [row for row in wanted if row.identity in having]
@@ -125,6 +127,25 @@ class TableSpec:
         for row in folded:
             lines.setdefault(row.identity, set()).add(row.arm)
         return [row for row in folded if len(lines[row.identity]) > 1]
+
+    def left_out(self, rows: Sequence[Measured]) -> list[Measured]:
+        """Rows of this table's metrics whose arm is none of its lines, of its runs and its own experiments.
+
+        A sweep has settings for lines, and leaves nothing out.
+        """
+        if self.sweep is not None:
+            return []
+        shown = {row.identity for row in self.rows(rows)}
+        return [
+            row
+            for row in rows
+            if row.arm not in self.arms
+            and self.holds(row.dataset, row.model, self.arms[0], row.metric)
+            and (row.identity in shown or self._is_own(row))
+        ]
+
+    def _is_own(self, row: Measured) -> bool:
+        return row.experiment in (self.experiment(row.dataset, row.model), self.example)
 
     def lines(self, there: Iterable[str]) -> list[str]:
         """The names of those lines that are there, in order."""

@@ -27,6 +27,7 @@ TABLES = (
         models=("classifier",),
         arms=("random_sampling_k96", "first_conv_k96"),
         measures=(*QUALITY, ASR),
+        own=True,  # Figure 4's runs differ in ε alone
         example="table2_cifar10",
         experiment=lambda dataset, _model: f"table2_{full_name(dataset)}",
     ),
