@@ -56,7 +56,7 @@ def test_the_setting_can_be_looked_up() -> None:
     [
         ({"lr": -1}, "o.lr = -1: invalid learning rate"),
         ({"lr": "x"}, "o.lr = x: must be a number"),
-        ({"lr": 1.0, "weight_deca": 1}, "o.weight_deca: no such setting; did you mean weight_decay?"),
+        ({"lr": 1.0, "weight_deca": 1}, "o.weight_deca: no such setting; did you mean o.weight_decay?"),
     ],
 )
 def test_optimizers(settings: dict[str, object], line: str) -> None:
@@ -69,6 +69,7 @@ def test_a_good_optimizer_passes() -> None:
 
 
 def test_nearest() -> None:
+    assert nearest("alfa", ["alpha"], "attack.") == "did you mean attack.alpha? There are: alpha"
     assert nearest("alfa", ["beta", "alpha"]) == "did you mean alpha? There are: alpha, beta"
     assert nearest("xyz", ["beta", "alpha"]) == "there are: alpha, beta"
 

@@ -200,16 +200,14 @@ def _add_data(commands: "argparse._SubParsersAction[_Parser]") -> None:
     data = _command(
         commands, "data", "which datasets are at hand, which are missing, where they come from", _DATA_HELP
     )
-    data.add_argument(
-        "--root", type=Path, default=Path(os.environ.get("UAE_DATA", "data")), help="the data root"
-    )
+    data.add_argument("--root", type=Path, help="the data root")
     data.add_argument("--verify", action="store_true", help="compare checksums too")
 
     def call(options: argparse.Namespace) -> int:
         from uae_cli.compose import conf_dir
-        from uae_cli.datasets.inventory import data_command
+        from uae_cli.datasets.inventory import data_command, default_root
 
-        return data_command(options.root, options.verify, conf_dir())
+        return data_command(options.root or default_root(), options.verify, conf_dir())
 
     data.set_defaults(call=call)
 

@@ -1,10 +1,12 @@
 """From `conf/` and the command line to the configs of every job, exactly as Hydra will compose them."""
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import TextWrapper
 from typing import Any
 
 import yaml
@@ -25,6 +27,8 @@ from uae_cli.messages import nearest
 
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
+_WIDEST = 100  # columns of the help
+_CHOSEN_BY_OTHERS = ("scale_of", "scale_for", "scale_with")  # by config.yaml itself, never by a user
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,26 @@ def conf_dir() -> Path:
 
 
 def register_resolvers() -> None:
-    """`${uae_id:}` is six hex digits drawn once per process and job, so that no two runs share a folder."""
+    """What the YAML files may refer to.
+
+    `${uae_id:}` is six hex digits drawn once per process and job, so that no two runs share a folder;
+    `${uae_choices:}` a paragraph per group of choices, for the help.
+    """
     OmegaConf.register_new_resolver("uae_id", lambda: secrets.token_hex(3), use_cache=True, replace=True)
+    OmegaConf.register_new_resolver("uae_choices", _choices, replace=True)
+
+
+def _choices() -> str:
+    hydra = GlobalHydra.instance().hydra
+    loader = GlobalHydra.instance().config_loader()
+    groups = [] if hydra is None else hydra.list_all_config_groups()
+    width = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 0)).columns)
+    layout = TextWrapper(width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+    return "\n".join(
+        layout.fill(f"{group}: {', '.join(loader.get_group_options(group))}")
+        for group in sorted(groups)
+        if group.split("/")[0] not in ("hydra", *_CHOSEN_BY_OTHERS)
+    )
 
 
 def compose_jobs(overrides: list[str], *, multirun: bool, extra_dir: str | None) -> list[Job]:
@@ -145,10 +167,11 @@ def _unknown_key(key: str, overrides: list[str], extra_dir: str | None) -> str:
         return (
             f"{key}: an arm's similarity is that of all arms; set similarity.{key.split('.similarity.')[1]}"
         )
+    passed = ""
     for part in key.split("."):
         if not isinstance(node, dict) or part not in node:
-            return f"{key}: no such setting; {nearest(part, _names(node))}"
-        node = node[part]
+            return f"{key}: no such setting; {nearest(part, _names(node), passed)}"
+        node, passed = node[part], f"{passed}{part}."
     return f"{key}: no such setting"
 
 

@@ -43,12 +43,18 @@ def validation_error(error: ValidationError, place: str) -> ConfigError:
     return _one(problems[0], place)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that was probably meant, as a question, and the list of all of them."""
+def nearest(name: str, known: Iterable[str], section: str = "") -> str:
+    """The known name that was probably meant, as a question, and the list of all of them.
+
+    Args:
+        name: what was given.
+        known: what there is.
+        section: that the names stand in, with its dot, told with the name that was probably meant.
+    """
     names = sorted(known)
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     listed = ", ".join(names) or "none"
-    return f"did you mean {close[0]}? There are: {listed}" if close else f"there are: {listed}"
+    return f"did you mean {section}{close[0]}? There are: {listed}" if close else f"there are: {listed}"
 
 
 def one_line(error: object) -> str:
@@ -74,7 +80,9 @@ def _optimizer_error(factory: Callable[..., Any], place: str, reason: str) -> Co
     settings = factory.keywords if isinstance(factory, partial) else {}
     known = _parameters(factory)
     if unknown := [name for name in settings if name not in known]:
-        return ConfigError(f"{place}.{unknown[0]}: no such setting; {nearest(unknown[0], known)}")
+        return ConfigError(
+            f"{place}.{unknown[0]}: no such setting; {nearest(unknown[0], known, f'{place}.')}"
+        )
     for name, value in settings.items():
         if isinstance(value, str):
             return SettingError(f"{place}.{name}", value, "must be a number")

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from omegaconf import OmegaConf
 
@@ -17,7 +16,6 @@ from uae_cli.preparation import Preparation
 from uae_cli.progress import Bars
 from uae_cli.protocols.observer import Observer
 from uae_cli.protocols.workbench import Workbench
-from uae_cli.report.columns import to_frame
 from uae_cli.run_folder import RunFolder
 from uae_cli.run_rows import Provenance, result_rows
 
@@ -31,7 +29,7 @@ def run(
     overrides: list[str],
     command: str = "",
     preparation: Preparation | None = None,
-) -> pd.DataFrame:
+) -> None:
     """Run one experiment.
 
     Args:
@@ -41,14 +39,11 @@ def run(
         command: the whole command line, for the record.
         preparation: checks the job; one that has read the dataset already spares reading it again.
 
-    Returns:
-        The rows of `results.csv`.
-
     Raises:
         UaeError: a setting or the data are unusable; the run folder is removed then, as it is after Ctrl-C.
     """
     try:
-        return _run(config, folder, overrides, command, preparation or Preparation())
+        _run(config, folder, overrides, command, preparation or Preparation())
     except (UaeError, KeyboardInterrupt):
         logging.shutdown()
         _discard(folder, Path(config["outputs"]))
@@ -57,7 +52,7 @@ def run(
 
 def _run(
     config: dict[str, Any], folder: Path, overrides: list[str], command: str, preparation: Preparation
-) -> pd.DataFrame:
+) -> None:
     started = datetime.now(UTC)
     ready = preparation.whole(config)
     experiment, device, data = ready.experiment, ready.device, ready.data
@@ -84,7 +79,6 @@ def _run(
     }
     run_folder.write(findings, rows, bench, record)
     log.info("finished in %.1f s", seconds)
-    return to_frame(rows)
 
 
 def _discard(folder: Path, outputs: Path) -> None:

@@ -128,8 +128,8 @@ def _unknown(error: UnknownSettingError, config: dict[str, object]) -> str:
             "experiment: your file's settings came to stand below this name; make its first line "
             "# @package _global_"
         )
-    name = error.setting.rpartition(".")[2]
-    return f"{error}; {nearest(name, siblings(error.setting, config))}"
+    section, dot, name = error.setting.rpartition(".")
+    return f"{error}; {nearest(name, siblings(error.setting, config), section + dot)}"
 
 
 def _check_writable(setting: str, folder: Path) -> None:
@@ -191,6 +191,7 @@ def _whole_errors() -> Iterator[None]:
 
 def _job(config: DictConfig, failures: list[UaeError], preparation: "Preparation", command: str) -> None:
     """One job; a mistake of the user's is kept for the end, so that the other jobs of a sweep still run."""
+    from uae_cli.report.collect import collect
     from uae_cli.report.terminal import print_run
     from uae_cli.run import run
 
@@ -198,9 +199,9 @@ def _job(config: DictConfig, failures: list[UaeError], preparation: "Preparation
     folder = Path(hydra_config.runtime.output_dir)
     overrides = list(hydra_config.overrides.task)
     try:
-        rows = run(plain(config), folder, overrides=overrides, command=command, preparation=preparation)
+        run(plain(config), folder, overrides=overrides, command=command, preparation=preparation)
     except UaeError as error:
         failures.append(error)
         return
-    print_run(rows, None)
+    print_run(collect(folder), None)
     print(f"Everything is in {os.path.relpath(folder)}")

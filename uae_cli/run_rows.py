@@ -19,7 +19,7 @@ from uae_cli.report.columns import METRICS, ResultRow, gain, gain_name, unit_of
 from uae_cli.stages import digest, fingerprint
 
 # What doesn't change a result, or has a column of its own
-_SILENT_OVERRIDES = (*NOT_SETTINGS, "experiment", "scale", "data.root", "data.download", "hydra")
+_SILENT_OVERRIDES = (*NOT_SETTINGS, "scale", "data.root", "data.download", "hydra")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Provenance:
             n_test=len(data.x_test),
             device=device_name(device),
             settings=settings_hash(config, data),
-            overrides=" ".join(sorted(o for o in overrides if not _silent(o))),
+            overrides=" ".join(sorted(o for o in overrides if not _silent(o, experiment.name))),
             started=started.isoformat(timespec="seconds"),
             note=data.note,
             commit=commit() or "",
@@ -131,6 +131,8 @@ def _row(line: Measured, metric: str, values: list[float], provenance: Provenanc
     )
 
 
-def _silent(override: str) -> bool:
-    key = override.lstrip("+~").split("=", 1)[0]
+def _silent(override: str, name: str) -> bool:
+    key, _, value = override.lstrip("+~").partition("=")
+    if key == "experiment":  # a file of the user's own needn't set a name
+        return value == name
     return any(key == silent or key.startswith(f"{silent}.") for silent in _SILENT_OVERRIDES)

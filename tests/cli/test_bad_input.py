@@ -41,15 +41,18 @@ def assert_one_line(called: Called, folder: Path, *parts: str) -> None:
         ("arm=[replicate,mine]", ["arm = mine", "did you mean mine_uae?", "matched_noise"]),
         ("-m experiment=digits_conv_ae,foo", ["experiment = foo", "digits_conv_ae"]),
         # Unknown settings
-        ("attack.alfa=0.1", ["attack.alfa: no such setting", "did you mean alpha?", "beta"]),
+        ("attack.alfa=0.1", ["attack.alfa: no such setting", "did you mean attack.alpha?", "beta"]),
         ("atack.alpha=0.1", ["atack.alpha", "did you mean attack?"]),
-        ("+attack.alfa=0.1", ["attack.alfa: no such setting", "did you mean alpha?"]),
+        ("+attack.alfa=0.1", ["attack.alfa: no such setting", "did you mean attack.alpha?"]),
         ("+foo=1", ["foo: no such setting", "seed"]),
-        ("model.trainer.epoch=3", ["model.trainer.epoch", "did you mean epochs?"]),
-        ("arm.gaussian_1e-2.sigm=1", ["arm.gaussian_1e-2.sigm", "did you mean sigma?"]),
+        ("model.trainer.epoch=3", ["model.trainer.epoch", "did you mean model.trainer.epochs?"]),
+        ("arm.gaussian_1e-2.sigm=1", ["arm.gaussian_1e-2.sigm", "did you mean arm.gaussian_1e-2.sigma?"]),
         ("arm.mine_uae.similarity.steps=3", ["set similarity.steps"]),
-        ("+model.trainer.objective.optimizer.rh=5", ["optimizer.rh: no such setting", "did you mean rho?"]),
-        ("--cfg job attack.alfa=1", ["did you mean alpha?"]),
+        (
+            "+model.trainer.objective.optimizer.rh=5",
+            ["optimizer.rh: no such setting", "did you mean model.trainer.objective.optimizer.rho?"],
+        ),
+        ("--cfg job attack.alfa=1", ["did you mean attack.alpha?"]),
         # Wrong types
         ("attack.alpha=abc", ["attack.alpha = abc: must be a number", "default: 0.05"]),
         ("attack.alpha=null", ["attack.alpha = null: must be a number"]),
@@ -183,7 +186,7 @@ def test_results_that_cannot_be_written(uae: Uae, npz: Npz, tmp_path: Path, sett
         (
             "experiment/own.yaml",
             "# @package _global_\nattack: {alfa: 0.1}",
-            ["attack.alfa", "did you mean alpha?"],
+            ["attack.alfa", "did you mean attack.alpha?"],
         ),
         ("experiment/own.yaml", "# @package _global_\nattack:\n  - [", ["own.yaml, line 3", "not YAML"]),
         (

@@ -1,20 +1,40 @@
 """The help teaches, and what it says is true."""
 
 import re
+from pathlib import Path
 
 import pytest
 from calling import Uae
 
 from uae_cli.compose import compose_jobs, conf_dir, register_resolvers
 
+NOT_FOR_USERS = {"hydra", "scale_of", "scale_for", "scale_with"}
 
-def test_run_help_lists_every_choice(uae: Uae) -> None:
+
+@pytest.mark.parametrize("columns", [40, 100, 300])
+def test_run_help_lists_every_choice(uae: Uae, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
     called = uae("run", "--help")
     assert (called.status, called.err) == (0, "")
-    for group in conf_dir().iterdir():
-        if group.is_dir() and group.name != "hydra":
-            listed = ", ".join(sorted(file.stem for file in group.glob("*.yaml")))
-            assert f"{group.name}: {listed}\n" in called.out
+    section = called.out.split("CHOICES")[1].split("arm=[replicate,mine_uae])\n")[1].split("\n\n")[0]
+    assert max(len(line) for line in section.splitlines()) <= min(columns, 100)
+    shown = dict(line.split(": ") for line in section.replace("\n  ", " ").splitlines())
+    groups = [path for path in conf_dir().iterdir() if path.is_dir() and path.name not in NOT_FOR_USERS]
+    assert shown == {
+        group.name: ", ".join(sorted(file.stem for file in group.glob("*.yaml"))) for group in groups
+    }
+
+
+def test_run_help_has_no_long_lines(uae: Uae) -> None:
+    assert not [line for line in uae("run", "--help").out.splitlines() if len(line) > 100]
+
+
+def test_run_help_lists_a_users_own_files(uae: Uae, tmp_path: Path) -> None:
+    for group in ("arm", "experiment"):
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "of_mine.yaml").write_text("# @package _global_\n")
+    text = uae("run", "--help", "--config-dir", str(tmp_path)).out
+    assert text.count("of_mine") == 2
 
 
 def test_the_settings_it_explains_exist(uae: Uae) -> None:

@@ -65,7 +65,8 @@ class Dataset:
         ):
             if wanted is not None and wanted > there:
                 raise DataError(
-                    f"{setting} = {wanted}: {self.name} has only {there}; ask for {there} or fewer"
+                    f"{setting} = {wanted}: {self.name} has only {there}; use {setting}={there} or fewer "
+                    "(scale=smoke and scale=subset set it too)"
                 )
         return replace(
             self,

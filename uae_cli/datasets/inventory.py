@@ -1,6 +1,10 @@
 """`uae data`: which datasets are at hand, whether they are intact, and how to get the others."""
 
+import os
+import re
+import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.errors import InstantiationException
@@ -20,6 +24,8 @@ from uae_cli.errors import ConfigError
 _PIPED_WIDTH = 100
 # These stand for whatever file a user names, so there is nothing to look for.
 _USERS_OWN = {"npz", "csv"}
+# How a loader says that it can be fetched; downloads are allowed by default, so a command says more
+_FETCHING = "run with data.download=true"
 _COLOURS = {"present": "cyan", "verified": "green", "missing": "yellow", "corrupt": "bold red"}
 
 
@@ -48,7 +54,7 @@ def data_command(root: Path, verify: bool, conf_dir: Path) -> int:
     ]
     table = _table()
     for name, found in rows:
-        table.add_row(*_cells(name, found, root, verify=verify))
+        table.add_row(*_cells(name, _with_command(name, found, root, conf_dir), root, verify=verify))
     console.print(table)
     console.print(Text(f"\nData root: {root} (set it with UAE_DATA=DIR or data.root=DIR)"), soft_wrap=True)
     return int(any(found.problem for _, found in rows))
@@ -72,6 +78,29 @@ def _own(root: Path, conf_dir: Path) -> Iterator[Loader]:
     for file in sorted(root.glob("*.npz")):
         if file.stem not in known:
             yield NpzDataset(name=file.stem, source=f"your own: dataset=npz dataset.name={file.stem}")
+
+
+def _with_command(name: str, found: Availability, root: Path, conf_dir: Path) -> Availability:
+    """The remedy with a command in it that fetches this dataset to this root; else where it comes from."""
+    place = "" if root == default_root() else f" data.root={shlex.quote(str(root))}"
+    fetching = f"get it with `uae run experiment={_user_of(name, conf_dir)} scale=smoke{place}`"
+    remedy = found.remedy.replace(_FETCHING, fetching)
+    if not found.present and remedy == found.remedy and remedy:
+        remedy = f"nothing fetches it: {remedy}"
+    return replace(found, remedy=remedy)
+
+
+def default_root() -> Path:
+    """Where datasets are looked for unless a setting says otherwise."""
+    return Path(os.environ.get("UAE_DATA", "data"))
+
+
+def _user_of(dataset: str, conf_dir: Path) -> str:
+    """An experiment of this dataset, if there is one the plain one (`DATASET_MODEL`)."""
+    files = sorted((conf_dir / "experiment").glob("*.yaml"))
+    chosen = re.compile(rf"^  - override /dataset: {re.escape(dataset)}$", flags=re.MULTILINE)
+    users = [file.stem for file in files if chosen.search(file.read_text(encoding="utf-8"))]
+    return min(users, key=lambda name: not name.startswith(f"{dataset}_"), default=f"NAME dataset={dataset}")
 
 
 def _table() -> Table:
