@@ -60,11 +60,11 @@ def test_the_ratio_is_that_to_the_floor_and_shares_are_shares(folder):
     np.testing.assert_allclose(frame["samples_per_second"] * frame["seconds_per_sample"], 1)
 
 
-def test_rates_are_those_of_the_main_row_and_of_projections(folder):
+def test_rates_are_those_of_the_main_row(folder):
     frame = pd.read_csv(folder / "bench.csv").set_index("setting")
     for unit in ("gflop_per_second", "gb_per_second"):
         rates = frame[[unit, f"floor_{unit}", f"peak_{unit}"]].dropna()
-        assert set(rates.index) == {"main", "projections"}
+        assert set(rates.index) == {"main"}
         assert bool((rates >= 0).all(axis=None))
         assert 0 < rates.loc["main", f"floor_{unit}"] < 10 * rates.loc["main", f"peak_{unit}"]
 

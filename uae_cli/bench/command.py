@@ -4,6 +4,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def _rows(ready: _Ready, dense: _Ready, samples: int) -> list[Row]:
     bars = Bars()
     bench, random = _bench(ready, bars), _bench(dense, bars)
     experiment, device = ready.prepared.experiment, ready.prepared.device
-    chunk, fitting = _chunk(ready, bench), _fitting(ready, bench)
+    chunk, fitting = _chunks(ready, bench)
     settings = [
         main_setting(samples, chunk),
         *side_settings(samples, chunk, experiment.attack.total_iterations, fitting=fitting),
@@ -128,7 +129,7 @@ def _rows(ready: _Ready, dense: _Ready, samples: int) -> list[Row]:
         for name, options in settings:
             rows.append(bench.row(name, **options))
             advance(1)
-        name, options = projection_setting(samples, _chunk(dense, random))
+        name, options = projection_setting(samples, _chunks(dense, random)[0])
         rows.append(random.row(name, **options))
         advance(1)
         rows.append(training_row(experiment.model, bench.x[:_TRAINED_ON], device, bench.common))
@@ -136,27 +137,17 @@ def _rows(ready: _Ready, dense: _Ready, samples: int) -> list[Row]:
     return rows
 
 
-def _chunk(ready: _Ready, bench: Bench) -> int:
-    """As many samples at once as a run would take."""
-    experiment = ready.prepared.experiment
-    return choose_chunk(
+def _chunks(ready: _Ready, bench: Bench) -> tuple[int, int]:
+    """How many samples at once a run would take, and how many the memory holds."""
+    experiment, device = ready.prepared.experiment, ready.prepared.device
+    choose = partial(
+        choose_chunk,
         measure(bench.attack, bench.model, bench.x),
-        ready.prepared.device,
-        most=experiment.chunk_size or MOST_SAMPLES[ready.prepared.device.type],
-        exact=experiment.chunk_size is not None,
+        device,
         budget_gib=experiment.memory_budget,
     )
-
-
-def _fitting(ready: _Ready, bench: Bench) -> int:
-    """As many as the memory holds."""
-    return choose_chunk(
-        measure(bench.attack, bench.model, bench.x),
-        ready.prepared.device,
-        most=LARGEST_CHUNK,
-        exact=False,
-        budget_gib=ready.prepared.experiment.memory_budget,
-    )
+    most = experiment.chunk_size or MOST_SAMPLES[device.type]
+    return choose(most=most, exact=experiment.chunk_size is not None), choose(most=LARGEST_CHUNK, exact=False)
 
 
 def _bench(ready: _Ready, bars: Bars) -> Bench:

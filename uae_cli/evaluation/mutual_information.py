@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
 from uae_cli.mi import Sampling
-from uae_cli.mi.networks import StatisticsNetworks
+from uae_cli.mi.networks import begin_networks
 from uae_cli.models.tapped import TappedModel
-from uae_cli.randomness import derive_seed, generator, uniform
+from uae_cli.randomness import derive_seed, generator
 from uae_cli.settings import STRICT, Count, Positive
 
 _LEAST = 4  # vectors: two halves, each of at least two, so that there are mismatched pairs in both
@@ -114,7 +114,16 @@ class HeldOutInformation:
         self, u: Tensor, v: Tensor, fold: tuple[Tensor, Tensor], index: Tensor, seed: int
     ) -> Tensor:
         train, test = fold
-        networks = self._networks(u[:, train], index, seed)
+        networks = begin_networks(
+            u[:, train],
+            index,
+            hidden=self.hidden,
+            seed=seed,
+            stream="",
+            redrawn=False,
+            marginals="all_pairs",
+            learning_rate=self.learning_rate,
+        )
         steps = max(1, self.steps // self.checkpoints)
         no_order = torch.zeros(steps, len(train), dtype=torch.int64, device=u.device)  # all pairs need none
         bounds = []
@@ -125,21 +134,3 @@ class HeldOutInformation:
             unseen = networks.left.enter(u[:, test]), networks.right.enter(v[:, test])
             bounds.append(networks.bound(*unseen, v[:, test], no_order[0]))
         return torch.stack(bounds, dim=1)
-
-    def _networks(self, vectors: Tensor, index: Tensor, seed: int) -> StatisticsNetworks:
-        _, count, size = vectors.shape
-
-        def start(name: str, bound: float, *shape: int) -> Tensor:
-            numbers = uniform(seed, name, index, torch.Size(shape).numel(), vectors.dtype)
-            return numbers.mul_(2 * bound).sub_(bound).view(-1, *shape)
-
-        entry = (2 * size) ** -0.5
-        return StatisticsNetworks(
-            left=start("left", entry, self.hidden, size),
-            right=start("right", entry, self.hidden, size),
-            bias=start("bias", entry, self.hidden),
-            head=start("head", self.hidden**-0.5, self.hidden),
-            vectors=count,
-            marginals="all_pairs",
-            learning_rate=self.learning_rate,
-        )

@@ -78,40 +78,38 @@ class CompiledAscent(Ascent):
         from uae_cli.mi import kernels  # numba takes half a second to import
 
         self._weights, self._kernels, self._all_pairs = weights, kernels, marginals == "all_pairs"
-        self._moments = weights.all.new_zeros(2, *weights.all.shape).numpy()
-        self._constants = kernels.constants(self._moments.dtype, learning_rate)  # type: ignore[no-untyped-call]
+        self._moments = [torch.zeros_like(weights.all).numpy() for _ in range(2)]
+        self._constants = kernels.constants(self._moments[0].dtype, learning_rate)  # type: ignore[no-untyped-call]
         self._steps = 0
 
     def run(self, u: Tensor, v: Tensor, orders: Tensor) -> None:
         """See `Ascent.run`."""
-        none = u.new_empty(0)
-        self._call(u, v, orders, none, none.view(0, 1, 1))
+        self._call(u, v, orders, learn=True)
         self._steps += len(orders)
 
     def judge(self, u: Tensor, v: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
         """See `Ascent.judge`."""
-        batch, hidden = self._weights.head.shape
-        bounds, slopes = u.new_empty(batch), u.new_empty(batch, hidden, u.shape[2])
-        self._call(u, v, order[None], bounds, slopes)
-        return bounds, slopes
+        return self._call(u, v, order[None], learn=False)
 
-    def _call(self, u: Tensor, v: Tensor, orders: Tensor, bounds: Tensor, slopes: Tensor) -> None:
-        batch, threads = len(u), min(torch.get_num_threads(), len(u))
-        coordinates = [tensor.contiguous().numpy() for tensor in (u.mT, v.mT, u, v)]
+    def _call(self, u: Tensor, v: Tensor, orders: Tensor, *, learn: bool) -> tuple[Tensor, Tensor]:
+        batch, hidden = self._weights.head.shape
+        found = u.new_empty(batch), u.new_empty(batch, hidden, u.shape[2])
         weights, order = self._weights.all.numpy(), orders.contiguous().numpy()
-        judged = bounds.numpy(), slopes.numpy()
+        coordinates = [tensor.contiguous().numpy() for tensor in (u.mT, v.mT, u, v)]
+        threads = min(torch.get_num_threads(), batch)
 
         def part(thread: int) -> None:
             own = slice(batch * thread // threads, batch * (thread + 1) // threads)
             self._kernels.ascend(
                 weights[own],
-                self._moments[:, own],
-                *(array[own] for array in coordinates),
+                tuple(array[own] for array in self._moments),
+                tuple(array[own] for array in coordinates),
                 order,
-                *(array[own] for array in judged),
+                tuple(tensor.numpy()[own] for tensor in found),
                 self._all_pairs,
+                learn,
                 self._steps,
-                *self._constants,
+                self._constants,
             )
 
         if threads == 1:
@@ -119,3 +117,4 @@ class CompiledAscent(Ascent):
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(part, range(threads)))
+        return found

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from uae_cli.mi.bound import MarginalsName
-from uae_cli.mi.networks import StatisticsNetworks
+from uae_cli.mi.networks import begin_networks
 from uae_cli.mi.sampling import Sampler
 from uae_cli.models.tapped import Response
-from uae_cli.randomness import generator, uniform
+from uae_cli.randomness import generator
 
 
 class PerSampleMine:
@@ -38,29 +38,20 @@ class PerSampleMine:
     ) -> None:
         self._clean, self._sampler, self._steps, self._seed = clean, sampler, steps, seed
         vectors = sampler(clean, 0).detach()
-        _, k, size = vectors.shape
-
-        def start(name: str, bound: float, *shape: int) -> Tensor:
-            count = torch.Size(shape).numel()
-            numbers = uniform(seed, f"mine/{name}", index, count, vectors.dtype)
-            return numbers.mul_(2 * bound).sub_(bound).view(-1, *shape)
-
-        # torch's own start of linear layers: ±1/√fan_in; u and v enter one layer together
-        entry = (2 * size) ** -0.5
-        self._networks = StatisticsNetworks(
-            left=start("left", entry, hidden, size),
-            right=start("right", entry, hidden, size),
-            bias=start("bias", entry, hidden),
-            head=start("head", hidden**-0.5, hidden),
-            # Coordinates of vectors that are drawn anew each time would mix up Adam's moments
-            vectors=size if sampler.redraws else k,
+        self._networks = begin_networks(
+            vectors,
+            index,
+            hidden=hidden,
+            seed=seed,
+            stream="mine/",
+            redrawn=sampler.redraws,
             marginals=marginals,
             learning_rate=learning_rate,
         )
         self._u = self._networks.left.enter(vectors)
         # One fixed order to judge by: iterates are compared under the same shuffle, not under noise
-        self._judging = torch.randperm(k, generator=self._generator("judge")).to(vectors.device)
-        self._k = k
+        self._k = vectors.shape[1]
+        self._judging = torch.randperm(self._k, generator=self._generator("judge")).to(vectors.device)
 
     def __call__(self, response: Response, iteration: int) -> Tensor:
         """Train on (x, `response.x`), then give the bound (B,) in nats, differentiable in `response.x`.

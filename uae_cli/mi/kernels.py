@@ -25,62 +25,70 @@ def constants(dtype, learning_rate):
 
 
 @njit(nogil=True, cache=True, **_OPTIONS)
-def ascend(
-    weights, moments, u, v, u_t, v_t, orders, bounds, judged, all_pairs, steps_before, series, adam, numbers
-):
-    """Adam ascent on every sample's bound, one step per row of `orders`, in place; or its judgement.
+def ascend(weights, moments, coordinates, orders, found, all_pairs, learn, steps_before, constants):
+    """Adam ascent on every sample's bound, one step per row of `orders`, in place; or only its judgement.
 
-    Given `bounds`, it takes no step but writes the bound and its slopes in q. (One function for both,
-    since a second one would double the time to compile.)
-
-    It holds no lock while it runs, so that threads can share the batch. (Numba's own threads would more
-    than double the time to compile.)
+    (One function for both, since a second one would double the time to compile.) It holds no lock while it
+    runs, so that threads can share the batch. (Numba's own threads would more than double that time.)
 
     Args:
         weights: (B, P): a, b (H·R each), bias and head (H each) of every sample, in a row.
-        moments: (2, B, P): Adam's first and second.
-        u: (B, K, R) coordinates of the clean samples' vectors.
-        v: (B, K, R) coordinates of the perturbed samples' vectors.
-        u_t: u transposed, (B, R, K).
-        v_t: v transposed, (B, R, K).
+        moments: two of (B, P): Adam's first and second.
+        coordinates: u and v (B, K, R), those of the clean and of the perturbed samples' vectors; then
+            both transposed, (B, R, K).
         orders: (steps, K) permutations; read for shuffled marginals only.
-        bounds: (B,) to judge, (0,) to ascend.
-        judged: (B, H, K) slopes of the bound in q, written with `bounds`.
+        found: to write a judgement to: the bounds (B,) and their slopes in q, (B, H, K).
         all_pairs: which marginals.
+        learn: whether to step.
         steps_before: Adam steps already taken.
-        series: see `constants`.
-        adam: see `constants`.
-        numbers: see `constants`.
+        constants: see `constants`.
     """
-    k, rank = u.shape[1], u.shape[2]
-    hidden = weights.shape[1] // (2 * rank + 2)
+    (bounds, slopes), (u, v, u_t, v_t) = found, coordinates
+    scratch = _scratch(weights[0], slopes[0])
     for i in range(weights.shape[0]):
-        row, first, second = weights[i].copy(), moments[0, i].copy(), moments[1, i].copy()
-        slope = np.empty_like(row)
-        a, b, bias, head = _views(row, hidden, rank)
-        slope_a, slope_b, slope_bias, slope_head = _views(slope, hidden, rank)
-        p, q = np.empty((hidden, k), row.dtype), np.empty((hidden, k), row.dtype)
-        slope_p, slope_q, scores = np.empty_like(p), np.empty_like(q), np.empty((max(k, 3), k), row.dtype)
-        for step in range(orders.shape[0]):
-            _parts(a, u_t[i], bias, p)
-            _parts(b, v_t[i], numbers[:1], q)
-            if all_pairs:
-                bound = _all_pairs(p, q, head, scores, slope_p, slope_q, slope_head, series, numbers)
-            else:
-                order = orders[step]
-                bound = _shuffled(p, q, head, order, scores, slope_p, slope_q, slope_head, series, numbers)
-            if bounds.shape[0] > 0:
-                bounds[i], judged[i] = bound, slope_q
-                continue
-            _pull_back(slope_p, u[i], slope_a, numbers[0])
-            _pull_back(slope_q, v[i], slope_b, numbers[0])
-            for h in range(hidden):
+        row, first, second = weights[i].copy(), moments[0][i].copy(), moments[1][i].copy()
+        own, judged = (u[i], v[i], u_t[i], v_t[i]), (bounds[i : i + 1], slopes[i])
+        _follow(row, first, second, own, orders, scratch, judged, all_pairs, learn, steps_before, constants)
+        weights[i], moments[0][i], moments[1][i] = row, first, second
+
+
+@njit(**_INLINED)
+def _scratch(row, parts):
+    """One sample's slopes, p, q and theirs, like `row` and `parts`; its scores, (K, K) or three rows of K."""
+    p, q, slope_p, slope_q = (
+        np.empty_like(parts),
+        np.empty_like(parts),
+        np.empty_like(parts),
+        np.empty_like(parts),
+    )
+    size = parts.shape[1]
+    return np.empty_like(row), p, q, slope_p, slope_q, np.empty((max(size, 3), size), row.dtype)
+
+
+@njit(**_INLINED)
+def _follow(row, first, second, own, orders, scratch, judged, all_pairs, learn, steps_before, constants):
+    """`ascend` for one sample. Views and tuples are made and taken apart before the loop: both take time."""
+    (u, v, u_t, v_t), (slope, p, q, slope_p, slope_q, scores) = own, scratch
+    series, adam, numbers = constants
+    a, b, bias, head = _views(row, p.shape[0], u.shape[1])
+    slope_a, slope_b, slope_bias, slope_head = _views(slope, p.shape[0], u.shape[1])
+    for step in range(orders.shape[0]):
+        _parts(a, u_t, bias, p)
+        _parts(b, v_t, numbers[:1], q)
+        if all_pairs:
+            bound = _all_pairs(p, q, head, scores, slope_p, slope_q, slope_head, series, numbers)
+        else:
+            order = orders[step]
+            bound = _shuffled(p, q, head, order, scores, slope_p, slope_q, slope_head, series, numbers)
+        if learn:
+            _product(slope_p, u, slope_a, numbers[0])
+            _product(slope_q, v, slope_b, numbers[0])
+            for h in range(bias.shape[0]):
                 slope_bias[h] = slope_p[h].sum()
-            done = steps_before + step + 1
-            scale_first = row.dtype.type(1 / (1 - _FIRST**done))
-            scale_second = row.dtype.type(1 / (1 - _SECOND**done))
-            _adam_step(row, slope, first, second, scale_first, scale_second, adam)
-        weights[i], moments[0, i], moments[1, i] = row, first, second
+            _adam_step(row, slope, first, second, steps_before + step + 1, adam)
+        else:
+            judged[0][0] = bound  # only here, or its logarithm would be taken at every step
+            judged[1][:] = slope_q
 
 
 @njit(**_INLINED)
@@ -102,12 +110,12 @@ def _parts(coefficients, coordinates, bias, out):
 
 
 @njit(**_INLINED)
-def _pull_back(slope, coordinates, out, zero):
-    """`out` = slope · coordinates, (H, K) and (K, R): the gradient of the coefficients."""
+def _product(left, right, out, zero):
+    """`out` = left · right."""
     for h in range(out.shape[0]):
         for r in range(out.shape[1]):
             out[h, r] = zero
-    _add_product(slope, coordinates, out)
+    _add_product(left, right, out)
 
 
 @njit(**_INLINED)
@@ -258,8 +266,10 @@ def _shuffled(p, q, head, order, scores, slope_p, slope_q, slope_head, series, n
 
 
 @njit(**_INLINED)
-def _adam_step(parameter, slope, first, second, scale_first, scale_second, adam):
-    """One step of Adam, uphill, on a vector."""
+def _adam_step(parameter, slope, first, second, done, adam):
+    """The step number `done` of Adam, uphill, on a vector."""
+    scale_first = parameter.dtype.type(1 / (1 - _FIRST**done))
+    scale_second = parameter.dtype.type(1 / (1 - _SECOND**done))
     for n in range(parameter.shape[0]):
         g = slope[n]
         m = first[n] + adam[1] * (g - first[n])

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from uae_cli.mi.ascent import Ascent, CompiledAscent, Weights, kernel_pays
 from uae_cli.mi.bound import MarginalsName
+from uae_cli.randomness import uniform
 
 
 class LinearLayer:
@@ -113,6 +114,48 @@ class StatisticsNetworks:
             value, slopes = self._ascent.judge(u, v, order)
         bound: Tensor = _KnownGradient.apply(vectors, value, slopes, self.right.weights)
         return bound
+
+
+def begin_networks(
+    vectors: Tensor,
+    index: Tensor,
+    *,
+    hidden: int,
+    seed: int,
+    stream: str,
+    redrawn: bool,
+    marginals: MarginalsName,
+    learning_rate: float,
+) -> StatisticsNetworks:
+    """Networks at their random start: torch's own of linear layers, ±1/√fan_in.
+
+    Args:
+        vectors: (B, K, D) that they will see the like of.
+        index: (B,) int64, each sample's position in its dataset, which its network starts from.
+        hidden: H.
+        seed: the experiment's seed.
+        stream: what the names of the random numbers begin with.
+        redrawn: whether the vectors will be drawn anew each time; their coordinates would mix up Adam's
+            moments, so the ascent is in full space.
+        marginals: see `StatisticsNetworks`.
+        learning_rate: Adam's.
+    """
+    _, count, size = vectors.shape
+
+    def start(name: str, bound: float, *shape: int) -> Tensor:
+        numbers = uniform(seed, f"{stream}{name}", index, torch.Size(shape).numel(), vectors.dtype)
+        return numbers.mul_(2 * bound).sub_(bound).view(-1, *shape)
+
+    entry = (2 * size) ** -0.5  # u and v enter one layer together
+    return StatisticsNetworks(
+        left=start("left", entry, hidden, size),
+        right=start("right", entry, hidden, size),
+        bias=start("bias", entry, hidden),
+        head=start("head", hidden**-0.5, hidden),
+        vectors=size if redrawn else count,
+        marginals=marginals,
+        learning_rate=learning_rate,
+    )
 
 
 class _KnownGradient(torch.autograd.Function):
