@@ -1,14 +1,15 @@
 import pytest
+import yaml
 
-from uae_cli.compose import compose_jobs, register_resolvers
+from uae_cli.compose import compose_jobs, conf_dir, register_resolvers
 from uae_cli.errors import ConfigError
-from uae_cli.heeded import check_heeded
+from uae_cli.heeded import _PROTOCOLS, check_heeded
 
 
 def check(*overrides: str) -> None:
     register_resolvers()
-    config = compose_jobs(list(overrides), multirun=False, extra_dir=None)[0].config
-    check_heeded(list(overrides), config)
+    jobs = compose_jobs(list(overrides), multirun=True, extra_dir=None)
+    check_heeded(overrides, [job.config for job in jobs])
 
 
 @pytest.mark.parametrize(
@@ -35,11 +36,18 @@ def test_what_the_protocol_does_not_read_is_refused(override: str, other: str) -
         ["arm=[replicate]", "augmentation.draws=2"],
         ["protocol=attack", "data.attack_size=5", "method=[minmax]"],
         ["experiment=digits_robustness", "victim=[std]", "data.attack_size=5"],
+        ["experiment=digits_conv_ae,digits_robustness", "data.attack_size=5", "arm=[replicate]"],
     ],
 )
-def test_what_it_reads_is_not(overrides: list[str]) -> None:
+def test_what_one_job_reads_is_not(overrides: list[str]) -> None:
     check(*overrides)
 
 
 def test_protocols_of_ones_own_are_trusted() -> None:
     check("protocol._target_=collections.OrderedDict", "data.attack_size=5")
+
+
+def test_the_protocols_told_apart_are_those_there_are() -> None:
+    folder = conf_dir() / "protocol"
+    targets = {yaml.safe_load(file.read_text())["_target_"]: file.stem for file in folder.glob("*.yaml")}
+    assert targets == _PROTOCOLS

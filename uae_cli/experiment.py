@@ -38,7 +38,7 @@ class DataSettings:
         root: the data root; `UAE_DATA` sets its default.
         train_size: the first n training samples, or null for all.
         test_size: likewise.
-        attack_size: how many samples are attacked, where not all of them are (protocol=attack).
+        attack_size: how many samples are attacked, where not all of them are (protocol=attack, robustness).
         download: whether missing files are fetched.
     """
 
@@ -122,7 +122,7 @@ class Experiment:
         protocol: what is done with all of this, and what comes out.
         evaluation: what trained models are judged by, by name.
         arm: what the model is retrained on, by name; `original` and `replicate` always run.
-        method: the ways to attack that are compared, by name (protocol=attack).
+        method: the ways to attack that are compared, by name (protocol=attack, robustness).
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.+-]+$")]

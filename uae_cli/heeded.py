@@ -1,13 +1,15 @@
-"""Settings of the command line that the chosen protocol never reads are refused, not passed over."""
+"""Settings that not every protocol reads: one of the command line that none would read is refused."""
 
+from collections.abc import Sequence
 from typing import Any
-
-from hydra.errors import HydraException
-from hydra.utils import get_class
 
 from uae_cli.errors import ConfigError
 
-# Which protocols read what some don't
+_PROTOCOLS = {
+    "uae_cli.protocols.augmentation.Augment": "augmentation",
+    "uae_cli.protocols.attack.AttackProtocol": "attack",
+    "uae_cli.protocols.robustness.RobustnessProtocol": "robustness",
+}
 _READERS = {
     "arm": ("augmentation",),
     "augmentation": ("augmentation",),
@@ -18,32 +20,43 @@ _READERS = {
 }
 
 
-def check_heeded(overrides: list[str], config: dict[str, Any]) -> None:
-    """See whether the protocol reads every override; a protocol of the user's own is trusted to.
+def check_heeded(overrides: Sequence[str], configs: Sequence[dict[str, Any]]) -> None:
+    """See whether every override is read by one of the jobs at least.
 
     Args:
         overrides: as on the command line.
-        config: composed of them.
+        configs: of the jobs.
 
     Raises:
-        ConfigError: it doesn't.
+        ConfigError: one isn't.
     """
-    if (name := _name(config)) is None:
-        return
     for override in overrides:
-        setting = override.lstrip("+~").partition("=")[0].partition("@")[0]
-        for part, readers in _READERS.items():
-            if name not in readers and (setting == part or setting.startswith(f"{part}.")):
-                raise ConfigError(
-                    f"{override}: protocol = {name} doesn't read {part}; leave it out, or "
-                    f"use protocol={' or protocol='.join(readers)}"
-                )
+        if configs and not any(heeds(config, override) for config in configs):
+            part = _part(override)
+            raise ConfigError(
+                f"{override}: protocol = {_protocol(configs[0])} doesn't read {part}; leave it out, or "
+                f"use protocol={' or protocol='.join(_READERS[part])}"
+            )
 
 
-def _name(config: dict[str, Any]) -> str | None:
-    try:
-        protocol = get_class(config["protocol"]["_target_"])
-    except (HydraException, KeyError, TypeError, ValueError, ImportError):
-        return None  # the check of the settings says so in better words
-    name: str | None = getattr(protocol, "name", None)
-    return name
+def heeds(config: dict[str, Any], override: str) -> bool:
+    """Whether a job reads this override; a protocol of the user's own is trusted to."""
+    part, protocol = _part(override), _protocol(config)
+    return not part or protocol is None or protocol in _READERS[part]
+
+
+def attacks_some(config: dict[str, Any]) -> bool:
+    """Whether the job is known to attack `data.attack_size` samples, not all."""
+    return _protocol(config) in _READERS["data.attack_size"]
+
+
+def _part(override: str) -> str:
+    """The key of `_READERS` that it is of; empty if every protocol reads it."""
+    setting = override.lstrip("+~").partition("=")[0].partition("@")[0]
+    return next((part for part in _READERS if setting == part or setting.startswith(f"{part}.")), "")
+
+
+def _protocol(config: dict[str, Any]) -> str | None:
+    protocol = config.get("protocol")
+    target = protocol.get("_target_") if isinstance(protocol, dict) else None
+    return _PROTOCOLS.get(str(target))

@@ -64,14 +64,13 @@ def _run(jobs: list[Job], options: argparse.Namespace, parser: argparse.Argument
     preparation = Preparation()
     _check_jobs(jobs, preparation, options)
     _note_inherited_settings(options.overrides)
-    failures: list[UaeError] = []
+    failures = _Failures()
 
     def task(config: DictConfig) -> None:
         _job(config, failures, preparation, command)
 
     _hand_over(options, parser, task)
-    if failures:
-        raise type(failures[0])("; ".join(map(str, failures)))
+    failures.tell()
     return 0
 
 
@@ -105,8 +104,8 @@ def _check_jobs(jobs: list[Job], preparation: "Preparation", options: argparse.N
     Raises:
         UaeError: a job can't run.
     """
+    check_heeded(options.overrides, [job.config for job in jobs])
     for job in jobs:
-        check_heeded(options.overrides, job.config)
         try:
             preparation.settings(job.config)
         except SettingError as error:
@@ -189,9 +188,30 @@ def _whole_errors() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _job(config: DictConfig, failures: list[UaeError], preparation: "Preparation", command: str) -> None:
-    """One job; a mistake of the user's is kept for the end, so that the other jobs of a sweep still run."""
-    from uae_cli.report.collect import collect
+class _Failures:
+    """Mistakes of the user's, kept for the end, so that the other jobs of a sweep still run."""
+
+    def __init__(self) -> None:
+        self._process, self._found = os.getpid(), list[UaeError]()
+
+    def add(self, error: UaeError) -> None:
+        """Keep it; in a launcher's own process, where nobody would look, let the launcher carry it home."""
+        if os.getpid() != self._process:
+            raise ConfigError(str(error)) from error
+        self._found.append(error)
+
+    def tell(self) -> None:
+        """Raise what was kept.
+
+        Raises:
+            UaeError: there was something.
+        """
+        if self._found:
+            raise type(self._found[0])("; ".join(map(str, self._found)))
+
+
+def _job(config: DictConfig, failures: _Failures, preparation: "Preparation", command: str) -> None:
+    from uae_cli.report.collect import read_run
     from uae_cli.report.terminal import print_run
     from uae_cli.run import run
 
@@ -201,7 +221,7 @@ def _job(config: DictConfig, failures: list[UaeError], preparation: "Preparation
     try:
         run(plain(config), folder, overrides=overrides, command=command, preparation=preparation)
     except UaeError as error:
-        failures.append(error)
+        failures.add(error)
         return
-    print_run(collect(folder), None)
+    print_run(read_run(folder), None)
     print(f"Everything is in {os.path.relpath(folder)}")

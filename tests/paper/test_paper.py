@@ -77,6 +77,13 @@ def test_a_run_by_other_code_counts_as_done_and_is_told(
     assert "Commits abcdef0;" in page(tmp_path)
 
 
+def test_a_setting_that_a_run_does_not_read_is_kept_from_it(paper: Paper) -> None:
+    code, text = paper("--run", "--only", "f5", "data.attack_size=5")
+    assert code == 0, text
+    assert "digits_conv_ae" in text
+    assert "attack_size" not in text
+
+
 def test_another_seed_is_another_run(paper: Paper) -> None:
     paper("--run", "--only", "f5")
     _, text = paper("--seeds", "0,1")

@@ -89,12 +89,14 @@ def test_victims_with_and_without_uaes_take_the_same_steps(
     assert "ConvAutoencoder" in fits["fit source conv_ae"]["network"]
 
 
-def test_a_victim_can_have_its_own_number_of_iterations(bench: Callable[..., Workbench]) -> None:
-    experiment = bench("victim=[std,std_uae]", *PGD, "+protocol.iterations.std_uae.pgd=7").experiment
+def test_fewer_iterations_can_do_against_one_victim(bench: Callable[..., Workbench]) -> None:
+    experiment = bench(
+        "victim=[std,std_uae]", *PGD, "+protocol.most_iterations={std: {pgd: 9}, std_uae: {pgd: 3}}"
+    ).experiment
     attacks = experiment.protocol.attacks(experiment)
     assert {name: attack.solver.total_iterations for name, attack in attacks.items()} == {
         "std/pgd": 5,
-        "std_uae/pgd": 7,
+        "std_uae/pgd": 3,
     }
 
 
@@ -142,11 +144,14 @@ def checked(settings: dict[str, Any]) -> None:
         (["criterion.target=11"], "criterion.target"),
         (["protocol.epsilons=[]"], "protocol.epsilons"),
         (
-            ["+protocol.iterations.std.penalty=3"],
-            "protocol.iterations.std.penalty: no such victim and method",
+            ["+protocol.most_iterations.std.penalty=3"],
+            "protocol.most_iterations.std.penalty: no such victim and method",
         ),
-        (["+protocol.iterations.nobody.pgd=3"], "protocol.iterations.nobody.pgd: no such victim and method"),
-        (["+protocol.iterations.std.pgd=0"], "protocol.iterations.std.pgd = 0"),
+        (
+            ["+protocol.most_iterations.nobody.pgd=3"],
+            "protocol.most_iterations.nobody.pgd: no such victim and method",
+        ),
+        (["+protocol.most_iterations.std.pgd=0"], "protocol.most_iterations.std.pgd = 0"),
         (["protocol.epsilons=[0]"], "protocol.epsilons"),
         (["data.attack_size=61"], "there are only 60 test samples"),
     ],

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from uae_cli.attacks.similarities import ReconstructionError
+from uae_cli.protocols.attacked import Samples, plain_metrics
 from uae_cli.protocols.workbench import Fitted, Workbench
 
 L2 = ReconstructionError(goal="maximize")
@@ -131,10 +132,13 @@ def test_costs_are_recorded_and_remembered(workbench):
     assert again == {**first, "reused": True}
 
 
-def test_seconds_of_another_machine_are_not_this_ones(workbench):
+def test_seconds_of_another_device_are_not_this_ones(workbench):
     bench = workbench()
     attack(bench)
     record = bench.ledger.stages["attack l2_uae"].folder / "cost.json"
     cost = json.loads(record.read_text())
     record.write_text(json.dumps({**cost, "device": "another card"}))
-    assert math.isnan(attack(workbench()).seconds)
+    again = attack(workbench())
+    assert math.isnan(again.seconds)
+    samples = Samples(bench.data.x_train, torch.arange(24), None)
+    assert "seconds_per_sample" not in plain_metrics(samples, again, again.success)

@@ -1,4 +1,5 @@
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
-from uae_cli.training import EarlyStopping
+from uae_cli.training import EarlyStopping, ReconstructionObjective
 from uae_cli.training import progress as progress_module
 from uae_cli.training.objectives import Updater
 
@@ -171,9 +172,11 @@ def test_every_sample_is_seen_once_an_epoch_in_a_new_order(trainer, fit, monkeyp
     assert first != second != sorted(second)
 
 
-def test_a_diverged_fit_says_what_to_change(trainer, network, fit, digits):
+@pytest.mark.parametrize(("kind", "loss"), [("dense", "mse"), ("conv", "bce")])
+def test_a_diverged_fit_says_what_to_change(kind, loss, trainer, network, fit, digits):
+    steep = ReconstructionObjective(loss=loss, optimizer=partial(torch.optim.SGD, lr=math.inf))
     with pytest.raises(ConfigError, match=r"optimizer: the loss became nan in epoch 1; set a lower lr"):
-        fit(trainer(), network("dense"), digits * math.nan, 2)
+        fit(trainer(kind, objective=steep), network(kind), digits, 2)
 
 
 def test_the_model_trains_in_training_mode_and_is_left_in_evaluation_mode(trainer, network, fit, digits):

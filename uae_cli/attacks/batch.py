@@ -30,7 +30,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Samples:
+class AttackInput:
     """All samples of an attack, wherever they lie, to be put on a device batch by batch.
 
     Attributes:

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from uae_cli.attacks.batch import Batch, Samples
+from uae_cli.attacks.batch import AttackInput, Batch
 from uae_cli.attacks.chunk_files import clear, end_of, find_chunk, merge, save_chunk
 from uae_cli.attacks.criteria import Criterion
 from uae_cli.attacks.similarities import Grouped, Similarity, group_of
@@ -80,7 +80,7 @@ def generate(
     """
     tapped = TappedModel(model, attack.similarity.tapped_layer(model), precision=attack.precision)
     size = whole_groups(chunk_size, min(group_of(attack.similarity), len(x)))
-    samples = Samples(x, labels, index, seed, tapped.device)
+    samples = AttackInput(x, labels, index, seed, tapped.device)
     if (folder / RESULT).exists():  # an earlier attempt was stopped between writing it and clearing up
         clear(folder)
         return
@@ -107,7 +107,7 @@ def judge(
 
     `index` (N,) must be that of the attack, where criteria draw numbers from it.
     """
-    samples = Samples(x, labels, index, seed, model.device)
+    samples = AttackInput(x, labels, index, seed, model.device)
     values = []
     with torch.no_grad():
         for rows in torch.arange(len(x)).split(chunk_size):
@@ -164,7 +164,7 @@ class _Chunks:
 
     settings: Attack
     model: TappedModel
-    samples: Samples
+    samples: AttackInput
     size: int
     folder: Path
     sample_bytes: int

@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from uae_cli.compose import compose_jobs
+from uae_cli.heeded import heeds
 from uae_cli.identity import job_identity
 from uae_cli.paper.items import Run
 from uae_cli.report.attacked import CONFIG_FILE
@@ -91,6 +92,10 @@ def commit_of(folder: Path) -> str:
 
 def _job(run: Run, arguments: tuple[str, ...], *, partial: bool) -> Job:
     config = _composed(arguments)
+    if unread := [argument for argument in arguments if not heeds(config, argument)]:
+        # A setting for all runs, which this one's protocol would refuse
+        arguments = tuple(argument for argument in arguments if argument not in unread)
+        config = _composed(arguments)
     dataset = str(config["dataset"]["name"])
     if _present(config):
         return Job(run, arguments, config)

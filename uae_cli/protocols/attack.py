@@ -1,7 +1,5 @@
 """The attack protocol: one model, some samples, several methods (paper §4.2, Tables 2, 3 and 8)."""
 
-from typing import ClassVar
-
 from pydantic.dataclasses import dataclass
 
 from uae_cli.attacks.generate import Attack
@@ -33,8 +31,6 @@ class AttackProtocol:
         information: how mutual information is estimated anew for every method alike; null leaves it out.
         quality: FID and KID of the finished samples; null leaves them out.
     """
-
-    name: ClassVar[str] = "attack"
 
     information: HeldOutInformation | None
     quality: ImageQuality | None

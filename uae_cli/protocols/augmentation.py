@@ -1,7 +1,6 @@
 """The augmentation protocol: fit, attack, refit on every arm, evaluate (paper §4.4, Tables 4 and 10)."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -31,8 +30,6 @@ from uae_cli.settings import STRICT
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Augment:
     """Retrain on samples made of the training samples, by arm; what is set stands in `arm`."""
-
-    name: ClassVar[str] = "augmentation"
 
     def attacks(self, experiment: Experiment) -> dict[str, Attack]:
         """See `ProtocolSettings.attacks`."""

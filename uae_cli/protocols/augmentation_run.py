@@ -75,7 +75,7 @@ class AugmentationRun:
             self._extra(arm.of)  # now, so that its time is not counted as the noise's
         start = time.perf_counter()
         extra = arm.make(name, self._shop, draw)
-        if extra.seconds:  # a cached attack remembers its own time
+        if extra.seconds:  # a cached attack remembers its own time, or that it has none to tell: NaN
             return extra
         return replace(extra, seconds=time.perf_counter() - start)
 

@@ -51,6 +51,6 @@ class Ledger:
         """Write this beside the cost of the last stage."""
         self.costs[-1] |= record
 
-    def made_here(self) -> bool:
-        """Whether the last stage was made on this device, so that its seconds are this device's."""
-        return bool(self.costs[-1]["device"] == device_name(self._device))
+    def made_here(self, stage: Stage) -> bool:
+        """Whether it was made on a device of this name, so that its seconds are this device's."""
+        return bool(stage.read_json("cost.json")["device"] == device_name(self._device))

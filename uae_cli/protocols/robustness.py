@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -39,33 +39,37 @@ class RobustnessProtocol:
     Attributes:
         epsilons: largest |δ| of any value, rising.
         victims: classifiers by name.
-        iterations: of a method against one victim, by victim and method, where it isn't the method's own.
+        most_iterations: of a method against one victim, by victim and method, where fewer than the method's
+            own are enough.
         source: of UAEs for the victims that are trained on some; null if none is.
     """
 
-    name: ClassVar[str] = "robustness"
-
     epsilons: Annotated[list[Positive], Field(min_length=1)]
     victims: dict[str, Victim]
-    iterations: dict[str, dict[str, Count]] | None
+    most_iterations: dict[str, dict[str, Count]] | None
     source: Source | None
 
     def attacks(self, experiment: Experiment) -> dict[str, Attack]:
         """See `ProtocolSettings.attacks`: those on the victims, at the largest ε."""
-        largest = max(self.epsilons)
         return {
-            f"{victim}/{method}": self.attack(experiment, victim, method, largest)
+            f"{victim}/{method}": attack
             for victim in self.victims
-            for method in experiment.method
+            for method, attack in self._largest(experiment, victim).items()
         }
 
     def attack(self, experiment: Experiment, victim: str, method: str, epsilon: float) -> Attack:
         """One method at one ε, against one victim."""
         settings = experiment.method[method]
-        own = (self.iterations or {}).get(victim, {}).get(method)
-        changed: dict[str, Any] = {"epsilon": epsilon} | ({} if own is None else {"iterations": own})
+        most = (self.most_iterations or {}).get(victim, {}).get(method)
+        changed: dict[str, Any] = {"epsilon": epsilon}
+        if most is not None:
+            changed["iterations"] = min(most, settings.solver.total_iterations)
         solver = replace(settings.solver, **changed)  # type: ignore[type-var]
         return Attack(experiment.criterion, settings.similarity, solver, experiment.precision)
+
+    def _largest(self, experiment: Experiment, victim: str) -> dict[str, Attack]:
+        largest = max(self.epsilons)
+        return {method: self.attack(experiment, victim, method, largest) for method in experiment.method}
 
     def check_settings(self, experiment: Experiment) -> None:
         """See `ProtocolSettings.check_settings`."""
@@ -93,12 +97,16 @@ class RobustnessProtocol:
                 )
         if self.source is not None:
             self.source.settings(experiment)
-        for name, methods in (self.iterations or {}).items():
+        self._check_most_iterations(experiment)
+
+    def _check_most_iterations(self, experiment: Experiment) -> None:
+        for name, methods in (self.most_iterations or {}).items():
             for method in methods:
                 if name not in self.victims or method not in experiment.method:
                     raise ConfigError(
-                        f"protocol.iterations.{name}.{method}: no such victim and method run; there are "
-                        f"{', '.join(self.victims)} and {', '.join(experiment.method)}"
+                        f"protocol.most_iterations.{name}.{method}: no such victim and method run, but "
+                        f"{', '.join(self.victims)} and {', '.join(experiment.method)}; use theirs, or "
+                        "protocol.most_iterations=null"
                     )
 
     def check_data(self, experiment: Experiment, data: Dataset) -> None:
@@ -119,10 +127,7 @@ class RobustnessProtocol:
             if settings := victim.settings(name, experiment):
                 fits.append(Fit(settings, 2 * samples, settings.trainer.refit_epochs))
             own = settings or experiment.model
-            largest = [
-                self.attack(experiment, name, method, max(self.epsilons)) for method in experiment.method
-            ]
-            attacks += [Assault(own, attack, size) for attack in largest]
+            attacks += [Assault(own, attack, size) for attack in self._largest(experiment, name).values()]
         if self.source is not None:
             model = self.source.settings(experiment)
             fits.append(Fit(model, samples, model.trainer.epochs))

@@ -7,8 +7,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from uae_cli.heeded import attacks_some
+
 CONFIG_FILE = "config.yaml"
-_ATTACKS_ALL = "uae_cli.protocols.augmentation."
 
 
 def attacked_in(folder: Path) -> int:
@@ -21,7 +22,5 @@ def attacked_in(folder: Path) -> int:
 
 
 def attacked_of(config: dict[str, Any]) -> int:
-    """`data.attack_size` under a protocol that heeds it, else 0."""
-    if str(config["protocol"]["_target_"]).startswith(_ATTACKS_ALL):
-        return 0
-    return int(config["data"]["attack_size"])
+    """`data.attack_size` under a protocol of ours that reads it, else 0."""
+    return int(config["data"]["attack_size"]) if attacks_some(config) else 0

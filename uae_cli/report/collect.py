@@ -72,6 +72,11 @@ def collect(outputs: Path) -> pd.DataFrame:
     return _latest(frames)
 
 
+def read_run(folder: Path) -> pd.DataFrame:
+    """Rows of the finished run in this folder, as of `collect`."""
+    return _read(folder / RESULTS_FILE)
+
+
 def aggregate(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean and spread over seeds of every arm and metric of every experiment; see `Measured`.
 

@@ -93,7 +93,7 @@ def full_width(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> int:
 def _build(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for heading in headings:
-        table.add_column(Text(heading), vertical="bottom")
+        table.add_column(Text(heading), vertical="bottom", overflow="fold")
     for line in lines:
         best = any(cell.endswith(BEST) for cell in line)
         table.add_row(*(Text(cell, style=_style(cell, best=best)) for cell in line))

@@ -23,11 +23,8 @@ from uae_cli.training.schedules import warmup_cosine
 class ComparesSamples(Protocol):
     """An objective whose loss compares the samples of a batch, and so depends on how many there are.
 
-    Attributes:
-        least_batch: samples without which there is nothing to compare; a smaller batch is left out.
+    One that needs some to compare at all says so in `least_batch`; a smaller batch is left out.
     """
-
-    least_batch: ClassVar[int]
 
     def check_batch(self, batch_size: int, samples: int) -> None:
         """See whether batches can be as large as they are meant to be.

@@ -104,10 +104,15 @@ class ReconstructionObjective:
         return _ReconstructionUpdater(self, model)
 
 
+def _binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
+    """torch's, but NaN where it would raise, or on a GPU end the process: of an output that is NaN."""
+    return F.binary_cross_entropy(output.nan_to_num(), target) + 0 * output.mean()
+
+
 class _ReconstructionUpdater(Updater):
     def __init__(self, settings: ReconstructionObjective, model: nn.Module) -> None:
         self._model, self._sparsity = model, settings.sparsity
-        self._loss = F.mse_loss if settings.loss == "mse" else F.binary_cross_entropy
+        self._loss = F.mse_loss if settings.loss == "mse" else _binary_cross_entropy
         self._optimizer = settings.optimizer(model.parameters())
 
     def step(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002

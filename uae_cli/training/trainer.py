@@ -160,11 +160,12 @@ class Trainer:
 
     def _batches(self, order: Tensor) -> list[Tensor]:
         """The samples of each step."""
-        return [batch for batch in order.split(self.batch_size) if len(batch) >= self._least_batch]
+        least = self._least_batch
+        return [batch for batch in order.split(self.batch_size) if len(batch) >= least]
 
     @property
     def _least_batch(self) -> int:
-        return self.objective.least_batch if isinstance(self.objective, ComparesSamples) else 1
+        return int(getattr(self.objective, "least_batch", 1))
 
     def _stalled(self, losses: list[float]) -> bool:
         rule = self.early_stopping

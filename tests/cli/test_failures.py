@@ -1,0 +1,24 @@
+import os
+
+import pytest
+
+from uae_cli.errors import ConfigError, DataError, SettingError
+from uae_cli.run_command import _Failures
+
+
+def test_mistakes_are_told_together_at_the_end() -> None:
+    failures = _Failures()
+    failures.tell()
+    failures.add(DataError("no numbers"))
+    failures.add(ConfigError("no sense"))
+    with pytest.raises(DataError, match=r"^no numbers; no sense$"):
+        failures.tell()
+
+
+def test_a_launchers_own_process_sends_its_mistake_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = _Failures()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    with pytest.raises(ConfigError, match=r"^seed = x: must be a whole number$") as caught:
+        failures.add(SettingError("seed", "x", "must be a whole number"))
+    assert type(caught.value) is ConfigError, "which, unlike SettingError, can be pickled"
+    failures.tell()
