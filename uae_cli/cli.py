@@ -3,7 +3,9 @@
 import argparse
 import logging
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import NoReturn
 
@@ -88,6 +90,9 @@ _COMMANDS = ("run", "table", "figure", "data", "bench", "paper")
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit status (2 for a mistake that one line explains)."""
     arguments = sys.argv[1:] if argv is None else argv
+    if threading.current_thread() is threading.main_thread():
+        # What timeout, Slurm and systemd send leaves as little behind as Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = _call(arguments)
         sys.stdout.flush()

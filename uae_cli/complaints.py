@@ -35,8 +35,8 @@ def complaint(error: Exception, overrides: list[str], loader: ConfigLoader) -> C
         return _missing(error, loader)
     if isinstance(error, OverrideParseException):
         return ConfigError(
-            f"{error.override}: can't be read as setting=value; quote special characters, as in "
-            "'outputs=\"my folder (1)\"'"
+            f"{error.override}: can't be read as setting=value; write attack.alpha=0.1, and quote "
+            "special characters, as in 'outputs=\"my folder (1)\"'"
         )
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 
 from uae_cli.attacks import generate
-from uae_cli.attacks.batch import Samples
+from uae_cli.attacks.batch import AttackInput
 from uae_cli.attacks.chunking import Need, choose_chunk, measure
 from uae_cli.attacks.criteria import Reconstruction
 from uae_cli.attacks.feature_scattering import FeatureScattering, transport_plan
@@ -123,7 +123,7 @@ def test_chosen_samples_are_grouped_as_they_stand(attack, trained_ae, digits):
     whole = FeatureScattering.begin
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FeatureScattering, "begin", begin)
-        batch = Samples(x, None, chosen, 0, CPU).batch(torch.arange(6))
+        batch = AttackInput(x, None, chosen, 0, CPU).batch(torch.arange(6))
         generate.attack_chunk(attack, model, batch, lambda _: None)
     assert known == [[0, 1, 2, 3, 4, 5]]
     assert batch.index.tolist() == chosen.tolist()

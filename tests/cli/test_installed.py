@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from calling import TINY
 from safetensors.torch import load_file
@@ -83,11 +84,12 @@ def test_a_killed_run_goes_on(start: Start, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("outputs/stages/.partial/*/*"))
 
 
-def test_ctrl_c_is_one_line(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_is_one_line(stop: signal.Signals, start: Start, tmp_path: Path) -> None:
     process = start("run", *LONG, "attack.iterations=100000")
     wait_for(tmp_path, "outputs/stages/.partial/attack-*", process)
     time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(stop)
     _, err = process.communicate(timeout=180)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "uae: interrupted; the same command goes on where it stopped"

@@ -179,7 +179,11 @@ def filled(table, column, value):
 @pytest.mark.parametrize(
     ("change", "settings", "expected"),
     [
-        (lambda t: t, {}, ["column species: not numeric ('setosa' in row 0", "dataset.drop=[species]"]),
+        (
+            lambda t: t,
+            {},
+            ["column species: not numeric ('setosa' in row 0", "drop=[species]", "dataset.label=species"],
+        ),
         (
             lambda t: filled(t, "a", ["?", *range(149)]),
             {"label": "species"},

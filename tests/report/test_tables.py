@@ -282,13 +282,14 @@ def test_samples_attacked_are_told_and_count_as_a_shortfall(outputs: Path, finis
     row = {"experiment": "table3_mnist", "model": "classifier", "arm": "minmax", "metric": "asr"}
     folder = finish("a", row).parent
     assert "attacked" not in table(outputs, "3")
-    for protocol, size, told in (("attack", 20, True), ("attack", 1000, False), ("augmentation", 20, False)):
+    attack, own = "uae_cli.protocols.attack.AttackProtocol", "my.Protocol"
+    for protocol, size, told in ((attack, 20, True), (attack, 1000, False), (own, 20, False)):
         (folder / "config.yaml").write_text(
-            f"data: {{attack_size: {size}}}\nprotocol: {{_target_: uae_cli.protocols.{protocol}.Any}}\n"
+            f"data: {{attack_size: {size}}}\nprotocol: {{_target_: {protocol}}}\n"
         )
         text = table(outputs, "3")
         assert ("LESS THAN FULL: 20 of 1,000 attacked samples" in text) == told
-        assert (f"{size:,} samples attacked" in text) == (protocol == "attack")
+        assert (f"{size:,} samples attacked" in text) == (protocol == attack)
 
 
 def test_table_2_takes_its_own_experiment_only(outputs: Path, finish: Finish) -> None:

@@ -102,7 +102,7 @@ def read_frame(path: Path, *, label: str | None, drop: Sequence[str]) -> Frame:
     if label in drop:
         raise ConfigError(f"dataset.drop = {label}: is dataset.label too; take it out of one of them")
     features = table.drop(columns=[*drop, *([] if label is None else [label])])
-    x = _numbers(path, features, drop)
+    x = _numbers(path, features, drop, labelled=label is not None)
     y, classes = _labels(path, table, label)
     return Frame(path, list(features.columns), list(drop), classes, x, y, np.arange(len(table)), len(table))
 
@@ -161,7 +161,9 @@ def _read_csv(path: Path) -> "pd.DataFrame":
         return pd.read_csv(path, index_col=False)
 
 
-def _numbers(path: Path, features: "pd.DataFrame", drop: Sequence[str]) -> NDArray[np.float64]:
+def _numbers(
+    path: Path, features: "pd.DataFrame", drop: Sequence[str], *, labelled: bool
+) -> NDArray[np.float64]:
     from pandas.api.types import is_complex_dtype, is_numeric_dtype
 
     if not len(features.columns):
@@ -172,9 +174,10 @@ def _numbers(path: Path, features: "pd.DataFrame", drop: Sequence[str]) -> NDArr
         if (not is_numeric_dtype(kind) or is_complex_dtype(kind)) and not features[name].isna().all()
     ]
     if other:
+        classes = "" if labelled else f"; the column of classes is named by dataset.label={other[-1]}"
         raise DataError(
             f"dataset.path = {path}: {_named(other)}: not numeric{_example(features[other[0]])}; leave "
-            f"missing values empty, or leave out with {drop_setting([*drop, *other])}"
+            f"missing values empty, or leave out with {drop_setting([*drop, *other])}{classes}"
         )
     x = features.astype(np.float64).to_numpy()
     if infinite := [str(name) for name, bad in zip(features, np.isinf(x).any(axis=0), strict=True) if bad]:

@@ -174,7 +174,7 @@ def _caption(run: Sequence[Measured]) -> list[tuple[str, str]]:
     if main:
         lines.append((_signs(run, main), "dim"))
     judged = [verdict(run, arm) for arm in _arms(run) if arm.endswith("_uae")]
-    if main and too_small(first):
+    if too_small(first):
         judged = [TOO_SMALL]
     return lines + [(sentence, "") for sentence in judged if sentence]
 
@@ -189,4 +189,6 @@ def _signs(run: Sequence[Measured], main: str) -> str:
         signs.append("±: standard deviation over the noise draws of this seed.")
     moved = "fell below" if lower else "rose above"
     signs.append(f"Gain: how far {_heading(main)} {moved} that arm's; negative is worse.")
+    if any(row.arm.startswith("replicate_x") for row in run):
+        signs.append("Arms of more samples have a replicate of their own size (replicate_x3, …) as theirs.")
     return " ".join(signs)
