@@ -75,7 +75,8 @@ def _check_memory(experiment: Experiment, model: nn.Module, data: Dataset, devic
         return
     model = model.to(device)
     labels = data.y_train if experiment.criterion.supervised else None
-    for attack in experiment.protocol.attacks(experiment).values():
+    attacks = experiment.protocol.attacks(experiment).values()
+    for attack in {repr(attack): attack for attack in attacks}.values():  # victims may share theirs
         choose_chunk(
             measure(attack, model, data.x_train, labels),
             device,

@@ -157,6 +157,12 @@ def test_an_epochs_loss_is_the_mean_over_samples(trainer, fit):
     assert fit(settings, Counter(), torch.zeros(10, 1), 1) == pytest.approx([(4 * 3 + 4 * 3 + 2 * 9) / 10])
 
 
+@pytest.mark.parametrize(("samples", "steps"), [(64, 2), (65, 3), (31, 1)])
+def test_the_steps_of_an_epoch_are_its_batches(samples, steps, trainer):
+    settings = trainer(batch_size=32)
+    assert settings.steps(samples) == len(settings._batches(torch.arange(samples))) == steps
+
+
 def test_every_sample_is_seen_once_an_epoch_in_a_new_order(trainer, fit, monkeypatch):
     seen = []
 

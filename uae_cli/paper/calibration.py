@@ -1,7 +1,6 @@
 """How long a job would take on this machine, told from a step of training and an iteration of attack."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -65,8 +64,7 @@ def estimate(experiment: Experiment, data: Dataset, device: torch.device) -> flo
     work = experiment.protocol.work(experiment, data)
     steps = {repr(fit.model): _step_seconds(fit.model, data, device) for fit in _different(work.fits)}
     training = sum(
-        steps[repr(fit.model)] * fit.epochs * math.ceil(fit.samples / fit.model.trainer.batch_size)
-        for fit in work.fits
+        steps[repr(fit.model)] * fit.epochs * fit.model.trainer.steps(fit.samples) for fit in work.fits
     )
     attacking = sum(
         assault.samples * assault.attack.solver.total_iterations * _iteration_seconds(assault, data, device)

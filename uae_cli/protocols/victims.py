@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-import torch
 from pydantic.dataclasses import dataclass
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -124,9 +123,8 @@ class Trained:
         if settings is None:
             assert self.weights is not None  # or there would be settings
             return bench.load(name, self.weights)
-        x = torch.cat([data.x_train, _extra(self.augmented, bench, source)])
-        labels = data.y_train.repeat(2)
-        return bench.fit(name, x, epochs=settings.trainer.refit_epochs, labels=labels, settings=settings)
+        extra = _extra(self.augmented, bench, source)
+        return bench.refit(name, extra, settings, labels=data.y_train.repeat(2))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

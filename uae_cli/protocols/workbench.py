@@ -129,11 +129,17 @@ class Workbench:
         model.load_state_dict(load_file(stage.folder / MODEL, device=str(self.device)))
         return Fitted(model.eval(), history, stage)
 
-    def refit(self, label: str, extra: Tensor, settings: ModelSettings | None = None) -> Fitted:
-        """A model trained from scratch on the training samples and `extra` (k·N, *shape)."""
+    def refit(
+        self,
+        label: str,
+        extra: Tensor,
+        settings: ModelSettings | None = None,
+        labels: Tensor | None = None,
+    ) -> Fitted:
+        """A model trained from scratch on the training samples and `extra` (k·N, *shape); see `fit`."""
         settings = settings or self.experiment.model
         x = torch.cat([self.data.x_train, extra])
-        return self.fit(label, x, epochs=settings.trainer.refit_epochs, settings=settings)
+        return self.fit(label, x, epochs=settings.trainer.refit_epochs, labels=labels, settings=settings)
 
     def load(self, label: str, path: Path) -> Fitted:
         """A model with the user's own weights instead of training; see `load_weights`."""

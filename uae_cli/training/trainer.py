@@ -107,6 +107,11 @@ class Trainer:
         model.eval()
         return history
 
+    def steps(self, samples: int) -> int:
+        """Optimiser steps of one epoch over so many samples."""
+        full, rest = divmod(samples, self.batch_size)
+        return full + (rest >= self._least_batch)
+
     def check_samples(self, samples: int) -> None:
         """See whether there are enough training samples, where the objective compares those of a batch.
 
@@ -133,7 +138,7 @@ class Trainer:
         epochs *= 2 ** (history.tries - 1)
         shuffler = generator(seed, "shuffle", torch.device("cpu"))
         draws = generator(seed, "objective", x.device)
-        updater = self.objective.bind(model, draws, steps=epochs * len(self._batches(torch.arange(len(x)))))
+        updater = self.objective.bind(model, draws, steps=epochs * self.steps(len(x)))
         saved.restore(model, updater, [shuffler, draws])
         history.replay(on_epoch)
         model.train()
