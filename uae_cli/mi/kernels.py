@@ -120,17 +120,24 @@ def _product(left, right, out, zero):
 
 @njit(**_INLINED)
 def _add_product(left, right, out):
-    """`out` += left · right; four rows of `right` at once, so that `out` is loaded and stored less often."""
+    """`out` += left · right; blocks of two rows and four terms, or loads and stores take most of the time."""
     inner, size = right.shape
-    fours = inner - inner % 4
-    for h in range(out.shape[0]):
+    rows, fours = out.shape[0] - out.shape[0] % 2, inner - inner % 4
+    for h in range(0, rows, 2):
         for i in range(0, fours, 4):
             a, b, c, d = left[h, i], left[h, i + 1], left[h, i + 2], left[h, i + 3]
+            e, f, g, j = left[h + 1, i], left[h + 1, i + 1], left[h + 1, i + 2], left[h + 1, i + 3]
             for k in range(size):
-                out[h, k] += (a * right[i, k] + b * right[i + 1, k]) + (
-                    c * right[i + 2, k] + d * right[i + 3, k]
-                )
+                w, x, y, z = right[i, k], right[i + 1, k], right[i + 2, k], right[i + 3, k]
+                out[h, k] += (a * w + b * x) + (c * y + d * z)
+                out[h + 1, k] += (e * w + f * x) + (g * y + j * z)
         for i in range(fours, inner):
+            a, e = left[h, i], left[h + 1, i]
+            for k in range(size):
+                out[h, k] += a * right[i, k]
+                out[h + 1, k] += e * right[i, k]
+    for h in range(rows, out.shape[0]):
+        for i in range(inner):
             a = left[h, i]
             for k in range(size):
                 out[h, k] += a * right[i, k]
@@ -168,20 +175,19 @@ def _all_pairs(p, q, head, scores, slope_p, slope_q, slope_head, series, numbers
     for k in range(size):
         paired += scores[k, k]
         scores[k, k] = top  # neutral for the maximum; taken out of the sum again
-    for k in range(size):
-        for m in range(size):
-            top = _larger(scores[k, m], top)
-    for k in range(size):
-        for m in range(size):
-            scores[k, m] = _exp(scores[k, m] - top, series, numbers)
-            total += scores[k, m]
+    flat = scores[:size].reshape(size * size)  # long loops vectorise, those of K may be too short
+    for n in range(flat.size):
+        top = _larger(flat[n], top)
+    for n in range(flat.size):
+        flat[n] = _exp(flat[n] - top, series, numbers)
+        total += flat[n]
     for k in range(size):
         total -= scores[k, k]
     inverse = -series[0] / total
     joint = series[0] / p.dtype.type(size)
+    for n in range(flat.size):
+        flat[n] *= inverse
     for k in range(size):
-        for m in range(size):
-            scores[k, m] *= inverse
         scores[k, k] = joint
     for h in range(hidden):
         slope_head[h] = _pair_slopes(p[h], q[h], head[h], scores, slope_p[h], slope_q[h], zero)
@@ -190,15 +196,23 @@ def _all_pairs(p, q, head, scores, slope_p, slope_q, slope_head, series, numbers
 
 @njit(**_INLINED)
 def _pair_scores(p, q, head, scores, zero):
-    """T of every pair."""
+    """T of every pair; blocks of two by two, or loads and stores take most of the time."""
     hidden, size = p.shape
+    units, rows = hidden - hidden % 2, size - size % 2
     for k in range(size):
         for m in range(size):
             scores[k, m] = zero
-    for h in range(hidden):
-        weight = head[h]
-        for k in range(size):
-            part = p[h, k]
+    for k in range(0, rows, 2):
+        for h in range(0, units, 2):
+            weight, weight_next = head[h], head[h + 1]
+            a, b, c, d = p[h, k], p[h + 1, k], p[h, k + 1], p[h + 1, k + 1]
+            for m in range(size):
+                x, y = q[h, m], q[h + 1, m]
+                scores[k, m] += weight * _larger(a + x, zero) + weight_next * _larger(b + y, zero)
+                scores[k + 1, m] += weight * _larger(c + x, zero) + weight_next * _larger(d + y, zero)
+    for k in range(size):  # what the blocks left out: the last row, and the last unit
+        for h in range(units if k < rows else 0, hidden):
+            weight, part = head[h], p[h, k]
             for m in range(size):
                 scores[k, m] += weight * _larger(part + q[h, m], zero)
 
