@@ -21,10 +21,11 @@ def check(*overrides: str) -> None:
         ("+source@protocol.source=conv_ae", "protocol=robustness"),
         ("arm=[replicate]", "protocol=augmentation"),
         ("augmentation.draws=2", "protocol=augmentation"),
+        ("evaluation=[reconstruction]", "protocol=augmentation or protocol=attack"),
     ],
 )
 def test_what_the_protocol_does_not_read_is_refused(override: str, other: str) -> None:
-    protocol = "attack" if other == "protocol=augmentation" else "augmentation"
+    protocol = next(name for name in ("augmentation", "attack", "robustness") if name not in other)
     with pytest.raises(ConfigError, match=f"protocol = {protocol} doesn't read") as caught:
         check(override, f"protocol={protocol}")
     assert other in str(caught.value)

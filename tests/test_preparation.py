@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from uae_cli.compose import compose_jobs, register_resolvers
 from uae_cli.datasets import Dataset, Digits
-from uae_cli.errors import ConfigError
+from uae_cli.errors import ConfigError, DataError
 from uae_cli.preparation import Preparation
 
 
@@ -100,6 +100,25 @@ def test_checking_leaves_the_settings_as_they_are() -> None:
         ready.experiment.model.build(ready.data.shape, 0, classes=10).state_dict() for _ in range(2)
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_more_projections_than_memory_are_told_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ("model=dense_ae", "sampling=random", "similarity.sampling.count=1000")
+    needed = 4 * 64 * 1000 * Preparation().whole(config(*settings)).experiment.similarity.sampling.dimension
+    monkeypatch.setattr("uae_cli.fit_checks.free_bytes", lambda _device: needed // 2)
+    with pytest.raises(ConfigError, match=r"sampling.count = 1000: .* use similarity.sampling.count=500 or"):
+        Preparation().whole(config(*settings))
+
+
+def test_a_scale_takes_what_there_is_and_a_user_gets_what_they_ask_for(tmp_path: Path) -> None:
+    table = tmp_path / "few.csv"
+    table.write_text("a,b\n" + "".join(f"{n},{n * n % 7}\n" for n in range(40)), encoding="utf-8")
+    few = ("dataset=csv", f"dataset.path={table}", "model=dense_ae", "sampling=random")
+    data = Preparation().whole(config(*few)).data
+    assert (len(data.x_train), len(data.x_test)) == (32, 8)
+    assert len(Preparation().whole(config("data.train_size=65")).data.x_train) == 65
+    with pytest.raises(DataError, match=r"^data.train_size = 64: few.* only 32; use data.train_size=32"):
+        Preparation().whole(config(*few, "dataset.name=few", "data.train_size=64"))
 
 
 @pytest.mark.parametrize("setting", ["memory_budget=1e-6", "chunk_size=100000000"])

@@ -15,7 +15,7 @@ from uae_cli.errors import ConfigError, UaeError
 _TOP_HELP = """\
 Unsupervised adversarial examples: generate them, retrain on them, measure what they change.
 
-  uae run                                        digits, convolutional autoencoder, every arm (2 CPU minutes)
+  uae run                                        digits, convolutional AE, every arm (2 to 3 CPU minutes)
   uae run scale=smoke                            the same code in seconds, on a few samples
   uae run experiment=mnist_dense_ae seed=1       one row of the paper's Table 4
   uae run -m attack.alpha=0.01,0.05 seed=0,1,2   a sweep; what jobs share is computed once
@@ -144,6 +144,7 @@ def _call(arguments: list[str]) -> int:
         parser.print_help()
         return 0
     logging.basicConfig(format="%(message)s")
+    logging.getLogger("uae_cli.progress").setLevel(logging.INFO)
     status: int = options.call(options)
     return status
 

@@ -19,7 +19,7 @@ from uae_cli.attacks.generate import Attack
 from uae_cli.attacks.methods import Method
 from uae_cli.attacks.similarities import Similarity
 from uae_cli.attacks.solver import Solver
-from uae_cli.datasets import Loader
+from uae_cli.datasets import Dataset, Loader
 from uae_cli.errors import ConfigError, UaeError
 from uae_cli.evaluation.base import Evaluation
 from uae_cli.messages import check_optimizer, one_line, validation_error
@@ -36,7 +36,7 @@ class DataSettings:
 
     Attributes:
         root: the data root; `UAE_DATA` sets its default.
-        train_size: the first n training samples, or null for all.
+        train_size: the first n training samples, or null for what the scale says.
         test_size: likewise.
         attack_size: how many samples are attacked, where not all of them are (protocol=attack, robustness).
         download: whether missing files are fetched.
@@ -86,9 +86,17 @@ class ModelSettings:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Scale:
-    """How much of the full protocol is run: its name stands beside every result."""
+    """How much of the full protocol is run.
+
+    Attributes:
+        name: stands beside every result.
+        train_size: the first n training samples at most, where `data.train_size` doesn't say; null: all.
+        test_size: likewise.
+    """
 
     name: str
+    train_size: Count | None
+    test_size: Count | None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -149,6 +157,18 @@ class Experiment:
     def most_at_once(self, device: torch.device) -> int:
         """Samples evaluated at once, and the most that are attacked at once."""
         return self.chunk_size or MOST_SAMPLES[device.type]
+
+    def part_of(self, data: Dataset) -> Dataset:
+        """The samples that are used.
+
+        Raises:
+            DataError: `data` has fewer than the user wants; of a scale's it takes what there is.
+        """
+        train, test = self.scale.train_size or len(data.x_train), self.scale.test_size or len(data.x_test)
+        return data.first(
+            self.data.train_size or min(train, len(data.x_train)),
+            self.data.test_size or min(test, len(data.x_test)),
+        )
 
     def triple(self, similarity: Similarity) -> Attack:
         """The attack with this similarity."""

@@ -11,7 +11,9 @@ from uae_cli.attacks.generate import Attack
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.experiment import Experiment
+from uae_cli.hardware import free_bytes
 from uae_cli.messages import one_line
+from uae_cli.mi import RandomProjections
 from uae_cli.models import TappedModel
 from uae_cli.randomness import generator
 
@@ -32,6 +34,7 @@ def check_fit(experiment: Experiment, data: Dataset, device: torch.device) -> No
     experiment.criterion.check(samples, output)
     for attack in experiment.protocol.attacks(experiment).values():
         _check_tap(attack, model, samples)
+        _check_projections(attack, samples, device)
     _check_objective(experiment, data)
     for evaluation in experiment.evaluation.values():
         evaluation.check(model, data)
@@ -55,6 +58,20 @@ def _check_tap(attack: Attack, model: nn.Module, samples: Tensor) -> None:
 
 def _counted(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} feature map" if len(shape) > 1 else f"outputs of shape {shape}"
+
+
+def _check_projections(attack: Attack, samples: Tensor, device: torch.device) -> None:
+    sampling = getattr(attack.similarity, "sampling", None)
+    if not isinstance(sampling, RandomProjections):
+        return
+    needed, free = sampling.bytes_of(samples[0].numel()), free_bytes(device)
+    if needed > free:
+        fitting = sampling.count * free // needed
+        raise ConfigError(
+            f"similarity.sampling.count = {sampling.count}: that many projections take "
+            f"{needed / 2**30:.2g} GiB, and {free / 2**30:.2g} GiB is free; use "
+            f"similarity.sampling.count={fitting} or fewer, or a smaller similarity.sampling.dimension"
+        )
 
 
 def _check_objective(experiment: Experiment, data: Dataset) -> None:

@@ -13,6 +13,7 @@ _PROTOCOLS = {
 _READERS = {
     "arm": ("augmentation",),
     "augmentation": ("augmentation",),
+    "evaluation": ("augmentation", "attack"),
     "method": ("attack", "robustness"),
     "data.attack_size": ("attack", "robustness"),
     "victim": ("robustness",),

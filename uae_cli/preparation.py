@@ -51,7 +51,7 @@ class Preparation:
         """
         experiment, device = self.settings(config)
         data = self._read(experiment, config["dataset"])
-        data = data.first(experiment.data.train_size, experiment.data.test_size)
+        data = experiment.part_of(data)
         check_fit(experiment, data, device)
         return Prepared(experiment, device, data)
 

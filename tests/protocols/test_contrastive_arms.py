@@ -139,12 +139,10 @@ def test_clae_adds_its_adversary_to_the_experiments_own_objective():
 def test_smoke_scale_is_small_for_this_criterion_only():
     register_resolvers()
     sizes = [
-        compose_jobs([*overrides, "scale=smoke"], multirun=False, extra_dir=None)[0].config["data"][
-            "train_size"
-        ]
+        compose_jobs([*overrides, "scale=smoke"], multirun=False, extra_dir=None)[0].config["scale"]
         for overrides in (["experiment=cifar10_simclr"], ["experiment=digits_conv_ae"])
     ]
-    assert sizes == [8, 64]
+    assert [size["train_size"] for size in sizes] == [8, 64]
 
 
 def test_the_experiments_views_are_the_criterions_and_the_evaluations():

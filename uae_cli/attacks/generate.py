@@ -169,6 +169,7 @@ class _Chunks:
     folder: Path
     sample_bytes: int
     on_iteration: Callable[[int], None]
+    begun: bool = False
 
     def finished(self, start: int) -> Path | None:
         """The chunk that an earlier attempt made from sample `start` on, whatever its size."""
@@ -179,6 +180,9 @@ class _Chunks:
 
     def attack(self, start: int) -> Path | None:
         """Make the chunk from sample `start` on; None where it was too large for the memory."""
+        if start and not self.begun:
+            log.info("going on after %d of %d samples", start, len(self.samples.x))
+        self.begun = True
         rows = torch.arange(start, min(start + self.size, len(self.samples.x)))
         told: list[int] = []
 

@@ -65,8 +65,7 @@ class Dataset:
         ):
             if wanted is not None and wanted > there:
                 raise DataError(
-                    f"{setting} = {wanted}: {self.name} has only {there}; use {setting}={there} or fewer "
-                    "(scale=smoke and scale=subset set it too)"
+                    f"{setting} = {wanted}: {self.name} has only {there}; use {setting}={there} or fewer"
                 )
         return replace(
             self,

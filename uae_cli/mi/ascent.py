@@ -1,12 +1,15 @@
 """Two ways to train all statistics networks at once: torch operations, or one compiled CPU loop."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
 from uae_cli.mi.bound import MARGINALS, MarginalsName
+from uae_cli.progress import said_if_slow
 
+_COMPILING = "compiling the statistics networks' loop: up to half a minute, once on this machine"
 _KERNEL_MOST = 64 * 64  # values of a sample's vectors; above, a library's matrix products beat plain loops
 
 
@@ -112,9 +115,8 @@ class CompiledAscent(Ascent):
                 self._constants,
             )
 
-        if threads == 1:
-            part(0)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(part, range(threads)))
+        known = self._kernels.ascend.signatures
+        with nullcontext() if known else said_if_slow(_COMPILING), ThreadPoolExecutor(threads) as pool:
+            # The pool's first thread starts with its first task: none does for one part
+            list((map if threads == 1 else pool.map)(part, range(threads)))
         return found

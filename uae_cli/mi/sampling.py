@@ -98,6 +98,10 @@ class RandomProjections:
     standardize: bool
     marginals: MarginalsName
 
+    def bytes_of(self, values: int) -> int:
+        """Size of all matrices for samples of so many float32 values; it grows with K."""
+        return 4 * values * self.count * self.dimension
+
     def tapped_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
         """See `Sampling.tapped_layer`: no layer is needed."""
         return None

@@ -1,5 +1,6 @@
 """What a fit has done so far, and the checkpoint that lets a killed one go on."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from uae_cli.training.objectives import Updater
+
+log = logging.getLogger(__name__)
 
 _CHECKPOINT_SECONDS = 20.0
 
@@ -57,6 +60,7 @@ class Checkpoint:
         """Put everything back as it was saved; does nothing at the beginning of a fit."""
         if not self._state:
             return
+        log.info("going on after epoch %d", len(self.history.losses))
         model.load_state_dict(self._state["model"])
         updater.load_state_dict(self._state["updater"])
         for source, saved in zip(generators, self._state["generators"], strict=True):
