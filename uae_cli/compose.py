@@ -11,11 +11,14 @@ from typing import Any
 
 import yaml
 from hydra import compose, version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -62,16 +65,30 @@ def register_resolvers() -> None:
 
 
 def _choices() -> str:
-    hydra = GlobalHydra.instance().hydra
     loader = GlobalHydra.instance().config_loader()
-    groups = [] if hydra is None else hydra.list_all_config_groups()
+    if not isinstance(loader, ConfigLoaderImpl):
+        raise TypeError("needs Hydra's own loader")
+    groups = dict(_groups(loader.repository))
     width = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 0)).columns)
     layout = TextWrapper(width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
     return "\n".join(
-        layout.fill(f"{group}: {', '.join(loader.get_group_options(group))}")
-        for group in sorted(groups)
+        layout.fill(f"{group}: {', '.join(choices)}")
+        for group, choices in sorted(groups.items())
         if group.split("/")[0] not in ("hydra", *_CHOSEN_BY_OTHERS)
     )
+
+
+def _groups(repository: ConfigRepository, above: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Every group below a folder that has files, with their names.
+
+    Not through the loader, which copies all config it knows at each question: Hydra asks for the help at
+    every composition, shown or not.
+    """
+    for folder in repository.get_group_options(above, ObjectType.GROUP):
+        group = f"{above}/{folder}" if above else folder
+        if choices := repository.get_group_options(group, ObjectType.CONFIG):
+            yield group, choices
+        yield from _groups(repository, group)
 
 
 def compose_jobs(overrides: list[str], *, multirun: bool, extra_dir: str | None) -> list[Job]:
