@@ -72,6 +72,10 @@ def test_nearest() -> None:
     assert nearest("alfa", ["alpha"], "attack.") == "did you mean attack.alpha? There are: alpha"
     assert nearest("alfa", ["beta", "alpha"]) == "did you mean alpha? There are: alpha, beta"
     assert nearest("xyz", ["beta", "alpha"]) == "there are: alpha, beta"
+    told = nearest("word7", [f"word{n}" for n in range(100)])
+    assert told.startswith("did you mean word7? There are: word7, ")
+    assert told.endswith(" … (100 in all)")
+    assert len(told) < 200
 
 
 @pytest.mark.parametrize(

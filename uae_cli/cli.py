@@ -139,7 +139,10 @@ def _call(arguments: list[str]) -> int:
         options.overrides += [argument for argument in rest if not argument.startswith("-")]
         rest = [argument for argument in rest if argument.startswith("-")]
     if rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        way = "" if rest[0].startswith("-") else "; options are written with dashes, as in --outputs DIR"
+        raise ConfigError(
+            f"{options.command}: unrecognized arguments: {' '.join(rest)}{way}; see uae {options.command} --help"
+        )
     if options.command is None:
         parser.print_help()
         return 0

@@ -47,7 +47,8 @@ def complaint(error: Exception, overrides: list[str], loader: ConfigLoader) -> C
 def _missing(error: MissingConfigException, loader: ConfigLoader) -> ConfigError:
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
     known = error.options or loader.get_group_options(group)
-    return ConfigError(f"{group} = {choice}: no such choice; {nearest(choice, known)}")
+    own = "; a file of your own is found with --config-dir DIR" if group == "experiment" else ""
+    return ConfigError(f"{group} = {choice}: no such choice; {nearest(choice, known)}{own}")
 
 
 def _by_text(text: str, overrides: list[str], loader: ConfigLoader) -> ConfigError:

@@ -23,6 +23,7 @@ _WORDINGS = (
     ("a valid boolean", "true or false"),
     ("greater than or equal to", "at least"),
     ("less than or equal to", "at most"),
+    ("a valid list", "a list, as in [1,2]"),
     ("List should have", "must have"),
     ("Dictionary should have", "must have"),
     (" after validation", ""),
@@ -33,6 +34,8 @@ _WORDINGS = (
 # Reasons that only repeat the value
 _REDUNDANT = re.compile(r", (unable to (parse|interpret)|got a number with a fractional part).*|, not 0$")
 _LONGEST_VALUE = 60
+_LONGEST_LIST = 15
+_RANGE = re.compile(r"(\d+)-(\d+)")
 
 
 def validation_error(error: ValidationError, place: str) -> ConfigError:
@@ -48,12 +51,15 @@ def nearest(name: str, known: Iterable[str], section: str = "") -> str:
 
     Args:
         name: what was given.
-        known: what there is.
+        known: what there is; of a long list that has what was meant, the likest are told.
         section: that the names stand in, with its dot, told with the name that was probably meant.
     """
     names = sorted(known)
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     listed = ", ".join(names) or "none"
+    if close and len(names) > _LONGEST_LIST:
+        likest = get_close_matches(name, names, n=_LONGEST_LIST, cutoff=0)
+        listed = f"{', '.join(likest)} … ({len(names)} in all)"
     return f"did you mean {section}{close[0]}? There are: {listed}" if close else f"there are: {listed}"
 
 
@@ -120,6 +126,10 @@ def _one(problem: dict[str, Any], place: str) -> ConfigError:
         return UnknownSettingError(setting)
     if problem["type"] in _MISSING:
         return ConfigError(f"{setting}: must be given, e.g. {setting}=…")
+    if found := _RANGE.fullmatch(str(problem["input"])):
+        low, high = found.groups()
+        way = f"must be one number; for -m, a range is written range({low},{int(high) + 1})"
+        return SettingError(setting, shown(problem["input"]), way)
     return SettingError(setting, shown(problem["input"]), _plain(problem["msg"]))
 
 

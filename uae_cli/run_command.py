@@ -79,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.prog = "uae run"
 
     def error(message: str) -> NoReturn:
-        raise ConfigError(f"run: {message}; see uae run --help")
+        way = "settings are written without dashes, as in scale=smoke; " if "unrecognized" in message else ""
+        raise ConfigError(f"run: {message}; {way}see uae run --help")
 
     parser.error = error  # type: ignore[method-assign]
     return parser

@@ -96,6 +96,9 @@ def assert_one_line(called: Called, folder: Path, *parts: str) -> None:
         ("seed=-1", ["seed = -1: must be at least 0"]),
         ("-m attack.alpha=0.01,0", ["attack.alpha = 0: must be greater than 0"]),
         ("attack.alpha=0.01 -m seed=0,abc", ["seed = abc: must be a whole number"]),
+        ("-m seed=0-3", ["seed = 0-3: must be one number", "range(0,4)"]),
+        ("model.network.channels=32", ["model.network.channels = 32: must be a list, as in [1,2]"]),
+        ("experiment=mine_alone", ["experiment = mine_alone: no such choice", "--config-dir DIR"]),
         # At odds with each other
         ("model=dense_ae", ["sampling = conv", "no convolution", "sampling=random"]),
         ("similarity.sampling.layer=foo", ["similarity.sampling.layer = foo", "encoder.1"]),
@@ -121,6 +124,7 @@ def assert_one_line(called: Called, folder: Path, *parts: str) -> None:
         ("=3", ["=3", "name"]),
         ("attack.alpha=0.01,0.05", ["attack.alpha = 0.01,0.05: several values", "-m"]),
         ("--multirn", ["--multirn", "uae run --help"]),
+        ("--device cpu", ["--device", "without dashes", "uae run --help"]),
         ("--config-name foo", ["--config-name = foo", "--config-dir"]),
     ],
 )
@@ -225,6 +229,7 @@ def test_own_files(
         (["table", "99"], ["99", "4, 5, 6"]),
         (["table", "4"], ["no finished runs below outputs", "uae run experiment="]),
         (["table"], ["number", "uae table --help"]),
+        (["table", "4", "outputs=x"], ["outputs=x", "--outputs DIR", "uae table --help"]),
         (["table", "4", "--format", "word"], ["word", "latex"]),
         (["data", "--foo"], ["--foo", "--help"]),
     ],
