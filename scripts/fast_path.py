@@ -2,8 +2,8 @@
 
     .venv/bin/python scripts/fast_path.py results/fast_path_digits.csv
 
-Fast is what `uae run` does: MINE by the compiled kernel, in reduced coordinates. Plain is MINE as the paper
-writes it: weights on the whole feature maps, by torch operations.
+Fast is what `uae run` does: MINE by the compiled kernel, in reduced coordinates. Plain is the same bound with
+weights on the whole feature maps, by torch operations.
 """
 
 import argparse
@@ -38,6 +38,13 @@ def measured(way: str, seed: int, outputs: Path) -> pd.DataFrame:
     return rows[["metric", "unit", "value", "seed", "device", "commit"]].assign(way=way)
 
 
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean, deviation and number of seeds."""
+    groups = rows.groupby(["metric", "unit", "way", "device"], dropna=False)
+    columns = {"mean": ("value", "mean"), "std": ("value", "std"), "seeds": ("seed", "count")}
+    return groups.agg(**columns, commit=("commit", "first")).reset_index()
+
+
 def main() -> None:
     """Run both ways over the seeds; write a row per way and metric: mean, deviation, seeds."""
     parser = argparse.ArgumentParser(
@@ -46,6 +53,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="CSV to write")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     register_resolvers()
     parts = []
     with tempfile.TemporaryDirectory() as outputs:
@@ -53,9 +61,8 @@ def main() -> None:
             if way == "plain":
                 make_plain()
             parts += [measured(way, seed, Path(outputs)) for seed in options.seeds]
-    by = ["metric", "unit", "way", "device", "commit"]
-    table = pd.concat(parts).groupby(by, dropna=False)["value"].agg(["mean", "std", "count"]).reset_index()
-    table.to_csv(options.out, index=False)
+            table = summary(pd.concat(parts))
+            table.to_csv(options.out, index=False)
     print(table.to_string(index=False))
 
 

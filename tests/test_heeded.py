@@ -44,6 +44,15 @@ def test_what_one_job_reads_is_not(overrides: list[str]) -> None:
     check(*overrides)
 
 
+def test_evaluations_that_watch_training_are_read_by_robustness() -> None:
+    check("experiment=figure10b_cifar10", "evaluation=[contrastive]")
+
+
+def test_a_scale_is_chosen_whole() -> None:
+    with pytest.raises(ConfigError, match=r"^scale.train_size=5: .* set data.train_size"):
+        check("scale.train_size=5")
+
+
 def test_protocols_of_ones_own_are_trusted() -> None:
     check("protocol._target_=collections.OrderedDict", "data.attack_size=5")
 

@@ -139,7 +139,7 @@ def _call(arguments: list[str]) -> int:
         options.overrides += [argument for argument in rest if not argument.startswith("-")]
         rest = [argument for argument in rest if argument.startswith("-")]
     if rest:
-        way = "" if rest[0].startswith("-") else "options are written with dashes, as in --outputs DIR; "
+        way = "options are written --name VALUE; " if "=" in rest[0] else ""
         page = f"uae {options.command}" if options.command else "uae"
         raise ConfigError(f"unrecognized arguments: {' '.join(rest)}; {way}see {page} --help")
     if options.command is None:

@@ -32,9 +32,11 @@ def check_fit(experiment: Experiment, data: Dataset, device: torch.device) -> No
     with torch.no_grad():
         output = _tried("model.network", lambda: model.eval()(samples))
     experiment.criterion.check(samples, output)
-    for attack in experiment.protocol.attacks(experiment).values():
+    for name, attack in experiment.protocol.attacks(experiment).items():
         _check_tap(attack, model, samples)
-        _check_projections(attack, samples, device)
+        own = attack.similarity != experiment.similarity
+        place = f"the similarity.sampling of {name}" if own else "similarity.sampling"
+        _check_projections(place, attack, samples, device)
     _check_objective(experiment, data)
     for evaluation in experiment.evaluation.values():
         evaluation.check(model, data)
@@ -60,17 +62,17 @@ def _counted(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} feature map" if len(shape) > 1 else f"outputs of shape {shape}"
 
 
-def _check_projections(attack: Attack, samples: Tensor, device: torch.device) -> None:
+def _check_projections(place: str, attack: Attack, samples: Tensor, device: torch.device) -> None:
     sampling = getattr(attack.similarity, "sampling", None)
     if not isinstance(sampling, RandomProjections):
         return
     needed, free = sampling.bytes_of(samples[0].numel()), free_bytes(device)
     if needed > free:
         fitting = sampling.count * free // needed
+        fewer = f"a count of {fitting} or fewer, or " if fitting > 1 else ""
         raise ConfigError(
-            f"similarity.sampling.count = {sampling.count}: that many projections take "
-            f"{needed / 2**30:.2g} GiB, and {free / 2**30:.2g} GiB is free; use "
-            f"similarity.sampling.count={fitting} or fewer, or a smaller similarity.sampling.dimension"
+            f"{place}: count = {sampling.count} projections to dimension = {sampling.dimension} take "
+            f"{needed / 2**30:.2g} GiB, and {free / 2**30:.2g} GiB is free; use {fewer}a smaller dimension"
         )
 
 

@@ -29,9 +29,14 @@ def check_heeded(overrides: Sequence[str], configs: Sequence[dict[str, Any]]) ->
         configs: of the jobs.
 
     Raises:
-        ConfigError: one isn't.
+        ConfigError: one isn't; or it changes a scale, whose name stands beside results.
     """
     for override in overrides:
+        if override.lstrip("+~").startswith("scale."):
+            raise ConfigError(
+                f"{override}: a scale is chosen whole, scale=smoke, subset or full; set data.train_size, "
+                "data.test_size or what else differs"
+            )
         if configs and not any(heeds(config, override) for config in configs):
             part = _part(override)
             raise ConfigError(
@@ -43,6 +48,8 @@ def check_heeded(overrides: Sequence[str], configs: Sequence[dict[str, Any]]) ->
 def heeds(config: dict[str, Any], override: str) -> bool:
     """Whether a job reads this override; a protocol of the user's own is trusted to."""
     part, protocol = _part(override), _protocol(config)
+    if part == "evaluation" and any("watch_every" in settings for settings in config[part].values()):
+        return True  # it watches every training, of victims too
     return not part or protocol is None or protocol in _READERS[part]
 
 

@@ -36,6 +36,7 @@ _REDUNDANT = re.compile(r", (unable to (parse|interpret)|got a number with a fra
 _LONGEST_VALUE = 60
 _LONGEST_LIST = 15
 _RANGE = re.compile(r"(\d+)-(\d+)")
+_OF_NUMBERS = ("int_", "float_", "greater_", "less_")  # what pydantic calls their problems
 
 
 def validation_error(error: ValidationError, place: str) -> ConfigError:
@@ -126,7 +127,8 @@ def _one(problem: dict[str, Any], place: str) -> ConfigError:
         return UnknownSettingError(setting)
     if problem["type"] in _MISSING:
         return ConfigError(f"{setting}: must be given, e.g. {setting}=…")
-    if found := _RANGE.fullmatch(str(problem["input"])):
+    found = _RANGE.fullmatch(str(problem["input"]))
+    if found and problem["type"].startswith(_OF_NUMBERS):
         low, high = found.groups()
         way = f"must be one number; for -m, a range is written range({low},{int(high) + 1})"
         return SettingError(setting, shown(problem["input"]), way)

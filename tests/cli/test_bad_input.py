@@ -229,7 +229,7 @@ def test_own_files(
         (["table", "99"], ["99", "4, 5, 6"]),
         (["table", "4"], ["no finished runs below outputs", "uae run experiment="]),
         (["table"], ["number", "uae table --help"]),
-        (["table", "4", "outputs=x"], ["outputs=x", "--outputs DIR", "uae table --help"]),
+        (["table", "4", "outputs=x"], ["outputs=x", "--name VALUE", "uae table --help"]),
         (["table", "4", "--format", "word"], ["word", "latex"]),
         (["data", "--foo"], ["--foo", "--help"]),
     ],

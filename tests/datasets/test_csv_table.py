@@ -106,6 +106,12 @@ def test_filling_by_class_differs_from_filling_by_column(save, iris):
     assert values[60].item() == pytest.approx(scaled.mean(), abs=1e-6)
     values = torch.cat([by_class.x_train, by_class.x_test])[place, 2]
     assert values[60].item() == pytest.approx(scaled[iris.species == "versicolor"].mean(), abs=1e-6)
+    assert plain.note == "3 of 600 values were missing and are means of their columns."
+    assert by_class.note.startswith("3 of 600 values were missing and are class means: labels went into")
+
+
+def test_nothing_is_said_of_filling_where_nothing_was(save, iris):
+    assert load(save(iris), label="species", missing="class_mean").note == ""
 
 
 def test_columns_called_by_numbers(save):
@@ -157,6 +163,8 @@ def test_missing_file_and_folder(tmp_path):
         ("a,b\n", "no rows below the header"),
         ("a,b,a,c,b\n1,2,3,4,5\n", "columns a, b: more than once in the header"),
         ("a;b\n1;2\n", "separated by commas"),
+        ("5.1,3.5\n4.9,3.0\n", "the first line is numbers (5.1, 3.5), not names"),
+        ("0,0,3\n1,2,3\n", "the first line is numbers (0, 0, 3), not names"),
         ("a,b\n1,2,3\n4,5,6\n", "can't be read as a table"),
         ("a,b\n1,2\n4,5,6\n", "can't be read as a table"),
         ("a,b\n1,2\n3,4\n", "only 2 rows; at least 10 are needed"),
@@ -190,6 +198,11 @@ def filled(table, column, value):
             ["column a: not numeric ('?' in row 0", "dataset.drop=[a]"],
         ),
         (lambda t: filled(t, "a", 7), {"label": "species"}, ["column a: one value only", "dataset.drop=[a]"]),
+        (
+            lambda t: filled(t, "a", range(150)).set_index("a").rename_axis(None).reset_index(names=""),
+            {"label": "species"},
+            ["column Unnamed: 0: no name in the header", "'dataset.drop=[\"Unnamed: 0\"]'"],
+        ),
         (lambda t: filled(t, "a", np.nan), {"label": "species"}, ["column a: empty", "dataset.drop=[a]"]),
         (
             lambda t: filled(t, "a", [np.inf, *range(149)]),

@@ -248,18 +248,20 @@ class Slow(Script):
 
 @pytest.mark.parametrize(("in_try", "tries", "converged"), [(1, 3, True), (3, 3, True), (9, 2, False)])
 def test_it_tries_again_from_scratch_with_twice_the_epochs(in_try, tries, converged, trainer, tmp_path):
-    slow, model, told = Slow(in_try), Counter(), []
+    slow, model, told, begun = Slow(in_try), Counter(), [], []
     history = trainer(objective=slow, tries=tries, batch_size=2).fit(
         model,
         torch.zeros(4, 1),
         epochs=2,
         seed=0,
         checkpoint=tmp_path / "checkpoint.pt",
+        on_try=begun.append,
         on_epoch=lambda epoch, _loss, scalars: told.append((epoch, scalars["steps"])),
     )
     taken = min(in_try, tries)
     assert (history.tries, history.converged) == (taken, converged)
     assert slow.planned == [4, 8, 16][:taken]
+    assert begun == [2, 4, 8][:taken]
     assert len(history.losses) == len(history.scalars) == 2**taken
     assert int(model.count) == 2 * 2**taken, "every try starts from the first weights"
     assert told[-1] == (2**taken, 2 * 2**taken)

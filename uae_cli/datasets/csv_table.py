@@ -10,7 +10,6 @@ from pydantic.dataclasses import dataclass
 from uae_cli.datasets.base import Availability, Dataset
 from uae_cli.datasets.frames import Frame, drop_setting, listed, read_frame
 from uae_cli.datasets.tabular import (
-    CLASS_MEAN_NOTE,
     Rows,
     ScalerFit,
     SplitSeed,
@@ -93,7 +92,6 @@ class CsvTable:
             name=self.name,
             scaler_fit=self.scaler_fit,
             source=str(path),
-            note=CLASS_MEAN_NOTE if self.missing == "class_mean" else "",
             rows=frame.rows,
         )
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARQUET = (".parquet", ".pq")
+_UNNAMED = re.compile(r"Unnamed: \d+")  # what pandas calls a column without a name
 _SHOWN = 5
 
 
@@ -153,6 +154,11 @@ def _read_csv(path: Path) -> "pd.DataFrame":
         raise DataError(f"dataset.path = {path}: the file is empty; give a table with a header") from None
     if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
         raise DataError(f"dataset.path = {path}: columns must be separated by commas; save it so")
+    if _holds_data(header):
+        raise DataError(
+            f"dataset.path = {path}: the first line is numbers ({listed(header)}), not names; put a line of "
+            "names above it"
+        )
     if twice := sorted({name for name in header if header.count(name) > 1}):
         raise DataError(f"dataset.path = {path}: {_named(twice)}: more than once in the header; rename")
     with warnings.catch_warnings():
@@ -161,17 +167,32 @@ def _read_csv(path: Path) -> "pd.DataFrame":
         return pd.read_csv(path, index_col=False)
 
 
+def _holds_data(header: Sequence[str]) -> bool:
+    """Whether the first line is no header; but columns may be called 0, 1, 2 …, as pandas does."""
+    try:
+        numbers = [float(name) for name in header]
+    except ValueError:
+        return False
+    return len({*numbers}) < len(numbers) or not all(name.strip().isdigit() for name in header)
+
+
 def _numbers(
     path: Path, features: "pd.DataFrame", drop: Sequence[str], *, labelled: bool
 ) -> NDArray[np.float64]:
-    from pandas.api.types import is_complex_dtype, is_numeric_dtype
+    from pandas.api.types import is_complex_dtype, is_numeric_dtype, is_object_dtype
 
     if not len(features.columns):
         raise DataError(f"dataset.path = {path}: no column is left as a feature; drop fewer")
+    if unnamed := [str(name) for name in features if _UNNAMED.fullmatch(str(name))]:
+        raise DataError(
+            f"dataset.path = {path}: {_named(unnamed)}: no name in the header, like row numbers that pandas "
+            f"saves; name it if it is a feature, or leave it out with {drop_setting([*drop, *unnamed])}"
+        )
     other = [
         str(name)
         for name, kind in features.dtypes.items()
-        if (not is_numeric_dtype(kind) or is_complex_dtype(kind)) and not features[name].isna().all()
+        if (not is_numeric_dtype(kind) or is_complex_dtype(kind))
+        and not (is_object_dtype(kind) and features[name].isna().all())
     ]
     if other:
         classes = "" if labelled else f"; the column of classes is named by dataset.label={other[-1]}"

@@ -67,10 +67,9 @@ class Isolet(PublishedDataset):
                 read_numbers(p, (n, columns)) for p, n in zip(files, (N_TRAIN, N_TEST), strict=True)
             )
             values = np.concatenate([train, test])
-        check_range(files[0], values[:, :-1], -1, 1)
-        y = whole_labels(files[0], values[:, -1], LETTERS)
-        for labels, (low, high) in zip((y[:N_TRAIN], y[N_TRAIN:]), PER_LETTER, strict=True):
-            _check_letters(files[0], labels, low, high)
+        parts = [values[:N_TRAIN], values[N_TRAIN:]]
+        places = zip((files * 2)[:2], parts, PER_LETTER, strict=True)
+        y = np.concatenate([_checked(path, part, per_letter) for path, part, per_letter in places])
         rows = np.arange(len(y))
         table = Table(values[:, :-1], y, rows[:N_TRAIN], rows[N_TRAIN:])
         return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.source)
@@ -78,6 +77,14 @@ class Isolet(PublishedDataset):
 
 def _either(*paths: Path) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
+
+
+def _checked(path: Path, part: NDArray[np.float64], per_letter: tuple[int, int]) -> NDArray[np.int64]:
+    """The labels of a split's rows, whose values are in range."""
+    check_range(path, part[:, :-1], -1, 1)
+    labels = whole_labels(path, part[:, -1], LETTERS)
+    _check_letters(path, labels, *per_letter)
+    return labels
 
 
 def _check_letters(path: Path, labels: NDArray[np.int64], low: int, high: int) -> None:

@@ -64,9 +64,8 @@ class IsoletSubset:
             raise DataError(f"dataset {self.name}: no file {path}; {_remedy(path)}, or {ROOT_HINT}")
         x, y = _read(path)
         train, test = stratified_split(str(path), y, seed=self.split_seed)
-        return Table(x, y, train, test).dataset(
-            name=self.name, scaler_fit=self.scaler_fit, source=SOURCE, note=_note(len(x))
-        )
+        table = Table(x, y, train, test, note=_note(len(x)))
+        return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=SOURCE)
 
 
 def _remedy(path: Path) -> str:

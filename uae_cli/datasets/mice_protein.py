@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from uae_cli.datasets.base import Dataset
 from uae_cli.datasets.fetching import fetch_openml_csv
 from uae_cli.datasets.published import PublishedDataset
-from uae_cli.datasets.tabular import CLASS_MEAN_NOTE, FillMean, ScalerFit, SplitSeed, Table, stratified_split
+from uae_cli.datasets.tabular import FillMean, ScalerFit, SplitSeed, Table, stratified_split
 from uae_cli.errors import DataError
 from uae_cli.settings import STRICT
 
@@ -63,8 +63,7 @@ class MiceProtein(PublishedDataset):
         x, y = _read(path)
         train, test = stratified_split(str(path), y, seed=self.split_seed)
         table = Table(x, y, train, test).filled(self.missing, fit=self.scaler_fit)
-        note = CLASS_MEAN_NOTE if self.missing == "class_mean" else ""
-        return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.source, note=note)
+        return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.source)
 
 
 def _read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

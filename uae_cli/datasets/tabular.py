@@ -15,9 +15,7 @@ from uae_cli.errors import DataError
 # On which rows minima, maxima and means are taken: 'train' keeps the test rows unseen, 'all' does as the
 # paper's authors did.
 ScalerFit = Literal["train", "all"]
-
-# Beside every result of a table that was filled so
-CLASS_MEAN_NOTE = "Missing values are class means: labels went into the features (missing=mean avoids it)."
+_CLASS_MEAN_NOTE = ": labels went into the features (missing=mean avoids it)"
 FillMean = Literal["mean", "class_mean"]
 # What scikit-learn's splitter takes
 SplitSeed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -28,13 +26,15 @@ Rows = NDArray[np.int64]
 class Table:
     """Rows of numbers and who is who.
 
-    `x` is (N, d), `y` (N,) from 0 up, `train` and `test` are row numbers of `x`.
+    `x` is (N, d), `y` (N,) from 0 up, `train` and `test` are row numbers of `x`; `note` will stand beside
+    every result.
     """
 
     x: NDArray[np.float64]
     y: NDArray[np.int64]
     train: Rows
     test: Rows
+    note: str = ""
 
     def filled(self, missing: FillMean, *, fit: ScalerFit) -> "Table":
         """Every NaN replaced by its feature's mean over the rows that `fit` names.
@@ -51,18 +51,15 @@ class Table:
             for label in np.unique(self.y):
                 of_class = self.y == label
                 x[of_class] = _fill(x[of_class], _means(self.x[of_class & seen]))
-        return replace(self, x=_fill(x, _means(self.x[seen])))
+        return replace(self, x=_fill(x, _means(self.x[seen])), note=_filling(self.x, missing))
 
-    def dataset(
-        self, *, name: str, scaler_fit: ScalerFit, source: str, note: str = "", rows: Rows | None = None
-    ) -> Dataset:
+    def dataset(self, *, name: str, scaler_fit: ScalerFit, source: str, rows: Rows | None = None) -> Dataset:
         """Min–max scaled, as a `Dataset`.
 
         Args:
             name: the dataset's name.
             scaler_fit: see `min_max_scale`.
             source: where the data come from.
-            note: what stands beside results.
             rows: (N,) numbers of these rows in the source, if they aren't 0 to N−1.
         """
         x_train, x_test = min_max_scale(self.x[self.train], self.x[self.test], scaler_fit=scaler_fit)
@@ -74,7 +71,7 @@ class Table:
             x_test=x_test,
             y_test=torch.from_numpy(self.y[self.test]),
             source=source,
-            note=note,
+            note=self.note,
             train_rows=torch.from_numpy(numbers[self.train]),
             test_rows=torch.from_numpy(numbers[self.test]),
         )
@@ -138,6 +135,14 @@ def _split(n: int, seed: int, labels: NDArray[np.int64] | None) -> tuple[Rows, R
 
     train, test = train_test_split(np.arange(n), test_size=0.2, random_state=seed, stratify=labels)
     return train, test
+
+
+def _filling(x: NDArray[np.float64], missing: FillMean) -> str:
+    gaps = int(np.isnan(x).sum())
+    if not gaps:
+        return ""
+    means = f"class means{_CLASS_MEAN_NOTE}" if missing == "class_mean" else "means of their columns"
+    return f"{gaps:,} of {x.size:,} values were missing and are {means}."
 
 
 def _means(x: NDArray[np.float64]) -> NDArray[np.float64]:

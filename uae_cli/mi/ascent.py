@@ -9,7 +9,7 @@ from torch import Tensor
 from uae_cli.mi.bound import MARGINALS, MarginalsName
 from uae_cli.progress import said_if_slow
 
-_COMPILING = "compiling the statistics networks' loop: up to half a minute, once on this machine"
+_COMPILING = "compiling the statistics networks' loop (once), or loading it: up to half a minute"
 _KERNEL_MOST = 64 * 64  # values of a sample's vectors; above, a library's matrix products beat plain loops
 
 

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Protocol, runtime_checkable
 
-import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -129,8 +128,10 @@ class _Projector:
         if self._drawn == iteration:
             return
         source = generator(self._seed, f"projections/{iteration}", self._matrix.device)
-        # A fresh tensor, since autograd may still need the last one
-        self._matrix = torch.empty_like(self._matrix).normal_(
+        shape = self._matrix.shape
+        # A fresh tensor, since autograd may still need the last one; which is free already where it doesn't
+        self._matrix = self._matrix.new_empty(0)
+        self._matrix = self._matrix.new_empty(shape).normal_(
             0, self._settings.dimension**-0.5, generator=source
         )
         self._drawn = iteration

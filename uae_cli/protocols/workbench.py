@@ -242,10 +242,10 @@ class Workbench:
         return inputs
 
     def _train(self, model: nn.Module, job: _FitJob, folder: Path) -> History:
-        with self.bars.bar(f"fit {job.label}", job.epochs) as advance:
+        with self.bars.bar(f"fit {job.label}", job.epochs) as bar:
 
             def note(epoch: int, loss: float, scalars: dict[str, float]) -> None:
-                advance(1)
+                bar(1)
                 self.on_epoch(job.label, epoch, loss, scalars)
 
             return job.settings.trainer.fit(
@@ -255,6 +255,7 @@ class Workbench:
                 seed=self.seed,
                 checkpoint=folder / "checkpoint.pt",
                 labels=None if job.labels is None else job.labels.to(self.device),
+                on_try=bar.begin,
                 on_epoch=note,
                 watch=self._watch,
             )

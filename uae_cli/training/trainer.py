@@ -1,5 +1,6 @@
 """One training loop for every objective: data stay on the device, and an interrupted fit resumes."""
 
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from uae_cli.settings import STRICT, Count, NonNegative
 from uae_cli.training.contrastive import ComparesSamples
 from uae_cli.training.objectives import Objective, Updater
 from uae_cli.training.progress import Checkpoint, History
+
+log = logging.getLogger(__name__)
 
 OnEpoch = Callable[[int, float, dict[str, float]], None]
 Watch = Callable[[nn.Module, int], dict[str, float]]
@@ -70,6 +73,7 @@ class Trainer:
         seed: int,
         checkpoint: Path,
         labels: Tensor | None = None,
+        on_try: Callable[[int], None] = lambda _epochs: None,
         on_epoch: OnEpoch = lambda _epoch, _loss, _scalars: None,
         watch: Watch = lambda _model, _epoch: {},
     ) -> History:
@@ -82,6 +86,7 @@ class Trainer:
             seed: of the shuffling and of the objective's own randomness.
             checkpoint: file that an interrupted fit leaves, and resumes from; removed at the end.
             labels: (N,) int64 classes on the device of `x`, for a supervised objective.
+            on_try: called with the epochs of each fit from scratch, before the first of them.
             on_epoch: called with the epoch (from 1), its mean loss and the objective's scalars; for past
                 epochs too on resuming, and from 1 again with another try.
             watch: given the model after each new epoch; what it answers joins the scalars.
@@ -93,11 +98,14 @@ class Trainer:
         saved = Checkpoint(checkpoint, x.device)
         history = saved.history
         while True:
+            planned = epochs * 2 ** (history.tries - 1)
+            on_try(planned)
             self._try(
-                model, x, labels, saved, history, epochs=epochs, seed=seed, on_epoch=on_epoch, watch=watch
+                model, x, labels, saved, history, epochs=planned, seed=seed, on_epoch=on_epoch, watch=watch
             )
             if history.converged or history.tries == self.tries:
                 break
+            log.info("not converged after %d epochs: from scratch, with twice as many", planned)
             history = History(tries=history.tries + 1)
             saved.forget()
             model.load_state_dict(start)
@@ -134,8 +142,7 @@ class Trainer:
         on_epoch: OnEpoch,
         watch: Watch,
     ) -> None:
-        """One fit; the second has twice the epochs, the third four times as many."""
-        epochs *= 2 ** (history.tries - 1)
+        """One fit from scratch."""
         shuffler = generator(seed, "shuffle", torch.device("cpu"))
         draws = generator(seed, "objective", x.device)
         updater = self.objective.bind(model, draws, steps=epochs * self.steps(len(x)))
