@@ -80,3 +80,12 @@ def test_an_experiment_of_another_table_does_not_count_as_done(outputs: Path, fi
     finish("a", {"experiment": "table13_mnist"}, {"experiment": "table13_mnist", "arm": "l2_distance"})
     assert "mnist_conv_ae" in table("4", outputs).splitlines()[-1]
     assert table("13", outputs).splitlines()[-1].endswith("`uae run experiment=table13_svhn`")
+
+
+def test_arms_that_were_trained_for_longer_than_replicate_are_told(outputs: Path, finish: Finish) -> None:
+    run = {"dataset": "coil20", "model": "concrete_ae", "experiment": "coil20_concrete_ae"}
+    arms = {"original": 1600, "replicate": 800, "mine_uae": 1600, "matched_noise": 800}
+    finish("a", *({**run, "arm": arm, "epochs": epochs} for arm, epochs in arms.items()))
+    text = " ".join(table("6", outputs).split())
+    assert "mine_uae: trained for another number of epochs than replicate" in text
+    assert "matched_noise: trained" not in text

@@ -32,6 +32,11 @@ def legend(spec: TableSpec, runs: Sequence[Sequence[Measured]]) -> tuple[str, ..
             f"Gain: how far {' or '.join(told)} that arm's; negative is worse. "
             "replicate: the same extra training, no new samples."
         )
+    if spec.epochs and (uneven := {arm: None for run in runs for arm in _trained_otherwise(run)}):
+        lines.append(
+            f"{', '.join(uneven)}: trained for another number of epochs than replicate (see there), so the gain "
+            "against it isn't of the samples alone."
+        )
     if any(row.spread == "draws" for row in rows):
         draws = " or ".join(
             str(count) for count in sorted({row.draws for row in rows if row.spread == "draws"})
@@ -57,6 +62,14 @@ def left_out(spec: TableSpec, rows: Sequence[Measured]) -> list[str]:
     return [
         f"Arms that this table has no line for: {'; '.join(told)}. They are in the results.csv of each run."
     ]
+
+
+def _trained_otherwise(run: Sequence[Measured]) -> list[str]:
+    """The arms, but for `original`, whose epochs aren't replicate's."""
+    control = next((row.epochs for row in run if row.arm == "replicate"), None)
+    if control is None:
+        return []
+    return [row.arm for row in run if row.arm not in ("original", "replicate") and row.epochs != control]
 
 
 def _has_paper(spec: TableSpec, row: Measured) -> bool:
