@@ -34,8 +34,8 @@ def legend(spec: TableSpec, runs: Sequence[Sequence[Measured]]) -> tuple[str, ..
         )
     if spec.epochs and (uneven := {arm: None for run in runs for arm in _trained_otherwise(run)}):
         lines.append(
-            f"{', '.join(uneven)}: trained for another number of epochs than replicate (see there), so the gain "
-            "against it isn't of the samples alone."
+            f"{', '.join(uneven)}: trained for another number of epochs than replicate (see there), so the "
+            "gain against it isn't of the samples alone."
         )
     if any(row.spread == "draws" for row in rows):
         draws = " or ".join(
