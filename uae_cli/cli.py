@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from uae_cli import __version__
 from uae_cli.errors import ConfigError, UaeError
@@ -33,7 +33,7 @@ paper's number. Runs that differ in a setting or in scale stand in rows of their
 
   uae table 4                                    test error, gain and success rate, in the terminal
   uae table 10                                   training error
-  uae table 4 --format markdown --out t4.md      also csv and latex
+  uae table 4 --out t4.md                        as Markdown; .csv and .tex likewise, or --format
   uae table 4 --outputs /scratch/me/outputs      runs made with outputs=/scratch/me/outputs
 """
 
@@ -63,13 +63,14 @@ setting) and bench.png (mutual information against seconds) to a folder of outpu
 """
 
 _PAPER_HELP = """\
-Every table and figure of the paper: which of its runs are finished below outputs/, which are missing, and
-how long those would take here (estimated from a step of training and an iteration of attack). With --run,
-what is missing is made, one run after another; a second call goes on where the first one stopped. It ends
-in one HTML page, outputs/paper.html, that needs no network: our numbers beside the paper's, the figures, the
-hardware, the commands.
+Every table and figure of the paper: which of its runs are finished below outputs/, which are missing, and,
+with --times, how long those would take here (estimated from a step of training and an iteration of attack of
+each, which takes minutes itself). With --run, what is missing is made, one run after another; a second call
+goes on where the first one stopped. It ends in one HTML page, outputs/paper.html, that needs no network: our
+numbers beside the paper's, the figures, the hardware, the commands.
 
-  uae paper                                      what is done, what is missing, and the time it takes
+  uae paper                                      what is done, what is missing
+  uae paper --times --only 4,6                   and the time that would take
   uae paper --run --scale smoke                  all of it on a few samples: does everything run?
   uae paper --run --scale subset --only 4,6,f5   some of it on 2,000 samples
   uae paper --run --scale full --seeds 0,1,2     the paper, with a spread over seeds
@@ -84,6 +85,7 @@ run draws its own figures; this finds those that show what the paper's figure sh
   uae figure 7 --out figures                     attack success against ε, copied to figures/
 """
 
+_FORMATS: dict[str, Any] = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
 _COMMANDS = ("run", "table", "figure", "data", "bench", "paper")
 
 
@@ -102,7 +104,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"uae: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("uae: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        way = "the same command goes on after the last finished chunk or saved epoch"
+        print(f"uae: interrupted; {way}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader (head, less) has left; Python would complain once more while it shuts down
@@ -174,7 +177,11 @@ def _command(commands: "argparse._SubParsersAction[_Parser]", name: str, line: s
 def _add_table(commands: "argparse._SubParsersAction[_Parser]") -> None:
     table = _command(commands, "table", "the paper's table N from all finished runs", _TABLE_HELP)
     table.add_argument("number", help="2 to 13, s6.6 or s6.15")
-    table.add_argument("--format", choices=["text", "csv", "markdown", "latex"], default="text")
+    table.add_argument(
+        "--format",
+        choices=["text", "csv", "markdown", "latex"],
+        help="default: what the ending of --out says (.csv, .md, .tex), else text",
+    )
     table.add_argument("--out", type=Path, help="write to this file instead of the terminal")
     table.add_argument(
         "--outputs", type=Path, default=Path("outputs"), help="where runs are (default: outputs)"
@@ -183,7 +190,9 @@ def _add_table(commands: "argparse._SubParsersAction[_Parser]") -> None:
     def call(options: argparse.Namespace) -> int:
         from uae_cli.report.tables import table_command
 
-        return table_command(options.number, options.outputs, options.format, options.out)
+        ending = options.out.suffix if options.out else ""
+        fmt = options.format or _FORMATS.get(ending, "text")
+        return table_command(options.number, options.outputs, fmt, options.out)
 
     table.set_defaults(call=call)
 
@@ -241,6 +250,7 @@ def _add_paper(commands: "argparse._SubParsersAction[_Parser]") -> None:
     )
     paper.add_argument("overrides", nargs="*", help="settings for every run, as for uae run")
     paper.add_argument("--run", action="store_true", help="make what is missing")
+    paper.add_argument("--times", action="store_true", help="estimate the time of what is missing")
     paper.add_argument("--scale", choices=["smoke", "subset", "full"], default="full")
     paper.add_argument("--only", help="tables by number, figures with an f: 4,6,s6.15,f5")
     paper.add_argument("--seeds", default="0", help="of every run (default: 0)")
@@ -257,6 +267,7 @@ def _add_paper(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
         return paper_command(
             run=options.run,
+            times=options.times,
             scale=options.scale,
             only=options.only,
             seeds=options.seeds,

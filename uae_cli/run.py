@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,9 @@ def _run(
     bench = Workbench(experiment, data, device, Bars(), observer.epoch)
     findings = experiment.protocol.run(bench, observer)
     provenance = Provenance.of(experiment, config, data, device, overrides, started)
+    if names := bench.ledger.unconverged:
+        told = f"NOT CONVERGED, even in the last try: {', '.join(names)}."
+        provenance = replace(provenance, note=f"{provenance.note} {told}".strip())
     rows = result_rows(findings.measured, provenance)
     run_folder = RunFolder(folder)
     run_folder.draw(findings, provenance)

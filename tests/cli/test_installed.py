@@ -92,6 +92,8 @@ def test_ctrl_c_is_one_line(stop: signal.Signals, start: Start, tmp_path: Path) 
     process.send_signal(stop)
     _, err = process.communicate(timeout=180)
     assert process.returncode == 130
-    assert err.splitlines()[-1] == "uae: interrupted; the same command goes on where it stopped"
+    assert err.splitlines()[-1] == (
+        "uae: interrupted; the same command goes on after the last finished chunk or saved epoch"
+    )
     assert "Traceback" not in err
     assert not list(tmp_path.glob("outputs/runs/*/*"))

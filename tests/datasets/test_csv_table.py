@@ -92,6 +92,7 @@ def test_dropping_rows_keeps_the_numbers_of_the_others(save, iris):
     iris.iloc[[0, 5], 1] = np.nan
     data = load(save(iris), label="species", missing="drop")
     assert sorted([*data.train_rows.tolist(), *data.test_rows.tolist()]) == [*range(1, 5), *range(6, 150)]
+    assert data.note == "2 of 150 rows had empty cells and were left out."
 
 
 def test_filling_by_class_differs_from_filling_by_column(save, iris):
@@ -164,6 +165,7 @@ def test_missing_file_and_folder(tmp_path):
         ("a,b,a,c,b\n1,2,3,4,5\n", "columns a, b: more than once in the header"),
         ("a;b\n1;2\n", "separated by commas"),
         ("5.1,3.5\n4.9,3.0\n", "the first line is numbers (5.1, 3.5), not names"),
+        ("5.1,3.5,rose\n4.9,3.0,lily\n", "the first line is numbers (5.1, 3.5, rose), not names"),
         ("0,0,3\n1,2,3\n", "the first line is numbers (0, 0, 3), not names"),
         ("a,b\n1,2,3\n4,5,6\n", "can't be read as a table"),
         ("a,b\n1,2\n4,5,6\n", "can't be read as a table"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PARQUET = (".parquet", ".pq")
 _UNNAMED = re.compile(r"Unnamed: \d+")  # what pandas calls a column without a name
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _SHOWN = 5
 
 
@@ -46,6 +47,12 @@ class Frame:
         if len(self.rows) == self.total:
             return f"only {self.total} rows"
         return f"only {len(self.rows)} of {self.total} rows have no empty cell"
+
+    @property
+    def left_out(self) -> str:
+        """What there is to say of rows that were left out; empty if none was."""
+        left = self.total - len(self.rows)
+        return f"{left:,} of {self.total:,} rows had empty cells and were left out." if left else ""
 
     def without_gaps(self) -> "Frame":
         """Only the rows without an empty cell; classes that lost all their rows are left out."""
@@ -168,12 +175,10 @@ def _read_csv(path: Path) -> "pd.DataFrame":
 
 
 def _holds_data(header: Sequence[str]) -> bool:
-    """Whether the first line is no header; but columns may be called 0, 1, 2 …, as pandas does."""
-    try:
-        numbers = [float(name) for name in header]
-    except ValueError:
-        return False
-    return len({*numbers}) < len(numbers) or not all(name.strip().isdigit() for name in header)
+    """Whether the first line is no header: numbers, but for classes; yet columns may be called 0, 1, 2 …."""
+    numbers = [name for name in header if _NUMBER.fullmatch(name.strip())]
+    counted = all(name.strip().isdigit() for name in numbers) and len({*numbers}) == len(numbers)
+    return len(numbers) >= max(len(header) - 1, 1) and not counted
 
 
 def _numbers(

@@ -24,6 +24,7 @@ PAGE = "paper.html"
 def paper_command(
     *,
     run: bool,
+    times: bool,
     scale: str,
     only: str | None,
     seeds: str,
@@ -32,7 +33,7 @@ def paper_command(
     outputs: Path,
     out: Path | None,
 ) -> int:
-    """List the paper's tables and figures; with `run`, make what is missing first.
+    """List the paper's tables and figures; with `run`, make what is missing first; or estimate its `times`.
 
     Returns the exit status: 1 if a run failed.
 
@@ -48,9 +49,11 @@ def paper_command(
         done = finished(outputs)
         failures = _run(_open(jobs, done), console)
     done = finished(outputs)
-    calibration = None if run else Calibration(outputs)
+    calibration = Calibration(outputs) if times else None
     found = statuses(items, jobs, done, calibration, Bars())
-    _print(found, console, outputs, scale=scale, partial=partial, estimated=not run)
+    _print(found, console, outputs, partial=partial, times=times)
+    if not run and not all(status.complete for status in found):
+        console.print(f"uae paper --run --scale {scale} makes what is missing and goes on where it stopped.")
     page = out or outputs / PAGE
     write_page(page, found, done, outputs, failures)
     console.print(f"The whole of it as one page: {page}", soft_wrap=True)
@@ -89,15 +92,20 @@ def _run(jobs: Sequence[Job], console: Console) -> list[Outcome]:
 
 
 def _print(
-    found: Sequence[Status], console: Console, outputs: Path, *, scale: str, partial: bool, estimated: bool
+    found: Sequence[Status],
+    console: Console,
+    outputs: Path,
+    *,
+    partial: bool,
+    times: bool,
 ) -> None:
-    headings = ["", "what", "runs", *(["time left"] if estimated else []), "lacks"]
+    headings = ["", "what", "runs", *(["time left"] if times else []), "lacks"]
     lines = []
     for status in found:
         item = status.item
         made = f" ({', '.join(status.others)})" if status.others else ""
         line = [f"{item.kind} {item.number}", item.title, f"{status.done}/{len(status.jobs)}{made}"]
-        if estimated:
+        if times:
             line.append(_time_left(status))
         lacks = [*status.missing_data, *(f"only {part}" for part in status.parts)]
         lines.append([*line, ", ".join(lacks) or "–"])
@@ -108,15 +116,13 @@ def _print(
             f"below {outputs} (results.csv in it names the commit), or name other --outputs.",
             soft_wrap=True,
         )
-    if estimated:
+    if times:
         console.print("Times are estimated from one step of training and one iteration of attack here.")
     missing = {name for status in found for name in status.missing_data}
     if parts := [f"{PARTS[name]} for {name}" for name in sorted(missing) if name in PARTS and not partial]:
         console.print(f"--partial lets {', '.join(parts)} stand in, marked as such.")
     if missing:
         console.print(f"Missing data: {', '.join(sorted(missing))}; uae data says how to get them.")
-    if not all(status.complete for status in found) and estimated:
-        console.print(f"uae paper --run --scale {scale} makes what is missing and goes on where it stopped.")
 
 
 def _time_left(status: Status) -> str:

@@ -51,6 +51,13 @@ class Ledger:
         """Write this beside the cost of the last stage."""
         self.costs[-1] |= record
 
+    @property
+    def unconverged(self) -> list[str]:
+        """Labels of the fits that did not converge."""
+        return [
+            str(cost["stage"]).removeprefix("fit ") for cost in self.costs if cost.get("converged") is False
+        ]
+
     def made_here(self, stage: Stage) -> bool:
         """Whether it was made on a device of this name, so that its seconds are this device's."""
         return bool(stage.read_json("cost.json")["device"] == device_name(self._device))

@@ -265,7 +265,8 @@ class Workbench:
         self.ledger.note(tries=history.tries, converged=history.converged)
         if not history.converged:
             log.warning(
-                "fit %s: not converged, even in try %d of %d epochs; model.trainer.tries or epochs sets more",
+                "fit %s: not converged, even in try %d, of %d epochs; model.trainer.tries, epochs or (for a "
+                "retrained model) refit_epochs sets more",
                 job.label,
                 history.tries,
                 len(history.losses),

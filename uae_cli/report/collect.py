@@ -150,7 +150,8 @@ def _over_seeds(group: pd.DataFrame) -> dict[str, object]:
     elif draws > 1:
         std, spread = float(group["std"].iloc[0]), "draws"
     return {
-        **{key: newest[key] for key in (*IDENTITY, "arm", "metric", "unit", "overrides", "note", "attack")},
+        **{key: newest[key] for key in (*IDENTITY, "arm", "metric", "unit", "overrides", "attack")},
+        "note": " ".join(dict.fromkeys(note for note in group["note"] if note)),
         "mean": float(group["value"].mean(skipna=False)),
         "std": std,
         "seeds": seeds,

@@ -105,8 +105,13 @@ class Trainer:
             )
             if history.converged or history.tries == self.tries:
                 break
-            log.info("not converged after %d epochs: from scratch, with twice as many", planned)
             history = History(tries=history.tries + 1)
+            log.info(
+                "not converged after %d epochs: try %d of %d, with twice as many",
+                planned,
+                history.tries,
+                self.tries,
+            )
             saved.forget()
             model.load_state_dict(start)
         if self.keep == "best":
