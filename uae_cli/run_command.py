@@ -29,6 +29,7 @@ from uae_cli.compose import (
 from uae_cli.errors import ConfigError, SettingError, UaeError, UnknownSettingError
 from uae_cli.heeded import check_heeded
 from uae_cli.messages import nearest, one_line, shown
+from uae_cli.own_files import check_own_experiments
 
 if TYPE_CHECKING:
     from uae_cli.preparation import Preparation
@@ -50,6 +51,8 @@ def run_command(arguments: list[str]) -> int:
     if options.hydra_help or options.shell_completion:
         _hand_over(options, parser, lambda _config: None)
         return 0
+    if options.config_dir:
+        check_own_experiments(Path(options.config_dir), options.overrides)
     jobs = compose_jobs(options.overrides, multirun=options.multirun, extra_dir=options.config_dir)
     if options.help or options.cfg or options.info:
         _hand_over(options, parser, lambda _config: None)
@@ -123,11 +126,6 @@ def _check_jobs(jobs: list[Job], preparation: "Preparation", options: argparse.N
 
 
 def _unknown(error: UnknownSettingError, config: dict[str, object]) -> str:
-    if error.setting == "experiment":
-        return (
-            "experiment: your file's settings came to stand below this name; make its first line "
-            "# @package _global_"
-        )
     section, dot, name = error.setting.rpartition(".")
     return f"{error}; {nearest(name, siblings(error.setting, config), section + dot)}"
 

@@ -204,6 +204,16 @@ def test_results_that_cannot_be_written(uae: Uae, npz: Npz, tmp_path: Path, sett
             ["experiment/own.yaml", "/modell", "did you mean model?"],
         ),
         ("experiment/owns.yaml", "# @package _global_", ["experiment = own:", "did you mean owns?"]),
+        (
+            "experiment/own.yaml",
+            "# @package _global_\nscale: smoke",
+            ["experiment/own.yaml: scale: smoke: has no effect", "- override /scale: smoke"],
+        ),
+        (
+            "experiment/own.yaml",
+            "defaults:\n  - override /evaluation: [reconstruction]",
+            ["experiment/own.yaml", "make its first line # @package _global_"],
+        ),
     ],
 )
 def test_own_files(

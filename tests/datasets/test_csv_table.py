@@ -69,6 +69,7 @@ def test_numbers_are_scaled_and_rows_split_by_class(save, iris):
     names = iris["species"].to_numpy()[data.test_rows]
     assert (np.array(["setosa", "versicolor", "virginica"])[data.y_test] == names).all()
     assert data.source == str(path)
+    assert data.features == tuple(iris.columns[:4])
 
 
 def test_without_label_there_are_only_zeros(save, iris):

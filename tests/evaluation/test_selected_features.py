@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +86,16 @@ def test_the_list_of_a_table(labelled, tmp_path, caplog):
     assert frame["feature"].tolist() == [3, 5, 3, 0, 9]
     assert frame["chosen_by"].tolist() == [2, 1, 2, 1, 1]
     assert frame["probability"].tolist() == pytest.approx([0.9] * 3 + [0.6] * 2)
-    assert caplog.messages == ["original: only 2 distinct features of 3; chosen more than once: 3"]
+    assert caplog.messages == ["original: only 2 distinct features of 3; chosen by several nodes: 3"]
     assert not (tmp_path / "selected_pixels.png").exists()
+
+
+def test_a_tables_columns_are_named(labelled, tmp_path, caplog):
+    named = replace(labelled, data=replace(labelled.data, features=tuple("abcdefghij")))
+    with caplog.at_level(logging.INFO):
+        EVALUATION.draw({"original": choosing([3, 5, 3], (10,))}, named, tmp_path, "made")
+    assert pd.read_csv(tmp_path / "selected_features.csv")["name"].tolist() == ["d", "f", "d"]
+    assert caplog.messages[0].endswith("chosen by several nodes: d")
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -17,7 +17,8 @@ class Dataset:
     `x_*` are float32 of shape (N, C, H, W) for images and (N, d) for tables; `y_*` are int64 of shape
     (N,) and are never shown to an unsupervised model. `note` says what a partial or altered set lacks;
     it stands wherever a result made from the set stands. `*_rows`, where the loader made the split, are
-    int64 of shape (N,): each sample's row number, from 0, in the source as it is read.
+    int64 of shape (N,): each sample's row number, from 0, in the source as it is read. `features` are the
+    names of a table's d columns, where they have names.
 
     Raises:
         DataError: a value is NaN or outside [0, 1], or samples and labels (or rows) disagree in number.
@@ -32,6 +33,7 @@ class Dataset:
     note: str = ""
     train_rows: Tensor | None = None
     test_rows: Tensor | None = None
+    features: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for split, x, y, rows in (

@@ -84,7 +84,7 @@ class CsvTable:
             raise DataError(f"dataset.path = {path}: {frame.rows_left}; at least {MIN_ROWS} are needed")
         frame.refuse_constant()
         train, test = self._split(path, frame)
-        table = Table(frame.x, frame.y, train, test, note=frame.left_out)
+        table = Table(frame.x, frame.y, train, test, note=frame.left_out, features=tuple(frame.columns))
         if self.missing != "drop":
             table = table.filled(self.missing, fit=self.scaler_fit)
         frame.refuse_gaps(table.x)

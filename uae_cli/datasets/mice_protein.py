@@ -60,13 +60,13 @@ class MiceProtein(PublishedDataset):
                 aren't this set's.
         """
         (path,) = files
-        x, y = _read(path)
+        x, y, proteins = _read(path)
         train, test = stratified_split(str(path), y, seed=self.split_seed)
-        table = Table(x, y, train, test).filled(self.missing, fit=self.scaler_fit)
+        table = Table(x, y, train, test, features=proteins).filled(self.missing, fit=self.scaler_fit)
         return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.source)
 
 
-def _read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], tuple[str, ...]]:
     import pandas as pd
 
     try:
@@ -86,4 +86,5 @@ def _read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         raise DataError(f"{path}: {missing:,} values are missing; of the published ones, {MISSING:,} are")
     if not np.nanmin(x) > -1 or not np.nanmax(x) < 20:
         raise DataError(f"{path}: levels from {np.nanmin(x):g} to {np.nanmax(x):g}; expected -0.07 to 8.5")
-    return x, np.searchsorted(CLASSES, table["class"].astype(str)).astype(np.int64)
+    y = np.searchsorted(CLASSES, table["class"].astype(str)).astype(np.int64)
+    return x, y, tuple(map(str, proteins.columns))

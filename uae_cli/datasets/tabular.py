@@ -27,7 +27,7 @@ class Table:
     """Rows of numbers and who is who.
 
     `x` is (N, d), `y` (N,) from 0 up, `train` and `test` are row numbers of `x`; `note` will stand beside
-    every result.
+    every result; `features` are the columns' names, where they have names.
     """
 
     x: NDArray[np.float64]
@@ -35,6 +35,7 @@ class Table:
     train: Rows
     test: Rows
     note: str = ""
+    features: tuple[str, ...] = ()
 
     def filled(self, missing: FillMean, *, fit: ScalerFit) -> "Table":
         """Every NaN replaced by its feature's mean over the rows that `fit` names.
@@ -72,6 +73,7 @@ class Table:
             y_test=torch.from_numpy(self.y[self.test]),
             source=source,
             note=self.note,
+            features=self.features,
             train_rows=torch.from_numpy(numbers[self.train]),
             test_rows=torch.from_numpy(numbers[self.test]),
         )

@@ -57,11 +57,12 @@ class SelectedFeatures:
     def draw(self, models: Mapping[str, nn.Module], subject: Subject, folder: Path, title: str) -> None:
         """See `Evaluation.draw`: `selected_features.csv` and, of images, `selected_pixels.png`.
 
-        The table has a line per arm and node: feature (its number in the flattened sample, from 0), the
-        node's probability of it, how many nodes chose it, and for images channel, row and column.
+        The table has a line per arm and node: feature (its number in the flattened sample, from 0), name
+        (where a table's columns have names), the node's probability of it, how many nodes chose it, and for
+        images channel, row and column.
         """
-        shape = subject.data.shape
-        frames = {arm: _selection(model, shape) for arm, model in models.items()}
+        shape, names = subject.data.shape, subject.data.features
+        frames = {arm: _selection(model, shape, names) for arm, model in models.items()}
         table = pd.concat(frames, names=["arm"]).reset_index(level="arm").reset_index(drop=True)
         table.to_csv(folder / "selected_features.csv", index=False)
         for arm, frame in frames.items():
@@ -87,7 +88,7 @@ def _columns(x: Tensor, chosen: Tensor) -> object:
     return x.flatten(1)[:, chosen].numpy()
 
 
-def _selection(model: nn.Module, shape: tuple[int, ...]) -> pd.DataFrame:
+def _selection(model: nn.Module, shape: tuple[int, ...], names: tuple[str, ...]) -> pd.DataFrame:
     """One line per node, in the nodes' order."""
     chosen = _chosen(model)
     assert isinstance(model, ConcreteAutoencoder)
@@ -99,6 +100,8 @@ def _selection(model: nn.Module, shape: tuple[int, ...]) -> pd.DataFrame:
         }
     )
     frame["chosen_by"] = frame["feature"].map(frame["feature"].value_counts())
+    if names:
+        frame.insert(2, "name", [names[feature] for feature in chosen.tolist()])
     if len(shape) == 3:
         places = torch.unravel_index(chosen, shape)
         frame = frame.assign(
@@ -110,9 +113,10 @@ def _selection(model: nn.Module, shape: tuple[int, ...]) -> pd.DataFrame:
 def _tell_duplicates(arm: str, frame: pd.DataFrame) -> None:
     distinct = frame["feature"].nunique()
     if distinct < len(frame):
-        twice = sorted(frame.loc[frame["chosen_by"] > 1, "feature"].unique().tolist())
+        column = "name" if "name" in frame else "feature"
+        twice = sorted(frame.loc[frame["chosen_by"] > 1, column].unique().tolist())
         log.info(
-            "%s: only %d distinct features of %d; chosen more than once: %s",
+            "%s: only %d distinct features of %d; chosen by several nodes: %s",
             arm,
             distinct,
             len(frame),
