@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from uae_cli.compose import compose_jobs, register_resolvers
@@ -54,3 +55,15 @@ def test_settings_that_do(other: str) -> None:
 def test_other_samples_under_one_name_are_another_experiment() -> None:
     changed = replace(DATA, x_train=1 - DATA.x_train)
     assert settings_hash(config(), changed) != settings_hash(config(), DATA)
+
+
+def test_fits_that_did_not_converge_are_told_beside_results(tmp_path: Path) -> None:
+    settings = ("sampling=random", "arm=[replicate]", "model.network.selected=5", "data.train_size=16")
+    folder = tmp_path / "runs" / "name"
+    folder.mkdir(parents=True)
+    job = config(
+        "~experiment", "model=concrete_ae", "model.trainer.tries=1", f"outputs={tmp_path}", *settings
+    )
+    run(job, folder, overrides=[])
+    notes = set(pd.read_csv(folder / "results.csv")["note"])
+    assert notes == {"NOT CONVERGED, even in the last try: original, replicate."}
