@@ -119,21 +119,21 @@ def _rows(ready: _Ready, dense: _Ready, samples: int) -> list[Row]:
     bench, random = _bench(ready, bars), _bench(dense, bars)
     experiment, device = ready.prepared.experiment, ready.prepared.device
     chunk, fitting = _chunks(ready, bench)
-    settings = [
-        main_setting(samples, chunk),
-        *side_settings(samples, chunk, experiment.attack.total_iterations, fitting=fitting),
-    ]
+    iterations = experiment.attack.total_iterations
+    settings = [main_setting(samples, chunk), *side_settings(samples, chunk, iterations, fitting=fitting)]
+
+    def passes(options: dict[str, Any]) -> int:
+        return int(options["samples"] * options.get("iterations", iterations))
+
     bench.row("warm-up", samples=2, chunk_size=2, iterations=1)  # compiles the kernel
     rows = []
-    with bars.bar("bench", len(settings) + 2) as advance:
+    with bars.bar("bench", sum(passes(options) for _, options in settings)) as advance:
         for name, options in settings:
             rows.append(bench.row(name, **options))
-            advance(1)
+            advance(passes(options))
         name, options = projection_setting(samples, _chunks(dense, random)[0])
         rows.append(random.row(name, **options))
-        advance(1)
         rows.append(training_row(experiment.model, bench.x[:_TRAINED_ON], device, bench.common))
-        advance(1)
     return rows
 
 
