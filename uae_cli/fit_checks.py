@@ -12,7 +12,7 @@ from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.experiment import Experiment
 from uae_cli.hardware import free_bytes
-from uae_cli.messages import one_line
+from uae_cli.messages import gib, one_line
 from uae_cli.mi import RandomProjections
 from uae_cli.models import TappedModel
 from uae_cli.randomness import generator
@@ -72,7 +72,7 @@ def _check_projections(place: str, attack: Attack, samples: Tensor, device: torc
         fewer = f"a count of {fitting} or fewer, or " if fitting > 1 else ""
         raise ConfigError(
             f"{place}: count = {sampling.count} projections to dimension = {sampling.dimension} take "
-            f"{needed / 2**30:.2g} GiB, and {free / 2**30:.2g} GiB is free; use {fewer}a smaller dimension"
+            f"{gib(needed)} GiB, and {gib(free)} GiB is free; use {fewer}a smaller dimension"
         )
 
 

@@ -145,6 +145,11 @@ def shown(value: object) -> str:
     return text or "''"
 
 
+def gib(size: float) -> str:
+    """Bytes as a number of GiB, to two digits."""
+    return f"{size / 2**30:.2g}"
+
+
 def _plain(message: str) -> str:
     for theirs, ours in _WORDINGS:
         message = message.replace(theirs, ours)

@@ -15,6 +15,7 @@ from uae_cli.attacks.generate import Attack, attack_chunk, whole_groups
 from uae_cli.attacks.similarities import group_of
 from uae_cli.errors import ConfigError
 from uae_cli.hardware import free_bytes
+from uae_cli.messages import gib
 from uae_cli.models.tapped import TappedModel
 
 # On a CPU larger chunks are no faster (64 to 256 are equal) and leave the cache; on a card they fill it
@@ -67,8 +68,8 @@ def choose_chunk(
     if fitting < 1 or (exact and fitting < most):
         setting = _setting(most, exact, budget_gib)
         raise ConfigError(
-            f"{setting}: {_least(need.group)} {_gib(need.bytes_of(need.group))} GiB"
-            f" ({_gib(need.bytes_of(2) - need.bytes_of(1))} more for another one), and {_gib(budget)} GiB "
+            f"{setting}: {_least(need.group)} {gib(need.bytes_of(need.group))} GiB"
+            f" ({gib(need.bytes_of(2) - need.bytes_of(1))} more for another one), and {gib(budget)} GiB "
             f"{'is free' if budget_gib is None else 'is the budget'}; {_way_out(fitting)}"
         )
     return min(most, fitting)
@@ -146,7 +147,3 @@ def _way_out(fitting: int) -> str:
     if fitting:
         return f"use chunk_size={fitting} or less"
     return "set a larger memory_budget, free some memory, or use a smaller model"
-
-
-def _gib(size: float) -> str:
-    return f"{size / _GIB:.2g}"

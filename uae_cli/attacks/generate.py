@@ -22,7 +22,7 @@ from uae_cli.attacks.similarities import Grouped, Similarity, group_of
 from uae_cli.attacks.solver import Found, Problem, Solver
 from uae_cli.errors import ConfigError
 from uae_cli.hardware import is_out_of_memory
-from uae_cli.messages import one_line
+from uae_cli.messages import gib, one_line
 from uae_cli.models.tapped import TappedModel
 from uae_cli.settings import Precision
 
@@ -207,7 +207,7 @@ def _halved(size: int, group: int, device: torch.device, sample_bytes: int, erro
     if size <= group:
         least = "a single sample" if size == 1 else f"{size} samples that belong together"
         which = "which" if size == 1 else "each of which"
-        needs = f", {which} needs {sample_bytes / 2**30:.2g} GiB" if sample_bytes else ""
+        needs = f", {which} needs {gib(sample_bytes)} GiB" if sample_bytes else ""
         raise ConfigError(
             f"chunk_size = {size}: {device} has too little memory for {least}{needs} ({one_line(error)}); "
             "free some, or use a smaller model or fewer similarity.sampling vectors"

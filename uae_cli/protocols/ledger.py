@@ -1,11 +1,13 @@
 """Cached stages, and a record of what each one cost."""
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from uae_cli.hardware import device_name, metered
 from uae_cli.stages import Stage, StageStore, write_json
@@ -58,6 +60,11 @@ class Ledger:
             str(cost["stage"]).removeprefix("fit ") for cost in self.costs if cost.get("converged") is False
         ]
 
-    def made_here(self, stage: Stage) -> bool:
-        """Whether it was made on a device of this name, so that its seconds are this device's."""
-        return bool(stage.read_json("cost.json")["device"] == device_name(self._device))
+    def seconds_here(self, label: str, stage: Stage, seconds: Tensor) -> float:
+        """The sum of an attack's seconds (N,); NaN, and a word, if a device of another name took them."""
+        if stage.read_json("cost.json")["device"] == device_name(self._device):
+            return float(seconds.sum())
+        log.warning(
+            "attack %s: made on another device, whose seconds are not told; outputs=DIR makes it anew", label
+        )
+        return math.nan

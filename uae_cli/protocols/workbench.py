@@ -1,7 +1,6 @@
 """What a protocol works with: data on the device, cached fits and attacks, and a record of their cost."""
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -201,17 +200,9 @@ class Workbench:
             tensors["x"],
             success=tensors["success"],
             similarity=tensors["similarity"],
-            seconds=self._seconds(label, stage, tensors["seconds"]),
+            seconds=self.ledger.seconds_here(label, stage, tensors["seconds"]),
             trace={name: tensors[f"trace_{name}"] for name in ("f", "similarity", "c")},
         )
-
-    def _seconds(self, label: str, stage: Stage, seconds: Tensor) -> float:
-        if self.ledger.made_here(stage):
-            return float(seconds.sum())
-        log.warning(
-            "attack %s: made on another device, whose seconds are not told; outputs=DIR makes it anew", label
-        )
-        return math.nan
 
     def derive(self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]) -> Stage:
         """Any other stage, cached by `inputs`, the seed and the device."""

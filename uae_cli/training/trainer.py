@@ -105,13 +105,7 @@ class Trainer:
             )
             if history.converged or history.tries == self.tries:
                 break
-            history = History(tries=history.tries + 1)
-            log.info(
-                "not converged after %d epochs: try %d of %d, with twice as many",
-                planned,
-                history.tries,
-                self.tries,
-            )
+            history = self._next_history(history.tries + 1, planned)
             saved.forget()
             model.load_state_dict(start)
         if self.keep == "best":
@@ -133,6 +127,12 @@ class Trainer:
         """
         if isinstance(self.objective, ComparesSamples):
             self.objective.check_batch(self.batch_size, samples)
+
+    def _next_history(self, tries: int, planned: int) -> History:
+        log.info(
+            "not converged after %d epochs: try %d of %d, with twice as many", planned, tries, self.tries
+        )
+        return History(tries=tries)
 
     def _try(
         self,
