@@ -115,8 +115,11 @@ class CompiledAscent(Ascent):
                 self._constants,
             )
 
-        known = self._kernels.ascend.signatures
-        with nullcontext() if known else said_if_slow(_COMPILING), ThreadPoolExecutor(threads) as pool:
-            # The pool's first thread starts with its first task: none does for one part
-            list((map if threads == 1 else pool.map)(part, range(threads)))
+        compiled = bool(self._kernels.ascend.signatures)
+        with nullcontext() if compiled else said_if_slow(_COMPILING):
+            if threads == 1:
+                part(0)
+            else:
+                with ThreadPoolExecutor(threads) as pool:
+                    list(pool.map(part, range(threads)))
         return found
