@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from uae_cli.compose import compose_jobs, register_resolvers
-from uae_cli.mi import ascent, estimator, networks
-from uae_cli.run import run
+from uae_cli.experiment.compose import compose_jobs, register_resolvers
+from uae_cli.mi import adam as ascent
+from uae_cli.mi import mine as estimator
+from uae_cli.mi import networks
+from uae_cli.run.job import run
 
 WAYS = ("fast", "plain")
 METRICS = ("asr", "mi", "test_mse")

@@ -6,7 +6,8 @@ import psutil
 import pytest
 import torch
 
-from uae_cli import cgroup, hardware
+from uae_cli import cgroup
+from uae_cli import machine as hardware
 
 MIB = 2**20
 

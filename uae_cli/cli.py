@@ -128,11 +128,11 @@ class _Parser(argparse.ArgumentParser):
 
 def _call(arguments: list[str]) -> int:
     if arguments[:1] == ["run"]:
-        from uae_cli.run_command import run_command
+        from uae_cli.run.command import run_command
 
         return run_command(arguments[1:])
     if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
-        from uae_cli.messages import nearest
+        from uae_cli.text import nearest
 
         raise ConfigError(f"{arguments[0]}: no such command; {nearest(arguments[0], _COMMANDS)}")
     parser = _parser()
@@ -188,7 +188,7 @@ def _add_table(commands: "argparse._SubParsersAction[_Parser]") -> None:
     )
 
     def call(options: argparse.Namespace) -> int:
-        from uae_cli.report.tables import table_command
+        from uae_cli.tables.command import table_command
 
         ending = options.out.suffix if options.out else ""
         fmt = options.format or _FORMATS.get(ending, "text")
@@ -221,8 +221,8 @@ def _add_data(commands: "argparse._SubParsersAction[_Parser]") -> None:
     data.add_argument("--verify", action="store_true", help="compare checksums too")
 
     def call(options: argparse.Namespace) -> int:
-        from uae_cli.compose import conf_dir
-        from uae_cli.datasets.inventory import data_command, default_root
+        from uae_cli.datasets.command import data_command, default_root
+        from uae_cli.experiment.compose import conf_dir
 
         return data_command(options.root or default_root(), options.verify, conf_dir())
 

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from uae_cli.report.numbers import duration
+from uae_cli.text import duration
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from uae_cli.arms import Adversarial, Chain, Extra, Flip, Gaussian, Replicate, Rotation, attacks_of, parts_of
-from uae_cli.attacks.similarities import L2Distance, Similarity
+from uae_cli.attacks.similarities.similarities import L2Distance, Similarity
 
 FLIP, ROTATION = Flip(draws=1), Rotation(degrees=10, draws=1)
 NOISE, UAE = Gaussian(sigma=0.1, draws=1), Adversarial(similarity=L2Distance(goal="maximize"))

@@ -1,6 +1,7 @@
 """Problems simple enough to solve by hand."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from uae_cli.attacks.batch import Batch
-from uae_cli.attacks.criteria import Reconstruction
-from uae_cli.attacks.generate import RESULT, Attack, generate
-from uae_cli.attacks.minmax import MinMax
-from uae_cli.attacks.similarities import Mine
-from uae_cli.attacks.solver import Problem
+from uae_cli.attacks.criteria.reconstruction import Reconstruction
+from uae_cli.attacks.dataset import RESULT, Attack, generate
+from uae_cli.attacks.samples import Samples
+from uae_cli.attacks.similarities.similarities import Mine
+from uae_cli.attacks.solvers.base import Problem
+from uae_cli.attacks.solvers.minmax import MinMax
 from uae_cli.mi import FeatureMaps, RandomProjections
 from uae_cli.models import TappedModel
 
@@ -73,7 +74,7 @@ def problem() -> Callable[..., Problem]:
         settings = {"goal": "minimize", "require_positive": False} | changes
         return Problem(
             model=TappedModel(Identity(), None),
-            batch=Batch(x, index, seed),
+            batch=Samples(x, index, seed),
             criterion=lambda response: criterion(response.x),
             begin=lambda: lambda response, iteration: similarity(response.x, iteration),
             **settings,
@@ -108,7 +109,9 @@ def result_of(tmp_path: Path) -> Callable[..., dict[str, Tensor]]:
     def make(attack: Attack, model: nn.Module, x: Tensor, folder: str = "attack", **options: Any) -> Any:
         path = tmp_path / folder
         path.mkdir(exist_ok=True)
-        generate(attack, model, x, folder=path, **({"seed": 0, "chunk_size": 8} | options))
+        samples = Samples.first(x, seed=options.pop("seed", 0), labels=options.pop("labels", None))
+        samples = replace(samples, index=options.pop("index", samples.index))
+        generate(attack, model, samples, folder=path, **({"chunk_size": 8} | options))
         return load_file(path / RESULT)
 
     return make

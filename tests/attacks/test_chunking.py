@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from uae_cli.attacks import chunking, generate
-from uae_cli.attacks.chunking import Need, choose_chunk, measure
+from uae_cli.attacks import dataset as generate
+from uae_cli.attacks import memory as chunking
+from uae_cli.attacks.memory import Need, choose_chunk, measure
 from uae_cli.errors import ConfigError
-from uae_cli.hardware import is_out_of_memory
+from uae_cli.machine import is_out_of_memory
 
 GIB = 2**30
 

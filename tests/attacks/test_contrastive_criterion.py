@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from uae_cli.attacks import contrastive
-from uae_cli.attacks.batch import Batch
-from uae_cli.attacks.contrastive import Contrastive, RandomCriterion
-from uae_cli.attacks.criteria import Reconstruction
-from uae_cli.attacks.generate import Attack, judge
-from uae_cli.attacks.similarities import Mine
+from uae_cli.attacks.criteria import contrastive
+from uae_cli.attacks.criteria.contrastive import Contrastive, RandomCriterion
+from uae_cli.attacks.criteria.reconstruction import Reconstruction
+from uae_cli.attacks.dataset import Attack, judge
+from uae_cli.attacks.samples import Samples
+from uae_cli.attacks.similarities.similarities import Mine
 from uae_cli.contrastive import Views, nt_xent
 from uae_cli.errors import ConfigError
 from uae_cli.mi import FeatureMaps
@@ -56,7 +56,7 @@ def f(
 ) -> Tensor:
     index = torch.arange(len(x)) if index is None else index
     tapped = TappedModel(model, None)
-    bound = settings.against(tapped, tapped(x), Batch(x, index, seed=0))
+    bound = settings.against(tapped, tapped(x), Samples(x, index, seed=0))
     return bound(tapped(moved))
 
 
@@ -130,7 +130,9 @@ def test_an_attack_finds_samples_that_are_judged_the_same_once_saved(model, x, m
     solver = {"alpha": 0.05, "iterations": 8, "c_start": 0.1, "delta_start": 0.086, "c_decay_exponent": 0.5}
     result = result_of(Attack(criterion(), mine, minmax(**solver)), model, x, chunk_size=5)
     moved = (result["x"] != x).flatten(1).any(1)
-    values = judge(criterion(), TappedModel(model, None), x, result["x"], seed=0, chunk_size=12)
+    values = judge(
+        criterion(), TappedModel(model, None), Samples.first(x, seed=0), result["x"], chunk_size=12
+    )
     assert int(result["success"].sum()) >= len(x) // 3
     assert torch.equal(result["success"], moved & (values <= 0))
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from uae_cli.attacks.batch import Batch
-from uae_cli.attacks.criteria import BoundCriterion, Criterion, Reconstruction
+from uae_cli.attacks.criteria.reconstruction import BoundCriterion, Criterion, Reconstruction
+from uae_cli.attacks.samples import Samples
 from uae_cli.models import Response, TappedModel
 
 CLEAN = Response(torch.tensor([[0.0, 0.0], [1.0, 0.5]]), torch.tensor([[0.3, 0.4], [1.0, 0.5]]), None)
@@ -15,7 +15,7 @@ def f(output: list[list[float]], kappa: float = 0.0) -> list[float]:
 
 
 def bind(clean: Response, kappa: float) -> BoundCriterion:
-    batch = Batch(clean.x, torch.arange(len(clean.x)), 0)
+    batch = Samples(clean.x, torch.arange(len(clean.x)), 0)
     return Reconstruction(kappa=kappa).against(TappedModel(nn.Linear(2, 2), None), clean, batch)
 
 

@@ -5,13 +5,19 @@ import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 
-from uae_cli.attacks import generate
-from uae_cli.attacks.batch import AttackInput
-from uae_cli.attacks.chunking import Need, choose_chunk, measure
-from uae_cli.attacks.criteria import Reconstruction
-from uae_cli.attacks.feature_scattering import FeatureScattering, transport_plan
-from uae_cli.attacks.generate import Attack
-from uae_cli.attacks.similarities import CosineDistance, Grouped, L2Distance, Similarity, group_of
+from uae_cli.attacks import dataset as generate
+from uae_cli.attacks.criteria.reconstruction import Reconstruction
+from uae_cli.attacks.dataset import Attack
+from uae_cli.attacks.memory import Need, choose_chunk, measure
+from uae_cli.attacks.samples import Samples
+from uae_cli.attacks.similarities.feature_scattering import FeatureScattering, transport_plan
+from uae_cli.attacks.similarities.similarities import (
+    CosineDistance,
+    Grouped,
+    L2Distance,
+    Similarity,
+    group_of,
+)
 from uae_cli.errors import ConfigError
 from uae_cli.models import Response, TappedModel
 
@@ -123,7 +129,7 @@ def test_chosen_samples_are_grouped_as_they_stand(attack, trained_ae, digits):
     whole = FeatureScattering.begin
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FeatureScattering, "begin", begin)
-        batch = AttackInput(x, None, chosen, 0, CPU).batch(torch.arange(6))
+        batch = Samples(x, chosen, 0)
         generate.attack_chunk(attack, model, batch, lambda _: None)
     assert known == [[0, 1, 2, 3, 4, 5]]
     assert batch.index.tolist() == chosen.tolist()

@@ -1,10 +1,11 @@
 import pytest
 import torch
 
-from uae_cli.attacks.classification import Misclassification
-from uae_cli.attacks.criteria import Reconstruction
-from uae_cli.attacks.generate import RESULT, Attack, judge
-from uae_cli.attacks.similarities import L2Distance, ReconstructionError
+from uae_cli.attacks.criteria.misclassification import Misclassification
+from uae_cli.attacks.criteria.reconstruction import Reconstruction
+from uae_cli.attacks.dataset import RESULT, Attack, judge
+from uae_cli.attacks.samples import Samples
+from uae_cli.attacks.similarities.similarities import L2Distance, ReconstructionError
 from uae_cli.models import TappedModel
 
 N = 20
@@ -42,7 +43,13 @@ def test_success_is_what_a_judge_of_the_saved_tensors_says(
     x = digits[:N]
     found = result_of(attack if kind == "baseline" else mine_attack(), trained_ae, x)
     success, moved = found["success"], (found["x"] != x).flatten(1).any(dim=1)
-    f = judge(Reconstruction(kappa=0.0), TappedModel(trained_ae, None), x, found["x"], seed=0, chunk_size=8)
+    f = judge(
+        Reconstruction(kappa=0.0),
+        TappedModel(trained_ae, None),
+        Samples.first(x, seed=0),
+        found["x"],
+        chunk_size=8,
+    )
     assert 0 < int(success.sum()) < N or kind == "mine"
     assert torch.equal(success, moved & (f <= 0))
     assert torch.equal(found["similarity"].isnan(), ~success)
@@ -162,9 +169,9 @@ def test_the_judge_aims_a_chosen_sample_at_the_target_it_was_attacked_for(
         labels=labels,
         index=chosen,
     )
-    options = {"seed": 0, "chunk_size": 8, "labels": labels}
     model = TappedModel(trained_classifier, None)
+    attacked, elsewhere = Samples(x, chosen, 0, labels), Samples.first(x, seed=0, labels=labels)
     success = found["success"]
     assert int(success.sum()) > N // 2
-    assert bool((judge(criterion, model, x, found["x"], index=chosen, **options)[success] <= 0).all())
-    assert not bool((judge(criterion, model, x, found["x"], **options)[success] <= 0).all())
+    assert bool((judge(criterion, model, attacked, found["x"], chunk_size=8)[success] <= 0).all())
+    assert not bool((judge(criterion, model, elsewhere, found["x"], chunk_size=8)[success] <= 0).all())

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from uae_cli.attacks.batch import Batch
-from uae_cli.attacks.generate import Attack
-from uae_cli.attacks.solver import Found, Problem
+from uae_cli.attacks.dataset import Attack
+from uae_cli.attacks.samples import Samples
+from uae_cli.attacks.solvers.base import Found, Problem
 from uae_cli.models import TappedModel
 
 N = 16
@@ -14,7 +14,7 @@ N = 16
 
 def run(attack: Attack, model: nn.Module, x: Tensor, index: Tensor) -> Found:
     tapped = TappedModel(model, attack.similarity.tapped_layer(model))
-    batch = Batch(x[index], index, 0)
+    batch = Samples(x[index], index, 0)
     clean = tapped(batch.x)
     problem = Problem(
         model=tapped,

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from uae_cli.attacks.batch import Batch
-from uae_cli.attacks.classification import Misclassification
+from uae_cli.attacks.criteria.misclassification import Misclassification
+from uae_cli.attacks.samples import Samples
 from uae_cli.errors import ConfigError
 from uae_cli.models import Response
 
@@ -18,7 +18,7 @@ def response(logits: torch.Tensor) -> Response:
 
 def bound(labels=LABELS, logits=LOGITS, index=None, seed=0, **settings):
     index = torch.arange(len(logits)) if index is None else index
-    batch = Batch(torch.zeros(len(logits), 1), index, seed, labels)
+    batch = Samples(torch.zeros(len(logits), 1), index, seed, labels)
     criterion = Misclassification(**({"kappa": 0.0, "target": None} | settings))
     return criterion.against(None, response(logits), batch)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from uae_cli.attacks.penalty import Bounds, Penalty
+from uae_cli.attacks.solvers.penalty import Bounds, Penalty
 
 X = torch.tensor([[0.5, 0.5, 0.5], [0.9, 0.6, 0.3]], dtype=torch.float64)
 INDEX = torch.tensor([0, 1])

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from uae_cli.attacks.batch import Batch
-from uae_cli.attacks.classification import Misclassification
-from uae_cli.attacks.criteria import Reconstruction
-from uae_cli.attacks.descent import uniform_start
-from uae_cli.attacks.generate import Attack
-from uae_cli.attacks.pgd import Pgd
-from uae_cli.attacks.similarities import Nothing
-from uae_cli.attacks.solver import Problem
+from uae_cli.attacks.criteria.misclassification import Misclassification
+from uae_cli.attacks.criteria.reconstruction import Reconstruction
+from uae_cli.attacks.dataset import Attack
+from uae_cli.attacks.samples import Samples
+from uae_cli.attacks.similarities.similarities import Nothing
+from uae_cli.attacks.solvers.base import Problem
+from uae_cli.attacks.solvers.descent import uniform_start
+from uae_cli.attacks.solvers.pgd import Pgd
 from uae_cli.errors import ConfigError
 from uae_cli.models import TappedModel
 
@@ -32,7 +32,7 @@ def pgd(**changes) -> Pgd:
     return Pgd(**(PLAIN | changes))
 
 
-def problem_of(model, batch: Batch, criterion) -> Problem:
+def problem_of(model, batch: Samples, criterion) -> Problem:
     tapped = TappedModel(model, None)
     clean = tapped(batch.x)
     return Problem(
@@ -46,8 +46,8 @@ def problem_of(model, batch: Batch, criterion) -> Problem:
 
 
 @pytest.fixture
-def batch(digits: Tensor, digit_labels: Tensor) -> Batch:
-    return Batch(digits[:40], torch.arange(40), 0, digit_labels[:40])
+def batch(digits: Tensor, digit_labels: Tensor) -> Samples:
+    return Samples(digits[:40], torch.arange(40), 0, digit_labels[:40])
 
 
 @pytest.mark.parametrize("target", [None, "random"])
@@ -122,7 +122,7 @@ def test_the_best_iterate_succeeds_wherever_any_does(trained_classifier, batch):
 def test_one_sample_is_attacked_as_it_is_among_others(trained_classifier, batch):
     criterion = Misclassification(kappa=0.0, target="random")
     whole = pgd(epsilon=0.3).run(problem_of(trained_classifier, batch, criterion))
-    alone = Batch(batch.x[7:8], batch.index[7:8], 0, batch.labels[7:8])
+    alone = Samples(batch.x[7:8], batch.index[7:8], 0, batch.labels[7:8])
     found = pgd(epsilon=0.3).run(problem_of(trained_classifier, alone, criterion))
     torch.testing.assert_close(found.x, whole.x[7:8])
 

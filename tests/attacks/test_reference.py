@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from uae_cli.attacks.batch import Batch
-from uae_cli.attacks.generate import attack_chunk
+from uae_cli.attacks.dataset import attack_chunk
+from uae_cli.attacks.samples import Samples
 from uae_cli.models import TappedModel
 from uae_cli.randomness import generator, uniform
 
@@ -126,7 +126,7 @@ def attacked(attack, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     seen: list[Tensor] = []
     hook = model.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].detach().clone()))
     tapped = TappedModel(model, attack.similarity.tapped_layer(model))
-    found = attack_chunk(attack, tapped, Batch(x, INDEX, SEED), lambda _samples: None)
+    found = attack_chunk(attack, tapped, Samples(x, INDEX, SEED), lambda _samples: None)
     hook.remove()
     iterates = seen[2 : 2 + ITERATIONS]  # after the clean samples and the starting point
     assert bool(found.success.any())

@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from uae_cli.attacks.classification import Misclassification
-from uae_cli.attacks.criteria import Reconstruction
-from uae_cli.attacks.sanity import warnings_about
+from uae_cli.attacks.criteria.misclassification import Misclassification
+from uae_cli.attacks.criteria.reconstruction import Reconstruction
+from uae_cli.attacks.model_checks import warnings_about
+from uae_cli.attacks.samples import Samples
 
 UNTARGETED = Misclassification(kappa=0.0, target=None)
 
@@ -24,12 +25,15 @@ class Noisy(Rounded):
 
 
 def names(model, criterion, x, labels):
-    return {line.partition(":")[0] for line in warnings_about(model, criterion, x, labels, seed=0)}
+    return {
+        line.partition(":")[0]
+        for line in warnings_about(model, criterion, Samples.first(x, seed=0, labels=labels))
+    }
 
 
 def test_a_sound_model_is_passed_in_silence(trained_classifier, trained_ae, digits, digit_labels):
-    assert warnings_about(trained_classifier, UNTARGETED, digits[:32], digit_labels[:32], seed=0) == []
-    assert warnings_about(trained_ae, Reconstruction(kappa=0.0), digits[:32], None, seed=0) == []
+    assert names(trained_classifier, UNTARGETED, digits[:32], digit_labels[:32]) == set()
+    assert names(trained_ae, Reconstruction(kappa=0.0), digits[:32], None) == set()
 
 
 @pytest.mark.parametrize(
@@ -57,5 +61,5 @@ def test_a_random_target_is_that_of_the_sample_in_its_dataset(
 
     monkeypatch.setattr(Misclassification, "against", noted)
     targeted, index = Misclassification(kappa=0.0, target="random"), torch.tensor([3, 8, 40])
-    warnings_about(trained_classifier, targeted, digits[index], digit_labels[index], seed=0, index=index)
+    warnings_about(trained_classifier, targeted, Samples(digits[index], index, 0, digit_labels[index]))
     assert seen == [[3, 8, 40]]

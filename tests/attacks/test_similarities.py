@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from uae_cli.attacks.similarities import Mine, ReconstructionError, Similarity
+from uae_cli.attacks.similarities.similarities import Mine, ReconstructionError, Similarity
 from uae_cli.errors import ConfigError
 from uae_cli.mi import FeatureMaps
 from uae_cli.models import DenseAutoencoder, Response, TappedModel

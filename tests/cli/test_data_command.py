@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from calling import Uae
 
-from uae_cli.compose import compose_jobs, register_resolvers
+from uae_cli.experiment.compose import compose_jobs, register_resolvers
 
 
 def rows(text: str) -> dict[str, str]:

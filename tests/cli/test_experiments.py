@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from calling import TINY, Uae
 
-from uae_cli.compose import compose_jobs, conf_dir, register_resolvers
-from uae_cli.experiment import Experiment, from_config
+from uae_cli.experiment.compose import compose_jobs, conf_dir, register_resolvers
+from uae_cli.experiment.schema import Experiment, from_config
 from uae_cli.protocols.augmentation import Augment
-from uae_cli.report.columns import COLUMNS
+from uae_cli.results.columns import COLUMNS
 
 EXPERIMENTS = sorted(file.stem for file in (conf_dir() / "experiment").glob("*.yaml"))
 DATA = os.environ.get("UAE_DATA", "")  # read before the fixture hides it

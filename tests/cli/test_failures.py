@@ -3,7 +3,7 @@ import os
 import pytest
 
 from uae_cli.errors import ConfigError, DataError, SettingError
-from uae_cli.run_command import _Failures
+from uae_cli.run.command import _Failures
 
 
 def test_mistakes_are_told_together_at_the_end() -> None:

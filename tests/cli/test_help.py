@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from calling import Uae
 
-from uae_cli.compose import compose_jobs, conf_dir, register_resolvers
+from uae_cli.experiment.compose import compose_jobs, conf_dir, register_resolvers
 
 NOT_FOR_USERS = {"hydra", "scale_of", "scale_for", "scale_with"}
 

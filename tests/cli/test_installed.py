@@ -12,7 +12,7 @@ import torch
 from calling import TINY
 from safetensors.torch import load_file
 
-from uae_cli.compose import conf_dir
+from uae_cli.experiment.compose import conf_dir
 
 Start = Callable[..., "subprocess.Popen[str]"]
 # Two chunks of a second or so, to be interrupted between them

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.nn import functional as F
 
 from uae_cli.datasets import Digits
-from uae_cli.experiment import from_config
+from uae_cli.experiment.schema import from_config
 
 FIGURES = {
     "training_loss.png",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from calling import TINY, Uae
 
-from uae_cli.compose import compose_jobs, register_resolvers
+from uae_cli.experiment.compose import compose_jobs, register_resolvers
 
 SETTINGS = (*TINY, "arm=[replicate,mine_uae]")
 

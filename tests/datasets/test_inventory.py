@@ -7,7 +7,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from uae_cli.datasets import NpzDataset
-from uae_cli.datasets.inventory import data_command
+from uae_cli.datasets.command import data_command
 from uae_cli.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -16,7 +16,7 @@ from scipy.io import savemat
 from torchvision.datasets import CIFAR10, MNIST, SVHN, FashionMNIST
 
 from uae_cli.datasets import TorchvisionDataset
-from uae_cli.datasets.torchvision_sets import IDX_SHA256
+from uae_cli.datasets.images import IDX_SHA256
 
 NAMES = ["mnist", "fashion_mnist", "svhn", "cifar10"]
 N_TRAIN, N_TEST = 10, 4

@@ -2,10 +2,10 @@
 
 import pytest
 
-from uae_cli.compose import conf_dir
 from uae_cli.errors import ConfigError
+from uae_cli.experiment.compose import conf_dir
 from uae_cli.paper.items import ITEMS, chosen, runs_of
-from uae_cli.report.specs import SPECS
+from uae_cli.tables.specs import SPECS
 
 EXPERIMENTS = {path.stem for path in (conf_dir() / "experiment").glob("*.yaml")}
 

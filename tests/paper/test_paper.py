@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from uae_cli import run_rows
 from uae_cli.cli import main
-from uae_cli.paper import calibration, items, status
+from uae_cli.paper import estimate as calibration
+from uae_cli.paper import items, status
 from uae_cli.paper.items import Item
+from uae_cli.run import rows as run_rows
 
 SMALL = ("threads=1", "data.train_size=8", "data.test_size=4", "attack.iterations=2", "similarity.steps=2")
 CONV, DENSE = ("experiment=digits_conv_ae",), ("experiment=digits_sparse_ae", "similarity.sampling.count=3")

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from uae_cli.compose import compose_jobs, register_resolvers
-from uae_cli.experiment import from_config
+from uae_cli.experiment.compose import compose_jobs, register_resolvers
+from uae_cli.experiment.schema import from_config
 from uae_cli.progress import Bars
-from uae_cli.protocols.observer import Observer
-from uae_cli.protocols.workbench import Workbench
+from uae_cli.stages.stages import Workbench
+from uae_cli.stages.tensorboard import Observer
 
 SMALL = [
     "experiment=digits_conv_ae",

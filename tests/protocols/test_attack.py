@@ -11,16 +11,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from uae_cli.attacks.generate import RESULT
-from uae_cli.compose import compose_jobs, register_resolvers
+from uae_cli.attacks.dataset import RESULT
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.mutual_information import HeldOutInformation
-from uae_cli.experiment import from_config
-from uae_cli.fit_checks import check_fit
+from uae_cli.experiment.check import check_fit
+from uae_cli.experiment.compose import compose_jobs, register_resolvers
+from uae_cli.experiment.schema import from_config
 from uae_cli.progress import Bars
 from uae_cli.protocols.attack_results import AttackFindings
-from uae_cli.protocols.observer import Observer
-from uae_cli.protocols.workbench import Workbench
+from uae_cli.stages.stages import Workbench
+from uae_cli.stages.tensorboard import Observer
 
 SUPERVISED = [
     "experiment=digits_classifier_attack",

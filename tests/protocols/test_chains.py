@@ -3,7 +3,7 @@
 import pytest
 
 from uae_cli.protocols.augmentation_run import AugmentationRun
-from uae_cli.run_rows import _gains, _mean_metrics
+from uae_cli.run.rows import _gains, _mean_metrics
 
 CHAIN = "augmentation=[flip,rotation,gaussian,mine_uae]"
 

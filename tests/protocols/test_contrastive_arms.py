@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from uae_cli.arms import ContrastiveAdversary
-from uae_cli.attacks.generate import judge
-from uae_cli.compose import compose_jobs, register_resolvers
+from uae_cli.attacks.dataset import judge
+from uae_cli.attacks.samples import Samples
 from uae_cli.errors import ConfigError
-from uae_cli.experiment import from_config
+from uae_cli.experiment.compose import compose_jobs, register_resolvers
+from uae_cli.experiment.preparation import Preparation
+from uae_cli.experiment.schema import from_config
 from uae_cli.models import TappedModel
-from uae_cli.preparation import Preparation
 from uae_cli.protocols.augmentation_run import AugmentationRun
 from uae_cli.training import AdversarialViews
 
@@ -51,7 +52,7 @@ def test_every_arm_has_its_metrics_and_clae_another_training_on_the_replicated_s
     )
     x, moved = bench.data.x_train, (uae != bench.data.x_train).flatten(1).any(1)
     for name, judged in (("asr", criterion), ("asr_fresh", criterion.fresh())):
-        f = judge(judged, TappedModel(model, None), x, uae, seed=0, chunk_size=24)
+        f = judge(judged, TappedModel(model, None), Samples.first(x, seed=0), uae, chunk_size=24)
         assert attacked[name] == pytest.approx(100 * float(((f <= 0) & moved).double().mean()))
     assert attacked["asr"] > 0
 

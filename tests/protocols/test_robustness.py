@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 import torch
 
-from uae_cli.compose import compose_jobs, register_resolvers
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.representation import represent
-from uae_cli.experiment import Experiment, from_config
-from uae_cli.fit_checks import check_fit
+from uae_cli.experiment.check import check_fit
+from uae_cli.experiment.compose import compose_jobs, register_resolvers
+from uae_cli.experiment.schema import Experiment, from_config
 from uae_cli.models import ProbedEncoder
 from uae_cli.progress import Bars
-from uae_cli.protocols.observer import Observer
+from uae_cli.protocols.classifiers import Probed
 from uae_cli.protocols.robustness import RobustnessProtocol
-from uae_cli.protocols.victims import Probed
-from uae_cli.protocols.workbench import Workbench
+from uae_cli.stages.stages import Workbench
+from uae_cli.stages.tensorboard import Observer
 
 SMALL = (
     "experiment=digits_robustness",

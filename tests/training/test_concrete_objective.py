@@ -9,7 +9,7 @@ from torch import Tensor
 
 from uae_cli.models import ConcreteAutoencoder, DenseAutoencoder, glorot_
 from uae_cli.training import ConcreteObjective
-from uae_cli.training import progress as progress_module
+from uae_cli.training import checkpoint as progress_module
 
 adam = partial(torch.optim.Adam, lr=1e-3)
 INFORMATIVE, COPIES = 4, 4

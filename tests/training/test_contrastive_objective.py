@@ -10,9 +10,9 @@ from uae_cli.contrastive import Views, nt_xent
 from uae_cli.errors import ConfigError
 from uae_cli.models import SimCLR, glorot_
 from uae_cli.training import LARS, AdversarialViews, ContrastiveObjective
+from uae_cli.training import checkpoint as progress_module
 from uae_cli.training import contrastive as contrastive_module
-from uae_cli.training import progress as progress_module
-from uae_cli.training.embedding import Embedding, untracked
+from uae_cli.training.gradient_cache import Embedding, untracked
 from uae_cli.training.schedules import warmup_cosine
 
 VIEWS = Views(scale=(0.3, 1.0), ratio=(0.75, 4 / 3), flip=0.0, strength=0.5, jitter=0.8, grey=0.0)

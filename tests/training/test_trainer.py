@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
 from uae_cli.training import EarlyStopping, ReconstructionObjective
-from uae_cli.training import progress as progress_module
+from uae_cli.training import checkpoint as progress_module
 from uae_cli.training.objectives import Updater
 
 EPOCHS = 5

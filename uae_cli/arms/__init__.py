@@ -7,9 +7,9 @@ both take the same optimiser steps.
 from uae_cli.arms.adversarial import Adversarial
 from uae_cli.arms.base import Arm, Extra, Transform, Workshop
 from uae_cli.arms.chain import Chain, attacks_of, parts_of
+from uae_cli.arms.clae import ChangesTraining, ContrastiveAdversary
 from uae_cli.arms.geometric import Flip, Rotation
 from uae_cli.arms.noise import Gaussian, MatchedNoise, Replicate
-from uae_cli.arms.retraining import ChangesTraining, ContrastiveAdversary
 
 __all__ = [
     "Adversarial",

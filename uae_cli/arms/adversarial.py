@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 
 from uae_cli.arms.base import Extra, Workshop
-from uae_cli.attacks.similarities import Similarity
+from uae_cli.attacks.similarities.similarities import Similarity
 from uae_cli.settings import STRICT
 
 

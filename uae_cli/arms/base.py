@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from uae_cli.attacks.similarities import Similarity
+from uae_cli.attacks.similarities.similarities import Similarity
 
 
 @dataclass(frozen=True)

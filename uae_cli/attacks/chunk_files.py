@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from uae_cli.attacks.solver import Found
+from uae_cli.attacks.solvers.base import Found
 
 
 def find_chunk(folder: Path, start: int) -> Path | None:

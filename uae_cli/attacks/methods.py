@@ -2,8 +2,8 @@
 
 from pydantic.dataclasses import dataclass
 
-from uae_cli.attacks.similarities import Similarity
-from uae_cli.attacks.solver import Solver
+from uae_cli.attacks.similarities.similarities import Similarity
+from uae_cli.attacks.solvers.base import Solver
 from uae_cli.settings import STRICT, Count
 
 

@@ -12,18 +12,18 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from uae_cli.attacks.chunking import MOST_SAMPLES, choose_chunk, measure
-from uae_cli.attacks.similarities import Mine
+from uae_cli.attacks.memory import MOST_SAMPLES, choose_chunk, measure
+from uae_cli.attacks.similarities.similarities import Mine
 from uae_cli.bench import report
 from uae_cli.bench.measure import Bench, Row
 from uae_cli.bench.settings import LARGEST_CHUNK, main_setting, projection_setting, side_settings
 from uae_cli.bench.training import training_row
-from uae_cli.compose import compose_jobs, register_resolvers
 from uae_cli.errors import ConfigError, DataError
-from uae_cli.hardware import choose_threads, device_name, keep_freed_memory
-from uae_cli.preparation import Preparation, Prepared
+from uae_cli.experiment.compose import compose_jobs, register_resolvers
+from uae_cli.experiment.preparation import Preparation, Prepared
+from uae_cli.machine import choose_threads, device_name, keep_freed_memory
 from uae_cli.progress import Bars
-from uae_cli.protocols.workbench import Workbench
+from uae_cli.stages.stages import Workbench
 
 _EPOCHS, _TRAINED_ON = 2, 2000
 # Settings that the row of random sampling shares with the others; its model and sampling are its own

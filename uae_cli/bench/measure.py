@@ -10,16 +10,16 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from uae_cli.attacks.batch import Batch
-from uae_cli.attacks.generate import Attack, attack_chunk
-from uae_cli.attacks.minmax import MinMax
-from uae_cli.attacks.similarities import Mine
-from uae_cli.attacks.solver import Found
+from uae_cli.attacks.dataset import Attack, attack_chunk
+from uae_cli.attacks.samples import Samples
+from uae_cli.attacks.similarities.similarities import Mine
+from uae_cli.attacks.solvers.base import Found
+from uae_cli.attacks.solvers.minmax import MinMax
 from uae_cli.bench.stopwatch import watching
 from uae_cli.bench.work import Work, count, peak
-from uae_cli.hardware import metered, synchronize
+from uae_cli.machine import metered, synchronize
 from uae_cli.mi import RandomProjections, networks
-from uae_cli.models.tapped import Response, TappedModel
+from uae_cli.models.hooked import Response, TappedModel
 
 Row = dict[str, Any]
 
@@ -174,7 +174,7 @@ class Bench:
 
     def _attacked(self, x: Tensor, attack: Attack, index: Tensor | None = None) -> Found:
         own = torch.arange(len(x), device=x.device) if index is None else index
-        return attack_chunk(attack, self._tapped, Batch(x, own, self.seed), lambda _samples: None)
+        return attack_chunk(attack, self._tapped, Samples(x, own, self.seed), lambda _samples: None)
 
     def _attack_into(self, found: list[Found], x: Tensor, attack: Attack, index: Tensor) -> None:
         found.append(self._attacked(x, attack, index))

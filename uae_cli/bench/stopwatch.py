@@ -10,9 +10,9 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from uae_cli.hardware import synchronize
+from uae_cli.machine import synchronize
 from uae_cli.mi import PerSampleMine, networks, sampling
-from uae_cli.models.tapped import Response, TappedModel
+from uae_cli.models.hooked import Response, TappedModel
 
 PARTS = ("model", "features", "mine", "bookkeeping")
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uae_cli.bench.measure import Row
-from uae_cli.experiment import ModelSettings
-from uae_cli.hardware import synchronize
+from uae_cli.experiment.schema import ModelSettings
+from uae_cli.machine import synchronize
 
 _TURNS = 3
 

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from uae_cli.hardware import synchronize
+from uae_cli.machine import synchronize
 
 _TURNS = 3
 _SIDE = {"cpu": 1024, "cuda": 8192}  # of the matrices that the peak is taken from

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic.dataclasses import dataclass
 
 from uae_cli.datasets.base import Dataset
-from uae_cli.datasets.fetching import fetch_from_archive
+from uae_cli.datasets.download import fetch_from_archive
 from uae_cli.datasets.numbers_file import read_numbers, whole_labels
 from uae_cli.datasets.published import PublishedDataset
 from uae_cli.datasets.tabular import ScalerFit, Table

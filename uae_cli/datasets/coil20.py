@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from uae_cli.datasets.arrays import image_tensor
 from uae_cli.datasets.base import Dataset
 from uae_cli.datasets.image_zip import check_complete, opened
+from uae_cli.datasets.own_arrays import image_tensor
 from uae_cli.datasets.published import PublishedFile
 from uae_cli.datasets.tabular import SplitSeed, stratified_dataset
 from uae_cli.errors import DataError

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from pydantic.dataclasses import dataclass
 
-from uae_cli.datasets.arrays import image_tensor
 from uae_cli.datasets.base import Availability, Dataset
+from uae_cli.datasets.own_arrays import image_tensor
 from uae_cli.datasets.tabular import stratified_dataset
 from uae_cli.settings import STRICT
 

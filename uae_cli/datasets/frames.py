@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uae_cli.errors import ConfigError, DataError
-from uae_cli.messages import one_line
+from uae_cli.text import one_line
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from uae_cli.datasets.arrays import ROOT_HINT
 from uae_cli.datasets.base import Availability, Dataset
+from uae_cli.datasets.own_arrays import ROOT_HINT
 from uae_cli.datasets.tabular import ScalerFit, SplitSeed, Table, stratified_split
 from uae_cli.errors import DataError
 from uae_cli.settings import STRICT

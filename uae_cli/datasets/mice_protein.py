@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from uae_cli.datasets.base import Dataset
-from uae_cli.datasets.fetching import fetch_openml_csv
+from uae_cli.datasets.download import fetch_openml_csv
 from uae_cli.datasets.published import PublishedDataset
 from uae_cli.datasets.tabular import FillMean, ScalerFit, SplitSeed, Table, stratified_split
 from uae_cli.errors import DataError

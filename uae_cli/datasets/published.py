@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from uae_cli.datasets.arrays import ROOT_HINT
 from uae_cli.datasets.base import Availability, Dataset
-from uae_cli.datasets.fetching import fetch_file, fetching
+from uae_cli.datasets.download import fetch_file, fetching
+from uae_cli.datasets.own_arrays import ROOT_HINT
 from uae_cli.errors import DataError
 
 _REPLACE = "replace it with an intact copy, or delete it and run with data.download=true"

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from uae_cli.datasets.arrays import image_tensor
 from uae_cli.datasets.base import Dataset
 from uae_cli.datasets.image_zip import check_complete, opened
+from uae_cli.datasets.own_arrays import image_tensor
 from uae_cli.datasets.published import PublishedFile
 from uae_cli.errors import DataError
 from uae_cli.settings import STRICT

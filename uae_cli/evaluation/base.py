@@ -41,7 +41,7 @@ class Evaluation(Protocol):
         ...
 
     def measure(self, model: nn.Module, subject: Subject) -> dict[str, float]:
-        """Metrics (names of `uae_cli.report.columns.METRICS`) of a trained model on its device."""
+        """Metrics (names of `uae_cli.results.columns.METRICS`) of a trained model on its device."""
         ...
 
     def draw(self, models: Mapping[str, nn.Module], subject: Subject, folder: Path, title: str) -> None:

@@ -10,10 +10,10 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
-from uae_cli.messages import one_line
 from uae_cli.models.classifiers import Classifier
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count
+from uae_cli.text import one_line
 
 _FEATURES = "2048"  # Inception's last pooling, which FID and KID are defined by
 _WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from uae_cli.errors import ConfigError
 from uae_cli.mi import Sampling
 from uae_cli.mi.networks import begin_networks
-from uae_cli.models.tapped import TappedModel
+from uae_cli.models.hooked import TappedModel
 from uae_cli.randomness import derive_seed, generator
 from uae_cli.settings import STRICT, Count, Positive
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.base import Subject
+from uae_cli.figures import figures
 from uae_cli.models import ConcreteAutoencoder
 from uae_cli.randomness import derive_seed
-from uae_cli.report import figures
 from uae_cli.settings import STRICT, Count
 
 log = logging.getLogger(__name__)

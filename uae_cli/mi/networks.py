@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uae_cli.mi.ascent import Ascent, CompiledAscent, Weights, kernel_pays
+from uae_cli.mi.adam import Ascent, CompiledAscent, Weights, kernel_pays
 from uae_cli.mi.bound import MarginalsName
 from uae_cli.randomness import uniform
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
 from uae_cli.mi.bound import MarginalsName
-from uae_cli.models.tapped import Response
+from uae_cli.models.hooked import Response
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT
 

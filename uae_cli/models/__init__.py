@@ -6,9 +6,9 @@ from uae_cli.models.classifiers import CarliniWagnerNet, Classifier
 from uae_cli.models.concrete import ConcreteAutoencoder, ConcreteSelector
 from uae_cli.models.conv import ConvAutoencoder
 from uae_cli.models.dense import DenseAutoencoder
+from uae_cli.models.hooked import Response, TappedModel
 from uae_cli.models.probed import ProbedEncoder
 from uae_cli.models.simclr import SimCLR
-from uae_cli.models.tapped import Response, TappedModel
 
 __all__ = [
     "AdversarialAutoencoder",

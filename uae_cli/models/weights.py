@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
-from uae_cli.messages import one_line
+from uae_cli.text import one_line
 
 _SETTING = "model.weights"
 _SHOWN = 3  # names listed of those that don't fit

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from uae_cli.compose import register_resolvers
 from uae_cli.errors import ConfigError
-from uae_cli.paper.calibration import Calibration
+from uae_cli.experiment.compose import register_resolvers
+from uae_cli.paper.estimate import Calibration
 from uae_cli.paper.items import chosen, runs_of
 from uae_cli.paper.jobs import PARTS, Job, finished, jobs_of
 from uae_cli.paper.page import write_page
 from uae_cli.paper.runner import Outcome, run_jobs
 from uae_cli.paper.status import Status, statuses
 from uae_cli.progress import Bars
-from uae_cli.report.grid import default_console, print_folded
-from uae_cli.report.numbers import duration, plural
+from uae_cli.tables.grid import default_console, print_folded
+from uae_cli.text import duration, plural
 
 PAGE = "paper.html"
 

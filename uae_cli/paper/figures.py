@@ -10,12 +10,11 @@ from omegaconf import OmegaConf
 from rich.text import Text
 
 from uae_cli.errors import ConfigError
-from uae_cli.messages import nearest
 from uae_cli.paper.items import ITEMS, Item
 from uae_cli.paper.jobs import PARTS, finished
-from uae_cli.report.attacked import CONFIG_FILE, attacked_of
-from uae_cli.report.grid import default_console
-from uae_cli.report.numbers import plural
+from uae_cli.results.attacked import CONFIG_FILE, attacked_of
+from uae_cli.tables.grid import default_console
+from uae_cli.text import nearest, plural
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from uae_cli.errors import ConfigError
-from uae_cli.messages import nearest
+from uae_cli.text import nearest
 
 Run = tuple[str, ...]  # the arguments of `uae run` that make it, apart from scale and seed
 

@@ -10,12 +10,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from uae_cli.compose import compose_jobs
-from uae_cli.heeded import heeds
-from uae_cli.identity import job_identity
+from uae_cli.experiment.compose import compose_jobs
+from uae_cli.experiment.heeded import heeds
+from uae_cli.hashing import job_identity
 from uae_cli.paper.items import Run
-from uae_cli.report.attacked import CONFIG_FILE
-from uae_cli.report.columns import RESULTS_FILE
+from uae_cli.results.attacked import CONFIG_FILE
+from uae_cli.results.columns import RESULTS_FILE
 
 # A part of a dataset that may stand for the whole where that can't be had
 PARTS = {"svhn": "svhn_test10k", "tiny_imagenet": "tiny_imagenet_15k", "isolet": "isolet_subset"}

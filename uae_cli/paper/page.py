@@ -15,10 +15,10 @@ from uae_cli.errors import ConfigError
 from uae_cli.paper.figures import how
 from uae_cli.paper.runner import Outcome
 from uae_cli.paper.status import Status
-from uae_cli.report.attacked import attacked_of
-from uae_cli.report.collect import collect, measured, readable
-from uae_cli.report.document import Document, document
-from uae_cli.report.specs import SPECS
+from uae_cli.results.attacked import attacked_of
+from uae_cli.results.collect import collect, measured, readable
+from uae_cli.tables.build import Document, document
+from uae_cli.tables.specs import SPECS
 
 TEMPLATE = "page.html.j2"
 _PNG_WIDTH = slice(16, 20)  # bytes of a PNG

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from uae_cli.errors import UaeError
 from uae_cli.paper.jobs import Job
-from uae_cli.run_command import run_command
+from uae_cli.run.command import run_command
 
 # A run's log goes to its folder alone
 _QUIET = "hydra.job_logging.root.handlers=[file]"

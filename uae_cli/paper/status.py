@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from uae_cli.checkout import commit
 from uae_cli.errors import UaeError
-from uae_cli.paper.calibration import Calibration
+from uae_cli.machine import commit
+from uae_cli.paper.estimate import Calibration
 from uae_cli.paper.items import Item
 from uae_cli.paper.jobs import Job, commit_of
 from uae_cli.progress import Bars
-from uae_cli.report.collect import readable
+from uae_cli.results.collect import readable
 
 
 @dataclass(frozen=True)

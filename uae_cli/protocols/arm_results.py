@@ -8,10 +8,10 @@ from torch import Tensor
 
 from uae_cli.arms import Extra
 from uae_cli.evaluation.reconstruction import reconstruct
+from uae_cli.figures import figures
 from uae_cli.protocols.base import Measured
-from uae_cli.protocols.observer import Observer, similarity_quartiles
-from uae_cli.protocols.workbench import Fitted, Workbench
-from uae_cli.report import figures
+from uae_cli.stages.stages import Fitted, Workbench
+from uae_cli.stages.tensorboard import Observer, similarity_quartiles
 
 _SHOWN = 10  # samples in a figure
 

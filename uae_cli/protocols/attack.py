@@ -2,21 +2,20 @@
 
 from pydantic.dataclasses import dataclass
 
-from uae_cli.attacks.generate import Attack
+from uae_cli.attacks.dataset import Attack
 from uae_cli.attacks.methods import Method
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.image_quality import ImageQuality
 from uae_cli.evaluation.mutual_information import HeldOutInformation
-from uae_cli.experiment import Experiment
+from uae_cli.experiment.schema import Experiment, Fit, PlannedAttack, Work
 from uae_cli.models.weights import load_weights
 from uae_cli.protocols.attack_results import AttackFindings
 from uae_cli.protocols.attack_run import AttackRun
 from uae_cli.protocols.attacked import check_attack_size
-from uae_cli.protocols.base import Assault, Fit, Work
-from uae_cli.protocols.observer import Observer
-from uae_cli.protocols.workbench import Workbench
 from uae_cli.settings import STRICT
+from uae_cli.stages.stages import Workbench
+from uae_cli.stages.tensorboard import Observer
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -68,7 +67,7 @@ class AttackProtocol:
         return Work(
             [Fit(model, len(data.x_train), model.trainer.epochs)] if trained else [],
             [
-                Assault(model, attack, size * experiment.method[name].draws)
+                PlannedAttack(model, attack, size * experiment.method[name].draws)
                 for name, attack in self.attacks(experiment).items()
             ],
         )

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from uae_cli.attacks.samples import Samples
+from uae_cli.figures import figures
+from uae_cli.figures.similarity_curves import Course, similarity_curves
 from uae_cli.protocols.attack_run import MethodResult
-from uae_cli.protocols.attacked import Samples
-from uae_cli.protocols.observer import Observer
-from uae_cli.protocols.workbench import Workbench
-from uae_cli.report import figures
-from uae_cli.report.similarity_curves import Course, similarity_curves
+from uae_cli.stages.stages import Workbench
+from uae_cli.stages.tensorboard import Observer
 
 _SHOWN = 10  # samples in a figure
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from uae_cli.arms import Extra
-from uae_cli.attacks.generate import Attack
+from uae_cli.attacks.dataset import Attack
+from uae_cli.attacks.samples import Samples
 from uae_cli.evaluation.image_quality import ImageQuality, QualityJudge
 from uae_cli.evaluation.mutual_information import HeldOutInformation
-from uae_cli.protocols.attacked import Samples, choose_samples, plain_metrics, succeeded, warnings_of
-from uae_cli.protocols.base import ORIGINAL, Measured, Metrics
-from uae_cli.protocols.workbench import Fitted, Workbench
+from uae_cli.protocols.attacked import choose_samples, plain_metrics, succeeded, warnings_of
+from uae_cli.protocols.base import ORIGINAL, Measured
 from uae_cli.randomness import derive_seed
+from uae_cli.stages.stages import Fitted, Metrics, Workbench
 
 log = logging.getLogger(__name__)
 

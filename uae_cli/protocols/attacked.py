@@ -1,38 +1,23 @@
 """Which samples a model is attacked on, and what an attack made of them."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from uae_cli.arms import Extra
-from uae_cli.attacks.criteria import Criterion
-from uae_cli.attacks.generate import judge
-from uae_cli.attacks.sanity import warnings_about
+from uae_cli.attacks.criteria.reconstruction import Criterion
+from uae_cli.attacks.dataset import judge
+from uae_cli.attacks.model_checks import warnings_about
+from uae_cli.attacks.samples import Samples
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.classification import predicted
 from uae_cli.models import TappedModel
-from uae_cli.protocols.base import Metrics
-from uae_cli.protocols.workbench import Workbench
 from uae_cli.randomness import generator
+from uae_cli.stages.stages import Metrics, Workbench
 
 _TRIED = 64  # samples that a model is checked on before it is attacked
-
-
-@dataclass(frozen=True)
-class Samples:
-    """What is attacked.
-
-    Attributes:
-        x: (n, *shape) in [0, 1].
-        index: (n,) int64, their positions in the split they are from, rising.
-        labels: (n,) classes; None under an unsupervised criterion.
-    """
-
-    x: Tensor
-    index: Tensor
-    labels: Tensor | None
 
 
 def check_attack_size(wanted: int, x: Tensor, noun: str) -> None:
@@ -57,7 +42,7 @@ def choose_samples(bench: Workbench, model: nn.Module) -> Samples:
     data, experiment = bench.data, bench.experiment
     wanted = experiment.data.attack_size
     if not experiment.criterion.supervised:
-        return Samples(data.x_train[:wanted], torch.arange(wanted), None)
+        return Samples.first(data.x_train[:wanted], seed=bench.seed)
     fit = _attackable(bench, model)
     if int(fit.sum()) < wanted:
         raise ConfigError(
@@ -67,7 +52,7 @@ def choose_samples(bench: Workbench, model: nn.Module) -> Samples:
         )
     order = torch.randperm(len(fit), generator=generator(bench.seed, "attacked", torch.device("cpu")))
     index = order[fit[order]][:wanted].sort().values
-    return Samples(data.x_test[index], index, data.y_test[index])
+    return Samples(data.x_test[index], index, bench.seed, data.y_test[index])
 
 
 def _attackable(bench: Workbench, model: nn.Module) -> Tensor:
@@ -81,25 +66,15 @@ def succeeded(
     bench: Workbench, model: nn.Module, samples: Samples, extra: Extra, criterion: Criterion, seed: int
 ) -> Tensor:
     """Judged anew on the saved tensors, (n,) bool; a sample that equals its original has not succeeded."""
-    f = judge(
-        criterion,
-        TappedModel(model, None),
-        samples.x,
-        extra.x,
-        seed=seed,
-        chunk_size=bench.chunk_size,
-        labels=samples.labels,
-        index=samples.index,
-    )
+    own = replace(samples, seed=seed)
+    f = judge(criterion, TappedModel(model, None), own, extra.x, chunk_size=bench.chunk_size)
     return (f <= 0) & (extra.x != samples.x).flatten(1).any(dim=1)
 
 
 def warnings_of(bench: Workbench, model: nn.Module, samples: Samples) -> list[str]:
     """What makes an attack on this model worthless, in a line each (see `sanity`)."""
-    labels = None if samples.labels is None else samples.labels[:_TRIED]
-    criterion = bench.experiment.criterion
-    x, index = samples.x[:_TRIED], samples.index[:_TRIED]
-    return warnings_about(model, criterion, x, labels, seed=bench.seed, index=index)
+    tried = samples.rows(torch.arange(min(_TRIED, len(samples))))
+    return warnings_about(model, bench.experiment.criterion, tried)
 
 
 def plain_metrics(samples: Samples, extra: Extra, success: Tensor) -> Metrics:

@@ -15,16 +15,16 @@ from uae_cli.arms import (
     Transform,
     attacks_of,
 )
-from uae_cli.attacks.generate import Attack
+from uae_cli.attacks.dataset import Attack
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.experiment import Experiment
+from uae_cli.experiment.schema import Experiment, Fit, PlannedAttack, Work
 from uae_cli.protocols.arm_results import AugmentationFindings
 from uae_cli.protocols.augmentation_run import AugmentationRun, arms_of
-from uae_cli.protocols.base import REPLICATE, Assault, Fit, Work
-from uae_cli.protocols.observer import Observer
-from uae_cli.protocols.workbench import Workbench
+from uae_cli.protocols.base import REPLICATE
 from uae_cli.settings import STRICT
+from uae_cli.stages.stages import Workbench
+from uae_cli.stages.tensorboard import Observer
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -81,7 +81,7 @@ class Augment:
             parts = len(arm.steps) if isinstance(arm, Chain) else 1
             fits += [Fit(experiment.model, (1 + parts) * samples, trainer.refit_epochs)] * arm.draws
         attacks = self.attacks(experiment).values()
-        return Work(fits, [Assault(experiment.model, attack, samples) for attack in attacks])
+        return Work(fits, [PlannedAttack(experiment.model, attack, samples) for attack in attacks])
 
     def run(self, bench: Workbench, observer: Observer) -> AugmentationFindings:
         """See `ProtocolSettings.run`."""

@@ -4,18 +4,18 @@ import time
 from dataclasses import replace
 from itertools import islice
 
-import torch
 from torch import Tensor
 
 from uae_cli.arms import Adversarial, Arm, Chain, ChangesTraining, Extra, MatchedNoise, Replicate, parts_of
-from uae_cli.attacks.contrastive import RandomCriterion
-from uae_cli.attacks.criteria import Criterion
-from uae_cli.experiment import Experiment, ModelSettings
+from uae_cli.attacks.criteria.contrastive import RandomCriterion
+from uae_cli.attacks.criteria.reconstruction import Criterion
+from uae_cli.attacks.samples import Samples
+from uae_cli.experiment.schema import Experiment, ModelSettings
 from uae_cli.protocols.arm_results import ArmResult
-from uae_cli.protocols.attacked import Samples, plain_metrics, succeeded
-from uae_cli.protocols.base import ORIGINAL, REPLICATE, Metrics
-from uae_cli.protocols.workbench import Workbench
+from uae_cli.protocols.attacked import plain_metrics, succeeded
+from uae_cli.protocols.base import ORIGINAL, REPLICATE
 from uae_cli.protocols.workshop import Shop
+from uae_cli.stages.stages import Metrics, Workbench
 
 
 def arms_of(experiment: Experiment) -> dict[str, Arm]:
@@ -48,7 +48,7 @@ class AugmentationRun:
         self._extras: dict[str, Extra] = {}
         self._results: dict[str, ArmResult] = {}
         self._x = bench.data.x_train
-        self._samples = Samples(self._x, torch.arange(len(self._x)), None)
+        self._samples = Samples.first(self._x, seed=bench.seed)
 
     def run(self) -> list[ArmResult]:
         """Every arm's result, `original` first."""

@@ -3,17 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from uae_cli.attacks.generate import Attack
-from uae_cli.datasets import Dataset
-
-if TYPE_CHECKING:
-    from uae_cli.experiment import Experiment, ModelSettings
-    from uae_cli.protocols.observer import Observer
-    from uae_cli.protocols.workbench import Workbench
-
-Metrics = dict[str, float]
+from uae_cli.experiment.schema import ProtocolSettings
+from uae_cli.stages.stages import Metrics, Workbench
+from uae_cli.stages.tensorboard import Observer
 
 ORIGINAL = "original"
 REPLICATE = "replicate"
@@ -27,44 +21,13 @@ class Measured:
         arm: its name.
         epochs: the model was trained for; early stopping may end below the setting.
         control: the arm that its gains against `replicate` are measured by.
-        draws: metrics of each repetition within the run (names of `uae_cli.report.columns.METRICS`).
+        draws: metrics of each repetition within the run (names of `uae_cli.results.columns.METRICS`).
     """
 
     arm: str
     epochs: int
     control: str = REPLICATE
     draws: list[Metrics] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A model of these settings, trained on so many samples for so many epochs."""
-
-    model: "ModelSettings"
-    samples: int
-    epochs: int
-
-
-@dataclass(frozen=True)
-class Assault:
-    """An attack on a model of these settings, made on so many samples."""
-
-    model: "ModelSettings"
-    attack: Attack
-    samples: int
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a protocol will do, by which the time it takes is estimated.
-
-    Attributes:
-        fits: every model trained.
-        attacks: every attack made.
-    """
-
-    fits: "list[Fit]"
-    attacks: "list[Assault]"
 
 
 class Findings(Protocol):
@@ -85,33 +48,9 @@ class Findings(Protocol):
 
 
 @runtime_checkable
-class ProtocolSettings(Protocol):
-    """Settings of a protocol; `conf/protocol/` names them."""
+class Runnable(ProtocolSettings, Protocol):
+    """Settings of a protocol that can be carried out; `conf/protocol/` names them."""
 
-    def attacks(self, experiment: "Experiment") -> dict[str, Attack]:
-        """Every attack that will be made, by label."""
-        ...
-
-    def check_settings(self, experiment: "Experiment") -> None:
-        """See whether the settings agree with each other.
-
-        Raises:
-            ConfigError: they don't.
-        """
-        ...
-
-    def check_data(self, experiment: "Experiment", data: Dataset) -> None:
-        """See whether the data admit what will be done.
-
-        Raises:
-            ConfigError: they don't.
-        """
-        ...
-
-    def work(self, experiment: "Experiment", data: Dataset) -> Work:
-        """What will be done, if nothing of it is cached."""
-        ...
-
-    def run(self, bench: "Workbench", observer: "Observer") -> Findings:
+    def run(self, bench: Workbench, observer: Observer) -> Findings:
         """Do it."""
         ...

@@ -9,11 +9,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from uae_cli.arms import Extra
-from uae_cli.attacks.generate import Attack
+from uae_cli.attacks.dataset import Attack
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.classification import ClassificationEvaluation
-from uae_cli.experiment import Experiment
+from uae_cli.experiment.schema import Experiment, Fit, PlannedAttack, Work
 from uae_cli.models.weights import load_weights
 from uae_cli.protocols.attacked import (
     check_attack_size,
@@ -22,12 +22,12 @@ from uae_cli.protocols.attacked import (
     succeeded,
     warnings_of,
 )
-from uae_cli.protocols.base import Assault, Fit, Measured, Work
-from uae_cli.protocols.observer import Observer
+from uae_cli.protocols.base import Measured
+from uae_cli.protocols.classifiers import Source, Trained, Victim
 from uae_cli.protocols.robustness_findings import Point, RobustnessFindings
-from uae_cli.protocols.victims import Source, Trained, Victim
-from uae_cli.protocols.workbench import Fitted, Workbench
 from uae_cli.settings import STRICT, Count, Positive
+from uae_cli.stages.stages import Fitted, Workbench
+from uae_cli.stages.tensorboard import Observer
 
 log = logging.getLogger(__name__)
 
@@ -127,11 +127,13 @@ class RobustnessProtocol:
             if settings := victim.settings(name, experiment):
                 fits.append(Fit(settings, 2 * samples, settings.trainer.refit_epochs))
             own = settings or experiment.model
-            attacks += [Assault(own, attack, size) for attack in self._largest(experiment, name).values()]
+            attacks += [
+                PlannedAttack(own, attack, size) for attack in self._largest(experiment, name).values()
+            ]
         if self.source is not None:
             model = self.source.settings(experiment)
             fits.append(Fit(model, samples, model.trainer.epochs))
-            attacks.append(Assault(model, self.source.attack(experiment), samples))
+            attacks.append(PlannedAttack(model, self.source.attack(experiment), samples))
         return Work(fits, attacks)
 
     def run(self, bench: Workbench, observer: Observer) -> RobustnessFindings:

@@ -7,11 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from uae_cli.protocols.base import Measured, Metrics
-from uae_cli.protocols.observer import Observer
-from uae_cli.report import figures
-from uae_cli.report.mosaic import draw_mosaic
-from uae_cli.report.robustness_curves import success_curves
+from uae_cli.figures import figures
+from uae_cli.figures.image_grid import draw_mosaic
+from uae_cli.figures.robustness_curves import success_curves
+from uae_cli.protocols.base import Measured
+from uae_cli.stages.stages import Metrics
+from uae_cli.stages.tensorboard import Observer
 
 _SAMPLES = 3  # per method, in the grid of images
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from torch import Tensor
 
 from uae_cli.arms import Extra
-from uae_cli.attacks.similarities import Similarity
-from uae_cli.protocols.workbench import Fitted, Workbench
+from uae_cli.attacks.similarities.similarities import Similarity
+from uae_cli.stages.stages import Fitted, Workbench
 
 
 class Shop:

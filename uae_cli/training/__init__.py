@@ -1,11 +1,11 @@
 """Training: one loop, and one objective per kind of model."""
 
+from uae_cli.training.checkpoint import History
 from uae_cli.training.classification import ClassificationObjective
 from uae_cli.training.concrete import ConcreteObjective
 from uae_cli.training.contrastive import AdversarialViews, ContrastiveObjective
 from uae_cli.training.lars import LARS
 from uae_cli.training.objectives import AdversarialObjective, ReconstructionObjective, Sparsity
-from uae_cli.training.progress import History
 from uae_cli.training.robust import Adversary, MadryObjective, TradesObjective
 from uae_cli.training.trainer import EarlyStopping, OnEpoch, Trainer
 

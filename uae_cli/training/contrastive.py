@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from uae_cli.contrastive import Views, nt_xent
 from uae_cli.errors import ConfigError
 from uae_cli.settings import STRICT, Positive, Precision
-from uae_cli.training.embedding import Embedding, norms, untracked
+from uae_cli.training.gradient_cache import Embedding, norms, untracked
 from uae_cli.training.objectives import OptimizerFactory, Updater
 from uae_cli.training.schedules import warmup_cosine
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from uae_cli.errors import ConfigError
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, NonNegative
+from uae_cli.training.checkpoint import Checkpoint, History
 from uae_cli.training.contrastive import ComparesSamples
 from uae_cli.training.objectives import Objective, Updater
-from uae_cli.training.progress import Checkpoint, History
 
 log = logging.getLogger(__name__)
 

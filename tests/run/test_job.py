@@ -1,0 +1,69 @@
+"""What becomes of an unfinished run's folder, and what identifies a finished one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from uae_cli.datasets import Digits
+from uae_cli.errors import DataError
+from uae_cli.experiment.compose import compose_jobs, register_resolvers
+from uae_cli.run.job import run
+from uae_cli.run.rows import settings_hash
+
+DATA = Digits(name="digits").load(Path(), download=False)
+
+
+def config(*overrides: str) -> dict[str, object]:
+    register_resolvers()
+    [job] = compose_jobs(["scale=smoke", *overrides], multirun=False, extra_dir=None)
+    return job.config
+
+
+def start(settings: dict[str, object], folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "mine.txt").write_text("a user's")
+    with pytest.raises(DataError, match="only 1437"):
+        run(settings, folder, overrides=[])
+
+
+def test_an_unfinished_run_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "name" / "time"
+    start(config("data.train_size=9999", f"outputs={tmp_path}"), folder)
+    assert not folder.exists()
+    assert folder.parent.is_dir()
+
+
+def test_a_folder_of_the_users_is_not(tmp_path: Path) -> None:
+    start(config("data.train_size=9999", f"outputs={tmp_path}/outputs"), tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere" / "mine.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "same", ["seed=3", "device=cpu", "threads=2", "chunk_size=7", "outputs=x", "data.root=y", "name=other"]
+)
+def test_settings_that_change_no_result(same: str) -> None:
+    assert settings_hash(config(same), DATA) == settings_hash(config(), DATA)
+
+
+@pytest.mark.parametrize("other", ["attack.alpha=0.02", "data.train_size=32", "model.trainer.epochs=2"])
+def test_settings_that_do(other: str) -> None:
+    assert settings_hash(config(other), DATA) != settings_hash(config(), DATA)
+
+
+def test_other_samples_under_one_name_are_another_experiment() -> None:
+    changed = replace(DATA, x_train=1 - DATA.x_train)
+    assert settings_hash(config(), changed) != settings_hash(config(), DATA)
+
+
+def test_fits_that_did_not_converge_are_told_beside_results(tmp_path: Path) -> None:
+    settings = ("sampling=random", "arm=[replicate]", "model.network.selected=5", "data.train_size=16")
+    folder = tmp_path / "runs" / "name"
+    folder.mkdir(parents=True)
+    job = config(
+        "~experiment", "model=concrete_ae", "model.trainer.tries=1", f"outputs={tmp_path}", *settings
+    )
+    run(job, folder, overrides=[])
+    notes = set(pd.read_csv(folder / "results.csv")["note"])
+    assert notes == {"NOT CONVERGED, even in the last try: original, replicate."}

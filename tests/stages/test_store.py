@@ -1,0 +1,132 @@
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from uae_cli.hashing import digest, fingerprint, write_json
+from uae_cli.stages.store import StageStore
+
+
+class Work:
+    """Writes `answer.json`, and remembers what it found in the folder at each call."""
+
+    def __init__(self, seconds: float = 0) -> None:
+        self.seconds, self.found = seconds, []
+
+    def __call__(self, folder: Path) -> None:
+        self.found.append(sorted(path.name for path in folder.iterdir()))
+        time.sleep(self.seconds)
+        write_json(folder / "answer.json", {"value": 42})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> StageStore:
+    return StageStore(tmp_path / "stages")
+
+
+def test_a_stage_is_computed_once_and_then_reused(store):
+    work = Work()
+    first, second = store.get("fit", {"a": 1}, work), store.get("fit", {"a": 1}, work)
+    assert len(work.found) == 1
+    assert (first.reused, second.reused) == (False, True)
+    assert (first.key, first.folder) == (second.key, second.folder)
+    assert second.read_json("answer.json") == {"value": 42}
+    assert second.read_json("inputs.json") == {"a": 1}
+
+
+def test_another_store_on_the_same_folder_reuses_it(tmp_path):
+    work = Work()
+    assert [StageStore(tmp_path).get("fit", {"a": 1}, work).reused for _ in range(2)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs"),
+    [
+        ("attack", {"a": 1}),
+        ("fit", {"a": 2}),
+        ("fit", {"a": "1"}),
+        ("fit", {"b": 1}),
+        ("fit", {"a": 1, "b": 0}),
+    ],
+)
+def test_other_kinds_and_inputs_are_other_stages(store, kind, inputs):
+    plain = store.get("fit", {"a": 1}, Work())
+    other = store.get(kind, inputs, Work())
+    assert not other.reused
+    assert other.folder != plain.folder
+    assert other.key.startswith(f"{kind}-")
+
+
+def test_a_killed_attempt_leaves_its_files_to_the_next(store, tmp_path):
+    def killed(folder: Path) -> None:
+        (folder / "half").write_text("done so far")
+        raise KeyboardInterrupt
+
+    work = Work()
+    with pytest.raises(KeyboardInterrupt):
+        store.get("fit", {"a": 1}, killed)
+    assert not list((tmp_path / "stages").glob("fit-*")), "an unfinished stage looks finished"
+    store.get("fit", {"a": 2}, Work())
+    assert not store.get("fit", {"a": 1}, work).reused
+    assert work.found == [["half"]]
+    assert store.get("fit", {"a": 1}, work).reused
+
+
+def test_jobs_that_want_the_same_stage_at_once_compute_it_once(tmp_path):
+    work, jobs = Work(seconds=0.05), 4
+    together = threading.Barrier(jobs)
+
+    def job(_: int) -> bool:
+        together.wait()
+        return StageStore(tmp_path).get("fit", {"a": 1}, work).reused
+
+    with ThreadPoolExecutor(jobs) as pool:
+        reused = list(pool.map(job, range(jobs)))
+    assert sorted(reused) == [False, True, True, True]
+    assert work.found == [[]]
+
+
+def test_the_digest_sees_values_but_not_the_order_of_keys():
+    nested = {"a": 1, "b": {"c": [1, 2], "d": None}}
+    assert digest(nested) == digest({"b": {"d": None, "c": [1, 2]}, "a": 1})
+    others = [
+        {**nested, "a": 2},
+        {**nested, "b": {"c": [2, 1], "d": None}},
+        {"a": 1},
+        {"a": True},
+        {"a": 1.5},
+    ]
+    assert len({digest(value) for value in [nested, *others]}) == 6
+
+
+def test_the_fingerprint_sees_values_and_shape():
+    x = torch.arange(12.0).view(3, 4)
+    changed = x.clone()
+    changed[2, 3] += 1e-6 * changed[2, 3]
+    assert fingerprint(x) == fingerprint(x.clone()) == fingerprint(x.T.contiguous().T)
+    assert len({fingerprint(y) for y in (x, changed, x.view(4, 3), x.flip(0))}) == 4
+
+
+def test_a_failed_write_leaves_the_old_file_whole(tmp_path, monkeypatch):
+    path = tmp_path / "value.json"
+    write_json(path, {"a": 1})
+    real = Path.write_text
+
+    def torn(self, text, **options):
+        real(self, text[: len(text) // 2], **options)
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "write_text", torn)
+    with pytest.raises(OSError, match="disk full"):
+        write_json(path, {"a": list(range(100))})
+    assert json.loads(path.read_text()) == {"a": 1}
+
+
+def test_a_written_file_leaves_no_other_behind(tmp_path):
+    write_json(tmp_path / "value.json", {"a": Path("b")})
+    assert [path.name for path in tmp_path.iterdir()] == ["value.json"]
+    assert json.loads((tmp_path / "value.json").read_text()) == {"a": "b"}

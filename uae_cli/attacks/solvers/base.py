@@ -1,0 +1,190 @@
+"""The loop every gradient attack of the paper shares; a solver adds how c moves."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from uae_cli.attacks.criteria.reconstruction import BoundCriterion
+from uae_cli.attacks.samples import Samples, per_sample
+from uae_cli.attacks.similarities.similarities import BoundSimilarity, Goal
+from uae_cli.models.hooked import Response, TappedModel
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One batch's attack: criterion × similarity on a frozen model.
+
+    Attributes:
+        model: the attacked model.
+        batch: B clean samples.
+        criterion: success means f ≤ 0.
+        begin: makes S as it is before any learning; a solver may begin more than once.
+        goal: whether S is minimised or maximised.
+        require_positive: whether an iterate with S ≤ 0 is refused.
+    """
+
+    model: TappedModel
+    batch: Samples
+    criterion: BoundCriterion
+    begin: Callable[[], BoundSimilarity]
+    goal: Goal
+    require_positive: bool
+
+    @property
+    def x(self) -> Tensor:
+        """The clean samples, (B, *shape)."""
+        return self.batch.x
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What happened at each iteration: f, S and c are (B, T), as the iterates came."""
+
+    f: Tensor
+    similarity: Tensor
+    c: Tensor
+
+    @classmethod
+    def joined(cls, traces: Sequence["Trace"]) -> "Trace":
+        """One trace after another."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(torch.cat([getattr(trace, name) for trace in traces], dim=1) for name in names))
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best iterate of every sample.
+
+    Attributes:
+        x: (B, *shape) in [0, 1]; the clean sample where none succeeded.
+        success: (B,) bool.
+        similarity: (B,) S of the iterate kept; NaN where none succeeded.
+        trace: the iterations, for curves.
+    """
+
+    x: Tensor
+    success: Tensor
+    similarity: Tensor
+    trace: Trace
+
+    def restrict(self, holds: Tensor, clean: Tensor) -> "Found":
+        """The same, with the clean sample wherever `holds` (B,) is false."""
+        return replace(
+            self,
+            x=torch.where(per_sample(holds, clean), self.x, clean),
+            success=holds,
+            similarity=self.similarity.masked_fill(~holds, torch.nan),
+        )
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """Settings of a solver: how δ and the weight c of the criterion move."""
+
+    @property
+    def total_iterations(self) -> int:
+        """Gradient steps that one sample costs."""
+        ...
+
+    def run(self, problem: Problem, *, on_iteration: Callable[[int], None]) -> Found:
+        """Attack one batch; `on_iteration` is called with t (from 1) after each of the iterations."""
+        ...
+
+    def probe(self) -> "Solver":
+        """The same with a single iteration, by which memory is measured."""
+        ...
+
+
+class Best:
+    """The successful iterate with the best S so far, per sample.
+
+    Args:
+        problem: what is attacked.
+
+    Attributes:
+        x: (B, *shape), the clean sample where none succeeded.
+        success: (B,) bool.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._sign = 1 if problem.goal == "minimize" else -1
+        self._require_positive = problem.require_positive
+        self.x = problem.x.clone()
+        self._score = problem.x.new_full((len(problem.x),), torch.inf)  # S, negated where it is maximised
+        self.success = torch.zeros(len(problem.x), dtype=torch.bool, device=problem.x.device)
+
+    def admits(self, f: Tensor, similarity: Tensor) -> Tensor:
+        """Whether iterates count as successful at all, of any shape."""
+        admitted = (f <= 0) & ~similarity.isnan()
+        return admitted & (similarity > 0) if self._require_positive else admitted
+
+    def offer(self, x: Tensor, f: Tensor, similarity: Tensor) -> None:
+        """Keep x (B, *shape) wherever it is admitted and better than what is kept."""
+        score = self._sign * similarity
+        kept = self.admits(f, similarity) & (score < self._score)
+        self.x = torch.where(per_sample(kept, x), x, self.x)
+        self._score = torch.where(kept, score, self._score)
+        self.success |= kept
+
+    def found(self, trace: Trace) -> Found:
+        """What is kept, with how it went."""
+        similarity = (self._sign * self._score).masked_fill(~self.success, torch.nan)
+        return Found(self.x, self.success, similarity, trace)
+
+
+def descend(
+    problem: Problem,
+    start: Tensor,
+    *,
+    iterations: int,
+    step: Callable[[Tensor], Tensor],
+    epsilon: float,
+    first_c: Tensor,
+    next_c: Callable[[Tensor, Tensor, int], Tensor],
+    on_iteration: Callable[[int], None],
+    best: Best | None = None,
+) -> Found:
+    """Projected descent on c·f⁺ ± S, one forward and one backward pass an iteration.
+
+    The pass that judges an iterate is the one the next step differentiates. Losses are summed over the
+    batch, so that a step doesn't depend on its size.
+
+    Args:
+        problem: what is attacked.
+        start: (B, *shape) first iterate, already feasible.
+        iterations: T.
+        step: gradient → the change subtracted from x + δ.
+        epsilon: largest |δ| of any value.
+        first_c: (B,) weights of the criterion at the start.
+        next_c: (c, f⁺, t) → c after iteration t (counted from 1).
+        on_iteration: called with t after each iteration, for progress bars.
+        best: what earlier descents have found, which this one goes on from; None for a new one.
+    """
+    low, high = (problem.x - epsilon).clamp_min_(0), (problem.x + epsilon).clamp_max_(1)
+    sign = 1 if problem.goal == "minimize" else -1
+    best, c, measure = best or Best(problem), first_c, problem.begin()
+    history: list[tuple[Tensor, Tensor, Tensor]] = []
+    candidate, f, similarity = _evaluate(problem, measure, start, 0)
+    for t in range(1, iterations + 1):
+        loss = (c * f.relu() + sign * similarity).sum()
+        (gradient,) = torch.autograd.grad(loss, candidate.x)
+        x = torch.clamp(candidate.x.detach() - step(gradient), low, high)
+        # Or two iterations' feature maps would be alive at once
+        del candidate, f, similarity, loss, gradient
+        candidate, f, similarity = _evaluate(problem, measure, x, t)  # noqa: RUF059 - the next turn does
+        c = next_c(c, f.detach().relu(), t)
+        best.offer(x, f.detach(), similarity.detach())
+        history.append((f.detach(), similarity.detach(), c))
+        on_iteration(t)
+    columns = [torch.stack(column, dim=1) for column in zip(*history, strict=True)]
+    return best.found(Trace(*columns))
+
+
+def _evaluate(
+    problem: Problem, measure: BoundSimilarity, x: Tensor, iteration: int
+) -> tuple[Response, Tensor, Tensor]:
+    response = problem.model(x.detach().requires_grad_())
+    return response, problem.criterion(response), measure(response, iteration)

@@ -1,0 +1,95 @@
+"""Projected gradient descent within an L∞ ball (Madry et al. 2018)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from uae_cli.attacks.criteria.misclassification import BoundMisclassification
+from uae_cli.attacks.samples import per_sample
+from uae_cli.attacks.solvers.base import Found, Problem, Trace
+from uae_cli.attacks.solvers.descent import uniform_start
+from uae_cli.errors import ConfigError
+from uae_cli.models.hooked import Response
+from uae_cli.settings import STRICT, Count, Positive
+
+_SPAN = 2.5  # all steps together, in units of ε, where no step size is set (Madry et al. 2018)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Pgd:
+    """Sign steps of a fixed size, clipped to ±ε and to [0, 1]; S plays no part.
+
+    Attributes:
+        epsilon: ε > 0, largest |δ| of any value.
+        iterations: steps; 100 in the paper.
+        step_size: of every value; null for 2.5·ε / iterations (paper, Figures 7 to 9).
+        random_start: uniform in ±ε, drawn from (seed, index), or else the clean sample.
+        loss: what rises: cross_entropy, of a classifier alone; or margin, which is −f of any criterion.
+        keep: last, the last iterate (Madry et al.); or best, the one of smallest f.
+    """
+
+    epsilon: Positive
+    iterations: Count
+    step_size: Positive | None
+    random_start: bool
+    loss: Literal["cross_entropy", "margin"]
+    keep: Literal["last", "best"]
+
+    @property
+    def total_iterations(self) -> int:
+        """See `Solver.total_iterations`."""
+        return self.iterations
+
+    def probe(self) -> "Pgd":
+        """See `Solver.probe`."""
+        return replace(self, iterations=1)
+
+    def run(self, problem: Problem, *, on_iteration: Callable[[int], None] = lambda _: None) -> Found:
+        """See `Solver.run`.
+
+        Raises:
+            ConfigError: the loss is a classifier's, and the criterion isn't.
+        """
+        loss = self._loss(problem)
+        low = (problem.x - self.epsilon).clamp_min_(0)
+        high = (problem.x + self.epsilon).clamp_max_(1)
+        size = _SPAN * self.epsilon / self.iterations if self.step_size is None else self.step_size
+        x = problem.x.clone()
+        if self.random_start:
+            x = uniform_start(problem.batch, self.epsilon, self.epsilon)
+        kept, least = x, x.new_full((len(x),), torch.inf)
+        values: list[Tensor] = []
+        response = problem.model(x.requires_grad_())
+        for t in range(1, self.iterations + 1):
+            (gradient,) = torch.autograd.grad(loss(response).sum(), response.x)
+            x = torch.clamp(response.x.detach() - size * gradient.sign(), low, high)
+            response = problem.model(x.requires_grad_())
+            f = problem.criterion(response).detach()
+            better = f < least if self.keep == "best" else torch.ones_like(f, dtype=torch.bool)
+            kept = torch.where(per_sample(better, x), x.detach(), kept)
+            least = torch.where(better, f, least)
+            values.append(f)
+            on_iteration(t)
+        return _found(problem.x, kept.detach(), least, torch.stack(values, dim=1))
+
+    def _loss(self, problem: Problem) -> Callable[[Response], Tensor]:
+        criterion = problem.criterion
+        if self.loss == "margin":
+            return criterion
+        if not isinstance(criterion, BoundMisclassification):
+            raise ConfigError(
+                "attack.loss = cross_entropy: only criterion=misclassification has one; use margin"
+            )
+        return criterion.cross_entropy
+
+
+def _found(clean: Tensor, x: Tensor, f: Tensor, trace: Tensor) -> Found:
+    success = f <= 0
+    nothing = torch.zeros_like(f).masked_fill(~success, torch.nan)
+    no_c = torch.zeros_like(trace)
+    x = torch.where(per_sample(success, x), x, clean)
+    return Found(x, success, nothing, Trace(trace, torch.zeros_like(trace), no_c))

@@ -1,0 +1,112 @@
+"""Whether the parts of an experiment fit each other: tried on two samples, before any work."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from uae_cli.attacks.dataset import Attack
+from uae_cli.attacks.memory import choose_chunk, measure
+from uae_cli.datasets import Dataset
+from uae_cli.errors import ConfigError
+from uae_cli.experiment.schema import Experiment
+from uae_cli.machine import free_bytes
+from uae_cli.mi import RandomProjections
+from uae_cli.models import TappedModel
+from uae_cli.randomness import generator
+from uae_cli.text import gib, one_line
+
+Result = TypeVar("Result")
+
+
+def check_fit(experiment: Experiment, data: Dataset, device: torch.device) -> None:
+    """Try what the experiment will do, on the first two training samples.
+
+    Raises:
+        ConfigError: model and samples, sampling and model, objective and model, or attack and memory
+            don't go together.
+    """
+    model = experiment.model.build(data.shape, experiment.seed, classes=data.classes)
+    samples = data.x_train[:2]
+    with torch.no_grad():
+        output = _tried("model.network", lambda: model.eval()(samples))
+    experiment.criterion.check(samples, output)
+    for name, attack in experiment.protocol.attacks(experiment).items():
+        _check_tap(attack, model, samples)
+        own = attack.similarity != experiment.similarity
+        place = f"the similarity.sampling of {name}" if own else "similarity.sampling"
+        _check_projections(place, attack, samples, device)
+    _check_objective(experiment, data)
+    for evaluation in experiment.evaluation.values():
+        evaluation.check(model, data)
+    experiment.protocol.check_data(experiment, data)
+    _check_memory(experiment, model, data, device)
+
+
+def _check_tap(attack: Attack, model: nn.Module, samples: Tensor) -> None:
+    if (layer := attack.similarity.tapped_layer(model)) is None:
+        return
+    features = TappedModel(model, layer)(samples).features
+    shape = () if features is None else tuple(features.shape[1:])
+    # Two vectors at least, or there is nothing to shuffle
+    if len(shape) < 2 or shape[0] < 2:
+        raise ConfigError(
+            f"sampling = conv: layer {layer} gives {_counted(shape)}, but a mutual information needs at "
+            "least 2 feature maps; use more model.network.channels, another similarity.sampling.layer, or "
+            "sampling=random"
+        )
+
+
+def _counted(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} feature map" if len(shape) > 1 else f"outputs of shape {shape}"
+
+
+def _check_projections(place: str, attack: Attack, samples: Tensor, device: torch.device) -> None:
+    sampling = getattr(attack.similarity, "sampling", None)
+    if not isinstance(sampling, RandomProjections):
+        return
+    needed, free = sampling.bytes_of(samples[0].numel()), free_bytes(device)
+    if needed > free:
+        fitting = sampling.count * free // needed
+        fewer = f"a count of {fitting} or fewer, or " if fitting > 1 else ""
+        raise ConfigError(
+            f"{place}: count = {sampling.count} projections to dimension = {sampling.dimension} take "
+            f"{gib(needed)} GiB, and {gib(free)} GiB is free; use {fewer}a smaller dimension"
+        )
+
+
+def _check_objective(experiment: Experiment, data: Dataset) -> None:
+    settings = experiment.model
+    model = settings.build(data.shape, 0, classes=data.classes)
+    labels = data.y_train[:2] if settings.supervised else None
+
+    def one_step() -> Tensor:
+        source = generator(0, "check", torch.device("cpu"))
+        return settings.trainer.objective.bind(model, source, steps=1).step(data.x_train[:2], labels)
+
+    _tried("model.trainer.objective", one_step)
+
+
+def _check_memory(experiment: Experiment, model: nn.Module, data: Dataset, device: torch.device) -> None:
+    """Only what a user has set can be too small; measuring takes seconds where a kernel must be compiled."""
+    if experiment.chunk_size is None and experiment.memory_budget is None:
+        return
+    model = model.to(device)
+    labels = data.y_train if experiment.criterion.supervised else None
+    attacks = experiment.protocol.attacks(experiment).values()
+    for attack in {repr(attack): attack for attack in attacks}.values():  # victims may share theirs
+        choose_chunk(
+            measure(attack, model, data.x_train, labels),
+            device,
+            most=min(experiment.most_at_once(device), len(data.x_train)),
+            exact=experiment.chunk_size is not None,
+            budget_gib=experiment.memory_budget,
+        )
+
+
+def _tried(place: str, work: Callable[[], Result]) -> Result:
+    try:
+        return work()
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise ConfigError(f"{place}: {one_line(error)}") from error

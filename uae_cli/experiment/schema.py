@@ -1,0 +1,268 @@
+"""A whole experiment, checked before any data is read: what `conf/` composes, as objects."""
+
+from collections.abc import Callable
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from uae_cli.arms import Arm
+from uae_cli.attacks.criteria.reconstruction import Criterion
+from uae_cli.attacks.dataset import Attack
+from uae_cli.attacks.memory import MOST_SAMPLES
+from uae_cli.attacks.methods import Method
+from uae_cli.attacks.similarities.similarities import Similarity
+from uae_cli.attacks.solvers.base import Solver
+from uae_cli.datasets import Dataset, Loader
+from uae_cli.errors import ConfigError, UaeError
+from uae_cli.evaluation.base import Evaluation
+from uae_cli.models import glorot_
+from uae_cli.randomness import generator
+from uae_cli.settings import STRICT, Count, Positive, Precision
+from uae_cli.text import check_optimizer, one_line, validation_error
+from uae_cli.training import Trainer
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DataSettings:
+    """Where the data are and how much of them is used.
+
+    Attributes:
+        root: the data root; `UAE_DATA` sets its default.
+        train_size: the first n training samples, or null for what the scale says.
+        test_size: likewise.
+        attack_size: how many samples are attacked, where not all of them are (protocol=attack, robustness).
+        download: whether missing files are fetched.
+    """
+
+    root: Path
+    train_size: Count | None
+    test_size: Count | None
+    attack_size: Count
+    download: bool
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ModelSettings:
+    """A model family and how it is trained.
+
+    Attributes:
+        name: as results call it.
+        network: makes the module of a sample's shape, and a supervised one of the number of classes
+            (`_partial_: true` in YAML).
+        trainer: how it is fitted.
+        weights: a state dict to use instead, of this network; read by protocol=attack.
+    """
+
+    name: str
+    network: Callable[..., nn.Module]
+    trainer: Trainer
+    weights: Path | None = None
+
+    @property
+    def supervised(self) -> bool:
+        """Whether it learns from labels."""
+        return self.trainer.objective.supervised
+
+    def build(self, shape: tuple[int, ...], seed: int, *, classes: int) -> nn.Module:
+        """A fresh network for samples of this shape, its weights drawn from the seed."""
+        try:
+            model = self.network(shape=shape, **({"classes": classes} if self.supervised else {}))
+        except ValidationError as error:
+            raise validation_error(error, "model.network") from None
+        # A user's own network may check its settings in its own words, or not at all
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(f"model.network: {one_line(error)}") from error
+        glorot_(model, generator(seed, "weights", torch.device("cpu")))
+        return model
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Scale:
+    """How much of the full protocol is run.
+
+    Attributes:
+        name: stands beside every result.
+        train_size: the first n training samples at most, where `data.train_size` doesn't say; null: all.
+        test_size: likewise.
+    """
+
+    name: str
+    train_size: Count | None
+    test_size: Count | None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Augmentation:
+    """Settings shared by the arms.
+
+    Attributes:
+        draws: how often an arm's noise is drawn anew within one seed.
+        rounds: how often samples are made of the model retrained on the samples before (paper §6.15).
+        chain: arms after one another, by name; run beside the others (`augmentation=[flip,mine_uae]`).
+    """
+
+    draws: Count
+    rounds: Count
+    chain: dict[str, Arm]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Fit:
+    """A model of these settings, trained on so many samples for so many epochs."""
+
+    model: ModelSettings
+    samples: int
+    epochs: int
+
+
+@dataclass(frozen=True, config=STRICT)
+class PlannedAttack:
+    """An attack on a model of these settings, made on so many samples."""
+
+    model: ModelSettings
+    attack: Attack
+    samples: int
+
+
+@dataclass(frozen=True, config=STRICT)
+class Work:
+    """What a protocol will do, by which the time it takes is estimated.
+
+    Attributes:
+        fits: every model trained.
+        attacks: every attack made.
+    """
+
+    fits: list[Fit]
+    attacks: list[PlannedAttack]
+
+
+@runtime_checkable
+class ProtocolSettings(Protocol):
+    """Settings of a protocol; `conf/protocol/` names them."""
+
+    def attacks(self, experiment: "Experiment") -> dict[str, Attack]:
+        """Every attack that will be made, by label."""
+        ...
+
+    def check_settings(self, experiment: "Experiment") -> None:
+        """See whether the settings agree with each other.
+
+        Raises:
+            ConfigError: they don't.
+        """
+        ...
+
+    def check_data(self, experiment: "Experiment", data: Dataset) -> None:
+        """See whether the data admit what will be done.
+
+        Raises:
+            ConfigError: they don't.
+        """
+        ...
+
+    def work(self, experiment: "Experiment", data: Dataset) -> Work:
+        """What will be done, if nothing of it is cached."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Experiment:
+    """Dataset × model × attack × arms.
+
+    Attributes:
+        name: as results call it; a folder is named after it.
+        seed: of everything random.
+        device: auto, cpu, cuda or cuda:N.
+        threads: CPU threads torch may use, or auto.
+        precision: float32; or tf32 (training and attack) or bfloat16 (the attacked model's passes).
+        chunk_size: samples attacked at once, or null to let the runner choose.
+        memory_budget: GiB that an attack may take, or null for half of what is free.
+        outputs: folder of runs and cached stages.
+        protocol: what is done with all of this, and what comes out.
+        evaluation: what trained models are judged by, by name.
+        arm: what the model is retrained on, by name; `original` and `replicate` always run.
+        method: the ways to attack that are compared, by name (protocol=attack, robustness).
+    """
+
+    name: Annotated[str, Field(pattern=r"^[\w.+-]+$")]
+    seed: Annotated[int, Field(ge=0)]
+    device: str
+    threads: Count | Literal["auto"]
+    precision: Precision
+    chunk_size: Count | None
+    memory_budget: Positive | None
+    outputs: Path
+    data: DataSettings
+    dataset: Loader
+    model: ModelSettings
+    criterion: Criterion
+    similarity: Similarity
+    attack: Solver
+    protocol: ProtocolSettings
+    arm: dict[str, Arm] = field(default_factory=dict)
+    augmentation: Augmentation
+    scale: Scale
+    method: dict[str, Method] = field(default_factory=dict)
+    evaluation: dict[str, Evaluation] = field(default_factory=dict)
+
+    def most_at_once(self, device: torch.device) -> int:
+        """Samples evaluated at once, and the most that are attacked at once."""
+        return self.chunk_size or MOST_SAMPLES[device.type]
+
+    def part_of(self, data: Dataset) -> Dataset:
+        """The samples that are used.
+
+        Raises:
+            DataError: `data` has fewer than the user wants; of a scale's it takes what there is.
+        """
+        train, test = self.scale.train_size or len(data.x_train), self.scale.test_size or len(data.x_test)
+        return data.first(
+            self.data.train_size or min(train, len(data.x_train)),
+            self.data.test_size or min(test, len(data.x_test)),
+        )
+
+    def triple(self, similarity: Similarity) -> Attack:
+        """The attack with this similarity."""
+        return Attack(self.criterion, similarity, self.attack, self.precision)
+
+
+def from_config(config: dict[str, Any]) -> Experiment:
+    """Build and check an experiment from a resolved config (without Hydra's own section).
+
+    Raises:
+        ConfigError: a setting is unknown, of the wrong type, out of range, or at odds with another.
+    """
+    try:
+        # First, since the arms repeat its values and would be blamed for them
+        TypeAdapter(Augmentation).validate_python({**config.get("augmentation", {}), "chain": {}})
+    except ValidationError as error:
+        raise validation_error(error, "augmentation") from error
+    try:
+        experiment: Experiment = instantiate(
+            {"_target_": f"{__name__}.Experiment", "_convert_": "all", **config}
+        )
+    except InstantiationException as error:
+        raise _explained(error) from error
+    experiment.protocol.check_settings(experiment)
+    optimizer = getattr(experiment.model.trainer.objective, "optimizer", None)
+    if optimizer is not None:
+        check_optimizer(optimizer, "model.trainer.objective.optimizer")
+    return experiment
+
+
+def _explained(error: InstantiationException) -> UaeError:
+    cause = error.__cause__
+    text, _, place = one_line(error).partition(" full_key: ")
+    if isinstance(cause, UaeError):
+        return cause
+    if isinstance(cause, ValidationError):
+        return validation_error(cause, place)
+    return ConfigError(f"{place or 'config'}: {one_line(cause) if cause else text}")

@@ -1,0 +1,44 @@
+"""What makes work equal: digests of settings and samples; and files that are written whole or not at all."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NOT_SETTINGS = ("name", "seed", "device", "threads", "chunk_size", "memory_budget", "outputs")
+_PLACES = ("root", "download")
+
+
+def digest(value: Any) -> str:
+    """16 hex digits that identify a JSON value, whatever the order of its keys."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+
+
+def fingerprint(samples: "Tensor") -> str:
+    """32 hex digits that identify a tensor's shape and values."""
+    hasher = hashlib.blake2b(str(tuple(samples.shape)).encode(), digest_size=16)
+    hasher.update(samples.contiguous().numpy().data)
+    return hasher.hexdigest()
+
+
+def settings_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a resolved config that determines a result, apart from the seed and the machine."""
+    kept = {name: value for name, value in config.items() if name not in NOT_SETTINGS}
+    kept["data"] = {name: value for name, value in config["data"].items() if name not in _PLACES}
+    return kept
+
+
+def job_identity(config: dict[str, Any]) -> str:
+    """Equal for jobs that would give the same result, as far as the config tells."""
+    return digest({**settings_of(config), "seed": config["seed"]})
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON in one step: readers see the whole file or none."""
+    part = path.with_suffix(path.suffix + ".part")
+    part.write_text(json.dumps(value, indent=1, default=str), encoding="utf-8")
+    part.replace(path)

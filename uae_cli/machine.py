@@ -1,0 +1,241 @@
+"""The machine: which device to use, what it is, what a stage costs on it, and which code runs there."""
+
+import ctypes
+import os
+import platform
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from uae_cli import cgroup
+from uae_cli.errors import ConfigError
+
+_REPORTED_PACKAGES = (
+    "torch",
+    "numba",
+    "torchvision",
+    "hydra-core",
+    "omegaconf",
+    "pydantic",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "safetensors",
+    "tensorboard",
+    "matplotlib",
+)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; "auto" takes CUDA where there is one.
+
+    Raises:
+        ConfigError: the device doesn't exist here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device = {name}: not a device; use auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device = {name}: torch sees {torch.cuda.device_count()} CUDA devices here; "
+            "use device=cpu or install a CUDA build of torch"
+        )
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device = {name}: only cpu and cuda are supported")
+    return device
+
+
+def _allowed_cores() -> int:
+    """The cores this process may run on: a batch system often grants fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def use_precision(precision: str, device: torch.device) -> None:
+    """Set the arithmetic of matrix products; float32 unless asked for otherwise.
+
+    Raises:
+        ConfigError: the device has no such arithmetic.
+    """
+    if precision != "float32":
+        capable = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+        if not capable:
+            raise ConfigError(
+                f"precision = {precision}: {device_name(device)} can't; it takes a CUDA card of compute "
+                "capability 8.0 or more. Use precision=float32"
+            )
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+def choose_threads(wanted: int | str) -> int:
+    """The CPU threads to use: as asked, or for "auto" all idle cores but one, at most 4.
+
+    Small convolutions gain little from more, and lose a factor of 5 to 10 when threads must share a core:
+    one is left for whatever begins later.
+    """
+    if isinstance(wanted, int):
+        return wanted
+    cores = min(psutil.cpu_count(logical=False) or 1, _allowed_cores())
+    busy = psutil.cpu_percent(interval=0.1) / 100 * (psutil.cpu_count() or 1)
+    return int(max(1, min(4, round(cores - busy) - 1)))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory of the machine, or of the card, that nothing is using and that this process may take."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    available, granted = int(psutil.virtual_memory().available), cgroup.free_bytes()
+    return available if granted is None else min(available, granted)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory is what the machine, or the card, lacked."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    text = str(error).lower()  # the CPU's allocator raises a plain RuntimeError
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep the memory it frees: every pass of a model would else ask for its pages anew.
+
+    Those page faults took a sixth of the attack's time. Only glibc has the setting; elsewhere this does
+    nothing.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_MMAP_THRESHOLD, 2**25)  # the largest allowed: larger tensors are still mapped
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """Hardware and package versions, for the record beside every result."""
+    return {
+        "device": device_name(device),
+        "cpu": _cpu_name(),
+        "cores": psutil.cpu_count(logical=False) or psutil.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "threads": torch.get_num_threads(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in _REPORTED_PACKAGES if _installed(name)},
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """What users call the device: the card's name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return _cpu_name()
+
+
+@dataclass
+class Cost:
+    """What a stage cost: wall seconds, and the largest memory use in bytes.
+
+    On a CPU that is the process's resident memory, on CUDA what torch had allocated on the card.
+    """
+
+    seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+@contextmanager
+def metered(device: torch.device) -> Iterator[Cost]:
+    """Measure the block; the cost is filled in when it ends."""
+    cost = Cost()
+    start = time.perf_counter()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        yield cost
+        torch.cuda.synchronize(device)
+        cost.peak_bytes = torch.cuda.max_memory_allocated(device)
+    else:
+        with _resident_memory(cost):
+            yield cost
+    cost.seconds = time.perf_counter() - start
+
+
+@contextmanager
+def _resident_memory(cost: Cost) -> Iterator[None]:
+    process, done = psutil.Process(), threading.Event()
+
+    def sample() -> None:
+        while not done.is_set():
+            cost.peak_bytes = max(cost.peak_bytes, process.memory_info().rss)
+            done.wait(0.05)
+
+    sampler = threading.Thread(target=sample, daemon=True)
+    sampler.start()
+    try:
+        yield
+    finally:
+        done.set()
+        sampler.join()
+
+
+def _cpu_name() -> str:
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123 - not a file of ours
+            models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        models = []
+    return f"CPU {models[0] if models else name}"
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the card, whose work is only queued when a call returns."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+_ROOT = Path(__file__).parent.parent
+_PATIENCE = 10.0  # seconds; on a slow network drive the record is worth no longer wait
+
+
+def commit() -> str | None:
+    """The commit's full hash, with "+changes" if tracked files differ from it; None when installed."""
+    if not (_ROOT / ".git").exists():
+        return None
+    try:
+        head = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{head}+changes" if changed else head
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True, timeout=_PATIENCE
+    )
+    return done.stdout.strip()

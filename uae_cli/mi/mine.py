@@ -1,0 +1,79 @@
+"""Per-sample MINE: mutual information of single pairs (x, x + δ), for a whole batch at once (paper §3.1)."""
+
+import torch
+from torch import Tensor
+
+from uae_cli.mi.bound import MarginalsName
+from uae_cli.mi.networks import begin_networks
+from uae_cli.mi.sampling import Sampler
+from uae_cli.models.hooked import Response
+from uae_cli.randomness import generator
+
+
+class PerSampleMine:
+    """One estimator per sample, begun at a batch of clean samples and kept for a whole attack.
+
+    Args:
+        clean: the model's response to the clean samples, B of them.
+        index: (B,) int64, each sample's position in its dataset; its network starts from it.
+        sampler: turns a response into K vectors a sample.
+        marginals: how the bound's second term is sampled.
+        hidden: H, the width of the statistics network.
+        steps: Adam steps per attack iteration.
+        learning_rate: Adam's.
+        seed: the experiment's seed.
+    """
+
+    def __init__(
+        self,
+        clean: Response,
+        index: Tensor,
+        *,
+        sampler: Sampler,
+        marginals: MarginalsName,
+        hidden: int,
+        steps: int,
+        learning_rate: float,
+        seed: int,
+    ) -> None:
+        self._clean, self._sampler, self._steps, self._seed = clean, sampler, steps, seed
+        vectors = sampler(clean, 0).detach()
+        self._networks = begin_networks(
+            vectors,
+            index,
+            hidden=hidden,
+            seed=seed,
+            stream="mine/",
+            redrawn=sampler.redraws,
+            marginals=marginals,
+            learning_rate=learning_rate,
+        )
+        self._u = self._networks.left.enter(vectors)
+        # One fixed order to judge by: iterates are compared under the same shuffle, not under noise
+        self._k = vectors.shape[1]
+        self._judging = torch.randperm(self._k, generator=self._generator("judge")).to(vectors.device)
+
+    def __call__(self, response: Response, iteration: int) -> Tensor:
+        """Train on (x, `response.x`), then give the bound (B,) in nats, differentiable in `response.x`.
+
+        Iteration 0 only evaluates: the attack's first gradient is taken before any training.
+        """
+        networks = self._networks
+        vectors = self._sampler(response, iteration)
+        if self._sampler.redraws:
+            self._u = networks.left.enter(self._sampler(self._clean, iteration).detach())
+        v = networks.right.enter(vectors.detach())
+        if iteration > 0:
+            networks.ascend(self._u, v, self._orders(iteration))
+            networks.right.leave()
+            if self._sampler.redraws:
+                networks.left.leave()
+        return networks.bound(self._u, v, vectors, self._judging)
+
+    def _orders(self, iteration: int) -> Tensor:
+        source = self._generator(f"train/{iteration}")
+        orders = torch.stack([torch.randperm(self._k, generator=source) for _ in range(self._steps)])
+        return orders.to(self._judging.device)
+
+    def _generator(self, stream: str) -> torch.Generator:
+        return generator(self._seed, f"mine/{stream}", torch.device("cpu"))

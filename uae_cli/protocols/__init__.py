@@ -1,0 +1,8 @@
+"""Protocols: what is done with a model and an attack; one file each, read from top to bottom."""
+
+from uae_cli.protocols.attack import AttackProtocol
+from uae_cli.protocols.augmentation import Augment
+from uae_cli.protocols.classifiers import Probed, Source, Trained
+from uae_cli.protocols.robustness import RobustnessProtocol
+
+__all__ = ["AttackProtocol", "Augment", "Probed", "RobustnessProtocol", "Source", "Trained"]

@@ -1,0 +1,1 @@
+"""What finished runs leave: the columns of `results.csv`, and all runs collected."""

@@ -1,0 +1,1 @@
+"""`uae run`: jobs, Hydra, and one job to its folder."""

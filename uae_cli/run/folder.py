@@ -1,0 +1,93 @@
+"""What a run leaves behind: tables, figures, curves, models, samples, and where they came from."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from uae_cli.datasets import Dataset
+from uae_cli.hashing import write_json
+from uae_cli.protocols.base import Findings
+from uae_cli.results.columns import RESULTS_FILE, ResultRow, to_frame
+from uae_cli.run.rows import Provenance
+from uae_cli.stages.stages import Workbench
+
+
+class RunFolder:
+    """The folder of one run; `results.csv` is written last, so its presence means the run finished.
+
+    Args:
+        path: the folder, which exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def draw(self, findings: Findings, provenance: Provenance) -> None:
+        """Figures, and what TensorBoard shows beside the curves."""
+        folder = self._path / "figures"
+        folder.mkdir(exist_ok=True)
+        title = f"{provenance.experiment}, seed {provenance.seed}"
+        if provenance.scale != "full":
+            title += f", scale {provenance.scale}"
+        findings.draw(folder, title)
+
+    def write(
+        self, findings: Findings, rows: list[ResultRow], bench: Workbench, record: dict[str, Any]
+    ) -> None:
+        """Tensors and tables.
+
+        Args:
+            findings: of the protocol.
+            rows: the table.
+            bench: what the run worked with.
+            record: what else `results.json` says of the run.
+        """
+        self._link_stages(bench)
+        self._write_split(bench.data)
+        record = {
+            **record,
+            "source": bench.data.source,
+            "stages": bench.ledger.costs,
+            "results": [vars(row) for row in rows],
+            "draws": {line.arm: line.draws for line in findings.measured},
+        }
+        write_json(self._path / "results.json", record)
+        part = self._path / f"{RESULTS_FILE}.part"
+        to_frame(rows).to_csv(part, index=False)
+        part.replace(self._path / RESULTS_FILE)
+
+    def _write_split(self, data: Dataset) -> None:
+        """Which rows of the source are training and test samples, where the split is not the source's own."""
+        parts = {"train": data.train_rows, "test": data.test_rows}
+        frames = [
+            pd.DataFrame({"row": rows.tolist(), "split": name})
+            for name, rows in parts.items()
+            if rows is not None
+        ]
+        if frames:
+            pd.concat(frames).to_csv(self._path / "split.csv", index=False)
+
+    def _link_stages(self, bench: Workbench) -> None:
+        """Models and samples, shared with the stage store where the file system allows links."""
+        folder = self._path / "tensors"
+        folder.mkdir(exist_ok=True)
+        for label, stage in bench.ledger.stages.items():
+            _, _, name = label.partition(" ")
+            name = name.replace(" ", "_").replace("/", "_")
+            for source in stage.folder.glob("*.safetensors"):
+                _link(source, folder / f"{name}.{source.name}")
+
+
+def _link(source: Path, target: Path) -> None:
+    """Put `source` at `target`, never writing into what stands there: it may be another stage's own file."""
+    part = target.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    try:
+        os.link(source, part)
+    except OSError:
+        shutil.copy2(source, part)
+    part.replace(target)
+    part.unlink(missing_ok=True)  # renaming does nothing where both are the same file already

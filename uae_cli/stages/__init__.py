@@ -1,0 +1,1 @@
+"""Cached work: fit, attack and evaluate, each stage found again by what determines it."""

@@ -1,0 +1,1 @@
+"""Tables: ours beside the numbers of the paper, and the one at the end of a run."""
