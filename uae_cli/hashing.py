@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,22 @@ def job_identity(config: dict[str, Any]) -> str:
     return digest({**settings_of(config), "seed": config["seed"]})
 
 
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` fill a file beside `path` that then takes its place: readers see the whole file or none.
+
+    `write` never meets a file that is there already: what an interrupted attempt left is removed first.
+    """
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        write(part)
+        part.replace(path)
+    finally:
+        # After a failure; and where both are links to one file, of which replacing makes nothing
+        part.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON in one step: readers see the whole file or none."""
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text(json.dumps(value, indent=1, default=str), encoding="utf-8")
-    part.replace(path)
+    """Write JSON in one step, as `write_whole` does."""
+    text = json.dumps(value, indent=1, default=str)
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))

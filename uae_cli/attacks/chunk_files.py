@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from uae_cli.attacks.solvers.base import Found
+from uae_cli.hashing import write_whole
 
 
 def find_chunk(folder: Path, start: int) -> Path | None:
@@ -34,9 +35,7 @@ def save_chunk(folder: Path, start: int, found: Found, index: Tensor, started: f
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     # After the copies above, the device has finished its work
     tensors["seconds"] = torch.full((len(index),), (time.perf_counter() - started) / len(index))
-    part = path.with_suffix(".part")
-    save_file(tensors, part)
-    part.replace(path)
+    write_whole(path, lambda part: save_file(tensors, part))
     return path
 
 
@@ -51,9 +50,8 @@ def merge(parts: list[Path], path: Path) -> None:
     It has the size of the data, which are in memory anyway.
     """
     chunks = [load_file(part) for part in parts]
-    whole = path.with_suffix(".part")
-    save_file({name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}, whole)
-    whole.replace(path)
+    tensors = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    write_whole(path, lambda part: save_file(tensors, part))
     clear(path.parent)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from uae_cli.results.attacked import attacked_in
 from uae_cli.results.columns import COLUMNS, LATER, NUMBERS, RESULTS_FILE
+from uae_cli.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def _read_or_warn(path: Path) -> pd.DataFrame | None:
     try:
         return _read(path)
     except (OSError, ValueError) as error:
-        log.warning("left out %s: %s", path, " ".join(str(error).split()))
+        log.warning("left out %s: %s", path, one_line(error))
         return None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from uae_cli.datasets import Dataset
-from uae_cli.hashing import write_json
+from uae_cli.hashing import write_json, write_whole
 from uae_cli.protocols.base import Findings
 from uae_cli.results.columns import RESULTS_FILE, ResultRow, to_frame
 from uae_cli.run.rows import Provenance
@@ -55,9 +55,7 @@ class RunFolder:
             "draws": {line.arm: line.draws for line in findings.measured},
         }
         write_json(self._path / "results.json", record)
-        part = self._path / f"{RESULTS_FILE}.part"
-        to_frame(rows).to_csv(part, index=False)
-        part.replace(self._path / RESULTS_FILE)
+        write_whole(self._path / RESULTS_FILE, lambda part: to_frame(rows).to_csv(part, index=False))
 
     def _write_split(self, data: Dataset) -> None:
         """Which rows of the source are training and test samples, where the split is not the source's own."""
@@ -83,11 +81,11 @@ class RunFolder:
 
 def _link(source: Path, target: Path) -> None:
     """Put `source` at `target`, never writing into what stands there: it may be another stage's own file."""
-    part = target.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    try:
-        os.link(source, part)
-    except OSError:
-        shutil.copy2(source, part)
-    part.replace(target)
-    part.unlink(missing_ok=True)  # renaming does nothing where both are the same file already
+
+    def link(part: Path) -> None:
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copy2(source, part)
+
+    write_whole(target, link)

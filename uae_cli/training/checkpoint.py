@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from uae_cli.hashing import write_whole
 from uae_cli.training.objectives import Updater
 
 log = logging.getLogger(__name__)
@@ -83,9 +84,7 @@ class Checkpoint:
             "history": asdict(history),
             "best": self.best,
         }
-        part = self._path.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(self._path)
+        write_whole(self._path, lambda part: torch.save(state, part))
         self._saved_at = time.monotonic()
 
     def remove(self) -> None:
