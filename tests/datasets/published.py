@@ -26,7 +26,8 @@ def checked_refusal(loader: Loader, root: Path) -> str:
     """The same of files that are there, which a check with `verify` must tell too."""
     message = refusal(loader, root)
     found = loader.check(root, verify=True)
-    assert (found.present, found.problem) == (True, message)
+    assert found.present
+    assert message == f"dataset {loader.name}: {found.problem}; {found.remedy}"
     return message
 
 

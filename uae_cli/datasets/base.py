@@ -1,5 +1,6 @@
-"""What a dataset is, and what every loader answers."""
+"""What a dataset is, what every loader answers, and what those have in common that read files."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -7,7 +8,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from uae_cli.errors import DataError
+from uae_cli.errors import DataError, UaeError
+
+ROOT_HINT = "point UAE_DATA or data.root= to the folder that has it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +88,13 @@ class Availability:
     """Whether a dataset is at hand: the answer of `uae data`.
 
     `path` is the file or folder found, or the first place looked at; `problem` says what is wrong with
-    what is there (empty: nothing), `remedy` how to get what is missing.
+    what is there (empty: nothing), `remedy` how to get what is missing or to mend what is wrong.
     """
 
     present: bool
-    path: Path | None
-    size_bytes: int
     source: str
+    path: Path | None = None
+    size_bytes: int = 0
     remedy: str = ""
     note: str = ""
     problem: str = ""
@@ -117,6 +120,105 @@ class Loader(Protocol):
             DataError: the files are missing (which, where it looked, how to get them) or corrupt.
         """
         ...
+
+
+class FileLoader(ABC):
+    """A dataset that is read from files: what is missing or wrong is told alike for all of them.
+
+    Attributes:
+        name: as results call it.
+    """
+
+    name: str
+
+    @abstractmethod
+    def wanted(self, root: Path) -> list[Path]:
+        """The files that are looked for first."""
+
+    @abstractmethod
+    def origin(self, root: Path) -> str:
+        """Where the data come from, told beside results."""
+
+    @abstractmethod
+    def remedy(self, root: Path) -> str:
+        """How to get what is missing."""
+
+    @abstractmethod
+    def read(self, files: list[Path]) -> Dataset:
+        """Samples, labels and split from these files.
+
+        Raises:
+            DataError: one of them is corrupt or holds something else.
+        """
+
+    def files(self, root: Path) -> list[Path]:
+        """The files that are read; empty if one of them is missing."""
+        wanted = self.wanted(root)
+        return wanted if all(path.is_file() for path in wanted) else []
+
+    def mend(self, problem: str) -> str:  # noqa: ARG002 - what other loaders go by
+        """The way out of a `problem` of files that are there; empty if its own line tells it."""
+        return "replace it with an intact copy"
+
+    def inspect(self, files: list[Path], *, verify: bool) -> str:
+        """The note on files that are there; only with `verify` are their numbers read.
+
+        Raises:
+            UaeError: they can't be used.
+        """
+        return self.read(files).note if verify else ""
+
+    def check(self, root: Path, *, verify: bool) -> Availability:
+        """Look for the files; with `verify`, read them and compare checksums where one is known."""
+        files, source = self.files(root), self.origin(root)
+        if not files:
+            place = _place(self.wanted(root))
+            return Availability(present=False, path=place, source=source, remedy=self.remedy(root))
+        note = problem = ""
+        try:
+            note = self.inspect(files, verify=verify)
+        except UaeError as error:
+            problem = str(error)
+        return Availability(
+            present=True,
+            path=_place(files),
+            size_bytes=sum(path.stat().st_size for path in files),
+            source=source,
+            note=note,
+            problem=problem,
+            remedy=self.mend(problem) if problem else "",
+        )
+
+    def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002 - nothing fetches these
+        """Read the set.
+
+        Raises:
+            ConfigError: a setting that says what is read isn't given, or is at odds with the file.
+            DataError: files are missing (which, where it looked, how to get them), corrupt, or hold
+                something else.
+        """
+        files = self.files(root)
+        if not files:
+            raise self.not_found(root)
+        try:
+            return self.read(files)
+        except DataError as error:
+            if way := self.mend(str(error)):
+                raise DataError(f"dataset {self.name}: {error}; {way}") from None
+            raise
+
+    def not_found(self, root: Path) -> UaeError:
+        """What is raised where a file is missing."""
+        return DataError(f"dataset {self.name}: no {self.lacking(root)}; {self.remedy(root)}, or {ROOT_HINT}")
+
+    def lacking(self, root: Path) -> str:
+        """The files that are missing and their folder, in words."""
+        lacking = [path for path in self.wanted(root) if not path.is_file()]
+        return f"{', '.join(path.name for path in lacking)} in {lacking[0].parent}"
+
+
+def _place(files: list[Path]) -> Path:
+    return files[0] if len(files) == 1 else files[0].parent
 
 
 def _check_split(what: str, x: Tensor, y: Tensor) -> None:

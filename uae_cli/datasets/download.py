@@ -1,25 +1,94 @@
-"""Getting published files: the one place where this project talks to a publisher's server."""
+"""Published files, and getting them: the one place where this project talks to a publisher's server."""
 
+import hashlib
 import shutil
 import warnings
 import zipfile
-from collections.abc import Collection, Iterator
+from abc import abstractmethod
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO
+from typing import IO, ClassVar
 
 from filelock import FileLock
 
+from uae_cli.datasets.base import Dataset, FileLoader
 from uae_cli.errors import DataError
+from uae_cli.hashing import write_whole
+from uae_cli.text import one_line
+
+# `uae data` puts a whole command in its place
+DOWNLOAD = "run with data.download=true"
 
 # What servers, archives and scikit-learn's OpenML client raise; ValueError is a wrong MD5 or unknown id.
 _FAILURES = (OSError, RuntimeError, HTTPException, ValueError, zipfile.BadZipFile)
 
 
+class PublishedDataset(FileLoader):
+    """Files in the data root, fetched from their publisher if they are missing and that is asked for.
+
+    Attributes:
+        source: where the files come from, told beside results.
+        expected: the files by name, as one tells a user to put them in the root.
+        publisher: who is asked for a download and, where known, how much it is.
+        sha256: of a file as it was at hand when this was written, by file name. Publishers give none, and
+            other copies may be packed differently, so another one is told but not refused: what decides
+            is the content (rows, columns, ranges, labels), compared whenever a set is read.
+    """
+
+    source: ClassVar[str]
+    expected: ClassVar[str]
+    publisher: ClassVar[str]
+    sha256: ClassVar[Mapping[str, str]] = {}
+
+    @abstractmethod
+    def fetch(self, root: Path) -> None:
+        """Get the files from their publisher."""
+
+    def origin(self, root: Path) -> str:  # noqa: ARG002 - the same everywhere
+        """The publisher's page."""
+        return self.source
+
+    def by_hand(self, root: Path) -> str:
+        """How to get what is missing without a download."""
+        return f"put {self.expected} in {root}"
+
+    def remedy(self, root: Path) -> str:
+        """A download, or what to put where."""
+        return f"{DOWNLOAD} (from {self.publisher}), or {self.by_hand(root)}"
+
+    def mend(self, problem: str) -> str:
+        """Another copy, or another download."""
+        return f"{super().mend(problem)}, or delete it and {DOWNLOAD}"
+
+    def inspect(self, files: list[Path], *, verify: bool) -> str:
+        """With `verify`, the note also names files of which no checksum is known."""
+        note = super().inspect(files, verify=verify)
+        digests = {path.name: file_digest(path, "sha256") for path in files if verify}
+        if unknown := [name for name, found in digests.items() if found != self.sha256.get(name)]:
+            return f"{note} Checked by content; no checksum is known of this {', '.join(unknown)}.".lstrip()
+        return note
+
+    def load(self, root: Path, *, download: bool) -> Dataset:
+        """Read the set, fetching it first if it is missing and `download` is set.
+
+        Raises:
+            DataError: files are missing (which, where it looked, how to get them), corrupt, hold something
+                else than was published, or can't be fetched.
+        """
+        if download and not self.files(root):
+            with _fetching(self.name, root, self.by_hand(root)):
+                if not self.files(root):
+                    self.fetch(root)
+                if not self.files(root):
+                    raise ValueError(f"it brought no {self.lacking(root)}")
+        return super().load(root, download=download)
+
+
 @contextmanager
-def fetching(name: str, root: Path, by_hand: str) -> Iterator[None]:
+def _fetching(name: str, root: Path, by_hand: str) -> Iterator[None]:
     """Hold the lock of dataset `name` in `root` (made if need be) while its files are fetched.
 
     Two runs started together must not write the same file: look again what is missing once inside.
@@ -32,7 +101,7 @@ def fetching(name: str, root: Path, by_hand: str) -> Iterator[None]:
         with FileLock(root / f".{name}.lock"):
             yield
     except _FAILURES as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error) or type(error).__name__
         raise DataError(
             f"dataset {name}: download to {root} failed ({reason}); check the network and try again, or "
             f"{by_hand}"
@@ -48,9 +117,7 @@ def fetch_file(url: str, path: Path) -> None:
     from torchvision.datasets.utils import download_url
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent) as folder:
-        download_url(url, folder, path.name)
-        (Path(folder) / path.name).replace(path)
+    write_whole(path, lambda part: download_url(url, part.parent, part.name))
 
 
 def fetch_from_archive(url: str, names: Collection[str], folder: Path) -> None:
@@ -87,14 +154,18 @@ def fetch_openml_csv(data_id: int, path: Path) -> None:
     from sklearn.datasets import fetch_openml
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent) as temporary:
-        with warnings.catch_warnings():
-            # Of every retry; if all fail, the last one's error says why
-            warnings.filterwarnings("ignore", "A network error occurred", UserWarning)
-            table = fetch_openml(data_id=data_id, data_home=temporary, as_frame=True, parser="auto")
-        written = Path(temporary) / path.name
-        table.data.assign(**{"class": table.target}).to_csv(written, index=False)
-        written.replace(path)
+    with TemporaryDirectory(dir=path.parent) as cache, warnings.catch_warnings():
+        # Of every retry; if all fail, the last one's error says why
+        warnings.filterwarnings("ignore", "A network error occurred", UserWarning)
+        table = fetch_openml(data_id=data_id, data_home=cache, as_frame=True, parser="auto")
+    columns = table.data.assign(**{"class": table.target})
+    write_whole(path, lambda part: columns.to_csv(part, index=False))
+
+
+def file_digest(path: Path, algorithm: str) -> str:
+    """A file's hex digest. MD5 is what some publishers give: it guards against damage, not an enemy."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def _unpack(file: IO[bytes], names: Collection[str], folder: Path) -> Iterator[str]:

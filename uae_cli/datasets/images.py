@@ -1,13 +1,11 @@
-"""MNIST, Fashion-MNIST, SVHN and CIFAR-10 through torchvision: its file layout, its downloads.
+"""Images that come with a library: scikit-learn's digits; MNIST, Fashion-MNIST, SVHN, CIFAR-10 (torchvision).
 
-torchvision is imported where it is used: it takes a second, which `uae --help` need not pay.
+Both libraries are imported where they are used: each takes a second, which `uae data` need not pay.
 """
 
-import hashlib
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -15,24 +13,60 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from uae_cli.datasets.base import Availability, Dataset
-from uae_cli.datasets.download import fetching
-from uae_cli.datasets.own_arrays import ROOT_HINT, NpzDataset, image_tensor
+from uae_cli.datasets.download import DOWNLOAD, PublishedDataset, file_digest
+from uae_cli.datasets.own_arrays import NpzDataset, image_tensor
+from uae_cli.datasets.tabular import stratified_dataset
 from uae_cli.errors import DataError
 from uae_cli.settings import STRICT
 
-# SHA-256 of the unpacked originals: torchvision checks the archives it fetches, never these.
-IDX_SHA256 = {
-    "MNIST": {
+
+class _Layout(NamedTuple):
+    """How torchvision keeps a set: in `root / folder`; `megabytes` are those of the packed download."""
+
+    source: str
+    folder: str
+    megabytes: int
+    algorithm: str
+
+
+_LAYOUTS = {
+    "mnist": _Layout("torchvision MNIST, yann.lecun.com/exdb/mnist", "MNIST/raw", 12, "sha256"),
+    "fashion_mnist": _Layout(
+        "torchvision FashionMNIST, github.com/zalandoresearch", "FashionMNIST/raw", 31, "sha256"
+    ),
+    "svhn": _Layout("torchvision SVHN, ufldl.stanford.edu/housenumbers", "", 246, "md5"),
+    "cifar10": _Layout(
+        "torchvision CIFAR10, cs.toronto.edu/~kriz/cifar.html", "cifar-10-batches-py", 170, "md5"
+    ),
+}
+
+# Of the unpacked originals: SHA-256 of MNIST's and Fashion-MNIST's, of which torchvision checks the archives
+# it fetches and never these; MD5 of the others, as their publishers give it.
+DIGESTS: dict[str, dict[str, str]] = {
+    "mnist": {
         "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
         "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
         "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
         "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     },
-    "FashionMNIST": {
+    "fashion_mnist": {
         "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
         "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
         "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
         "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    },
+    "svhn": {
+        "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
+        "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+    },
+    "cifar10": {
+        "data_batch_1": "c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+        "test_batch": "40351d587109b95175f43aff81a1287e",
+        "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
     },
 }
 
@@ -40,7 +74,32 @@ _Arrays = tuple[NDArray[Any], NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class TorchvisionDataset:
+class Digits:
+    """The 1,797 handwritten digits that come with scikit-learn, 0..16 divided by 16, (N, 1, 8, 8).
+
+    Split 80/20, class by class, always the same. Needs no files and no network.
+    """
+
+    name: str
+
+    def check(self, root: Path, *, verify: bool) -> Availability:  # noqa: ARG002 - part of scikit-learn
+        """Always present: installed with scikit-learn."""
+        return Availability(present=True, source="scikit-learn load_digits")
+
+    def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002 - part of scikit-learn
+        """1,437 training and 360 test samples."""
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        images = image_tensor((digits.images / 16).astype(np.float32))
+        labels = digits.target.astype(np.int64)
+        what = f"dataset {self.name}"
+        source = self.check(root, verify=False).source
+        return stratified_dataset(what, images, labels, seed=0, name=self.name, source=source)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TorchvisionDataset(PublishedDataset):
     """One of torchvision's image sets, float32 (N, C, H, W) in [0, 1], in the official split.
 
     Looked for below the data root: torchvision's own files first (their checksums are compared), then
@@ -49,206 +108,119 @@ class TorchvisionDataset:
 
     name: Literal["mnist", "fashion_mnist", "svhn", "cifar10"]
 
+    def wanted(self, root: Path) -> list[Path]:
+        """Torchvision's own files, unpacked."""
+        return [root / _LAYOUTS[self.name].folder / name for name in DIGESTS[self.name]]
+
+    def origin(self, root: Path) -> str:  # noqa: ARG002 - the same everywhere
+        """Torchvision and the publisher's page."""
+        return _LAYOUTS[self.name].source
+
+    def by_hand(self, root: Path) -> str:
+        """The files that are missing, or one of the user's own."""
+        return f"put {self.lacking(root)}, or {self.name}.npz in {root}"
+
+    def remedy(self, root: Path) -> str:
+        """A download, or what to put where."""
+        return f"{DOWNLOAD} (fetches {_LAYOUTS[self.name].megabytes} MB), or {self.by_hand(root)}"
+
+    def fetch(self, root: Path) -> None:
+        """The official download; past the classes that would read hundreds of megabytes right after it."""
+        from torchvision.datasets import CIFAR10, MNIST, SVHN, FashionMNIST
+        from torchvision.datasets.utils import download_and_extract_archive, download_url
+
+        match self.name:
+            case "mnist":
+                MNIST(root, download=True)
+            case "fashion_mnist":
+                FashionMNIST(root, download=True)
+            case "svhn":
+                for split in ("train", "test"):
+                    url, name, md5 = SVHN.split_list[split]
+                    download_url(url, root, name, md5)
+            case "cifar10":
+                download_and_extract_archive(
+                    CIFAR10.url, root, filename=CIFAR10.filename, md5=CIFAR10.tgz_md5
+                )
+
     def check(self, root: Path, *, verify: bool) -> Availability:
         """Look for torchvision's files, then for `NAME.npz`; with `verify`, compare checksums."""
-        layout, packed = _LAYOUTS[self.name], self._packed()
-        if _missing(layout, root):
-            if packed.file(root).is_file():
-                return packed.check(root, verify=verify)
-            return Availability(
-                present=False,
-                path=root / layout.folder,
-                size_bytes=0,
-                source=layout.source,
-                remedy=f"run with data.download=true (fetches {_DOWNLOAD_MB[self.name]} MB), or "
-                f"{self._by_hand(root)}",
-            )
-        damaged = _damaged(layout, root) if verify else []
-        return Availability(
-            present=True,
-            path=root / layout.folder,
-            size_bytes=sum((root / layout.folder / name).stat().st_size for name in layout.digests()),
-            source=layout.source,
-            problem=f"{', '.join(damaged)}: corrupt, wrong checksum" if damaged else "",
-            remedy=_REPLACE if damaged else "",
-        )
+        stand_in = self._stand_in(root)
+        return (stand_in.check if stand_in else super().check)(root, verify=verify)
 
     def load(self, root: Path, *, download: bool) -> Dataset:
-        """Read the set, fetching it first if it is missing and `download` is set.
+        """Read torchvision's files, or `NAME.npz`; where there is neither, fetch the files if asked to.
 
         Raises:
             DataError: files are missing (which, where it looked, how to get them), corrupt, or can't
                 be fetched.
         """
-        layout, packed = _LAYOUTS[self.name], self._packed()
-        if missing := _missing(layout, root):
-            if packed.file(root).is_file():
-                return packed.load(root, download=False)
-            if not download:
-                raise DataError(
-                    f"dataset {self.name}: no {', '.join(missing)} in {root / layout.folder} and no "
-                    f"{packed.file(root)}; run with data.download=true, put them there, or {ROOT_HINT}"
-                )
-            self._fetch(root)
-        if damaged := _damaged(layout, root):
-            raise DataError(
-                f"dataset {self.name}: {', '.join(damaged)} in {root / layout.folder}: corrupt, wrong "
-                f"checksum; {_REPLACE}"
-            )
-        (x_train, y_train), (x_test, y_test) = layout.read(root, train=True), layout.read(root, train=False)
+        stand_in = self._stand_in(root)
+        return (stand_in.load if stand_in else super().load)(root, download=download)
+
+    def inspect(self, files: list[Path], *, verify: bool) -> str:
+        """With `verify`, compare checksums.
+
+        Raises:
+            DataError: one is wrong.
+        """
+        algorithm, expected = _LAYOUTS[self.name].algorithm, DIGESTS[self.name]
+        damaged = [path for path in files if verify and file_digest(path, algorithm) != expected[path.name]]
+        if damaged:
+            names = ", ".join(path.name for path in damaged)
+            raise DataError(f"{names} in {files[0].parent}: corrupt, wrong checksum")
+        return ""
+
+    def read(self, files: list[Path]) -> Dataset:
+        """Both splits, once the checksums are right.
+
+        Raises:
+            DataError: one is wrong.
+        """
+        self.inspect(files, verify=True)
+        read = {"svhn": _read_svhn, "cifar10": _read_cifar10}.get(self.name, _read_idx)
+        folder = files[0].parent
+        (x_train, y_train), (x_test, y_test) = read(folder, "train"), read(folder, "test")
         return Dataset(
             name=self.name,
             x_train=image_tensor(x_train),
             y_train=torch.from_numpy(y_train),
             x_test=image_tensor(x_test),
             y_test=torch.from_numpy(y_test),
-            source=layout.source,
+            source=_LAYOUTS[self.name].source,
         )
 
-    def _packed(self) -> NpzDataset:
-        instead = f"{self.name}.npz in place of {_LAYOUTS[self.name].source}"
-        return NpzDataset(name=self.name, source=instead)
-
-    def _by_hand(self, root: Path) -> str:
-        layout = _LAYOUTS[self.name]
-        missing = ", ".join(_missing(layout, root))
-        return f"put {missing} in {root / layout.folder}, or {self.name}.npz in {root}"
-
-    def _fetch(self, root: Path) -> None:
-        layout = _LAYOUTS[self.name]
-        with fetching(self.name, root, self._by_hand(root)):
-            if _missing(layout, root):
-                layout.fetch(root)
-        if missing := _missing(layout, root):
-            raise DataError(
-                f"dataset {self.name}: the download brought no {', '.join(missing)}; {self._by_hand(root)}"
-            )
+    def _stand_in(self, root: Path) -> NpzDataset | None:
+        source = f"{self.name}.npz in place of {_LAYOUTS[self.name].source}"
+        packed = NpzDataset(name=self.name, source=source)
+        return packed if packed.files(root) and not self.files(root) else None
 
 
-_REPLACE = "delete what is corrupt and run with data.download=true, or put intact copies there"
+# How torchvision keeps a split's images, uint8 N×H×W or N×H×W×C, and labels, int64 (N,), in a folder
 
 
-class _Layout(Protocol):
-    """How torchvision keeps one set: files below `root / folder`, hex digests by file name."""
+def _read_idx(folder: Path, split: str) -> _Arrays:
+    # Not through the class: it prefers old `processed/*.pt` files, which have no checksum.
+    from torchvision.datasets.mnist import read_image_file, read_label_file
 
-    @property
-    def source(self) -> str: ...
-    @property
-    def folder(self) -> str: ...
-    @property
-    def algorithm(self) -> str: ...
-    def digests(self) -> Mapping[str, str]: ...
-    def fetch(self, root: Path) -> None: ...
-    def read(self, root: Path, *, train: bool) -> _Arrays:
-        """Images uint8, N×H×W or N×H×W×C, and labels int64 (N,)."""
-        ...
+    stem = folder / {"train": "train", "test": "t10k"}[split]
+    images = read_image_file(f"{stem}-images-idx3-ubyte").numpy()
+    return images, read_label_file(f"{stem}-labels-idx1-ubyte").numpy()
 
 
-class _Idx:
-    algorithm = "sha256"
+def _read_svhn(folder: Path, split: str) -> _Arrays:
+    from torchvision.datasets import SVHN
 
-    def __init__(self, kind: Literal["MNIST", "FashionMNIST"], site: str) -> None:
-        self.kind = kind
-        self.source = f"torchvision {kind}, {site}"
-        self.folder = f"{kind}/raw"
-
-    def digests(self) -> Mapping[str, str]:
-        return IDX_SHA256[self.kind]
-
-    def fetch(self, root: Path) -> None:
-        from torchvision.datasets import MNIST, FashionMNIST
-
-        {"MNIST": MNIST, "FashionMNIST": FashionMNIST}[self.kind](root, download=True)
-
-    def read(self, root: Path, *, train: bool) -> _Arrays:
-        # Not through the class: it prefers old `processed/*.pt` files, which have no checksum.
-        from torchvision.datasets.mnist import read_image_file, read_label_file
-
-        stem = root / self.folder / ("train" if train else "t10k")
-        return (
-            read_image_file(f"{stem}-images-idx3-ubyte").numpy(),
-            read_label_file(f"{stem}-labels-idx1-ubyte").numpy(),
-        )
+    read = SVHN(folder, split=split)
+    return np.moveaxis(read.data, 1, -1), read.labels
 
 
-class _Svhn:
-    algorithm = "md5"
-    source = "torchvision SVHN, ufldl.stanford.edu/housenumbers"
-    folder = ""
+def _read_cifar10(folder: Path, split: str) -> _Arrays:
+    from torchvision.datasets import CIFAR10
 
-    def digests(self) -> Mapping[str, str]:
-        from torchvision.datasets import SVHN
-
-        return {SVHN.split_list[split][1]: SVHN.split_list[split][2] for split in ("train", "test")}
-
-    def fetch(self, root: Path) -> None:
-        from torchvision.datasets import SVHN
-        from torchvision.datasets.utils import download_url
-
-        # Not through the class: it would read each file, hundreds of megabytes, right after fetching it.
-        for split in ("train", "test"):
-            url, name, md5 = SVHN.split_list[split]
-            download_url(url, root, name, md5)
-
-    def read(self, root: Path, *, train: bool) -> _Arrays:
-        from torchvision.datasets import SVHN
-
-        split = SVHN(root, split="train" if train else "test")
-        return np.moveaxis(split.data, 1, -1), split.labels
-
-
-class _Cifar10:
-    algorithm = "md5"
-    source = "torchvision CIFAR10, cs.toronto.edu/~kriz/cifar.html"
-    folder = "cifar-10-batches-py"
-
-    def digests(self) -> Mapping[str, str]:
-        from torchvision.datasets import CIFAR10
-
-        listed = dict([*CIFAR10.train_list, *CIFAR10.test_list])
-        return {**listed, CIFAR10.meta["filename"]: CIFAR10.meta["md5"]}
-
-    def fetch(self, root: Path) -> None:
-        from torchvision.datasets import CIFAR10
-        from torchvision.datasets.utils import download_and_extract_archive
-
-        download_and_extract_archive(CIFAR10.url, root, filename=CIFAR10.filename, md5=CIFAR10.tgz_md5)
-
-    def read(self, root: Path, *, train: bool) -> _Arrays:
-        from torchvision.datasets import CIFAR10
-
-        with warnings.catch_warnings():
-            # The published pickles spell a dtype's flags as numbers, which NumPy 2.4.0 warns of.
-            warnings.filterwarnings(
-                "ignore", r".*align should be passed", np.exceptions.VisibleDeprecationWarning
-            )
-            split = CIFAR10(root, train=train)
-        return split.data, np.array(split.targets, dtype=np.int64)
-
-
-_LAYOUTS: Mapping[str, _Layout] = {
-    "mnist": _Idx("MNIST", "yann.lecun.com/exdb/mnist"),
-    "fashion_mnist": _Idx("FashionMNIST", "github.com/zalandoresearch"),
-    "svhn": _Svhn(),
-    "cifar10": _Cifar10(),
-}
-
-
-_DOWNLOAD_MB = {"mnist": 12, "fashion_mnist": 31, "svhn": 246, "cifar10": 170}  # packed, as published
-
-
-def _missing(layout: _Layout, root: Path) -> list[str]:
-    return [name for name in layout.digests() if not (root / layout.folder / name).is_file()]
-
-
-def _damaged(layout: _Layout, root: Path) -> list[str]:
-    expected = layout.digests()
-    return [
-        name for name in expected if _digest(root / layout.folder / name, layout.algorithm) != expected[name]
-    ]
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    # MD5 is what the publishers give; it guards against damage here, not against an enemy.
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+    with warnings.catch_warnings():
+        # The published pickles spell a dtype's flags as numbers, which NumPy 2.4.0 warns of.
+        category = np.exceptions.VisibleDeprecationWarning
+        warnings.filterwarnings("ignore", r".*align should be passed", category)
+        read = CIFAR10(folder.parent, train=split == "train")
+    return read.data, np.array(read.targets, dtype=np.int64)

@@ -1,27 +1,25 @@
-"""Spoken letters: the complete Isolet."""
+"""Spoken letters: Isolet, and the part of it that circulates as one MATLAB file."""
 
+import zlib
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from uae_cli.datasets.base import Dataset
-from uae_cli.datasets.download import fetch_openml_csv
-from uae_cli.datasets.numbers_file import check_range, read_numbers, whole_labels
-from uae_cli.datasets.published import PublishedDataset
-from uae_cli.datasets.tabular import ScalerFit, Table
+from uae_cli.datasets.base import Dataset, FileLoader
+from uae_cli.datasets.download import PublishedDataset, fetch_openml_csv
+from uae_cli.datasets.published_tables import check_range, read_numbers, whole_labels
+from uae_cli.datasets.tabular import ScalerFit, SplitSeed, Table, published_split, stratified_split
 from uae_cli.errors import DataError
 from uae_cli.settings import STRICT
+from uae_cli.text import one_line
 
 FEATURES, LETTERS = 617, 26
 N_TRAIN, N_TEST = 6238, 1559
-UCI_FILES = ("isolet1+2+3+4.data", "isolet5.data")
-OPENML_FILE = "isolet.openml.csv"
-OPENML_ID = 300
 # 120 speakers to train and 30 to test said each letter twice; three recordings were lost.
-PER_LETTER = ((237, 240), (58, 60))
+_PER_LETTER = ((237, 240), (58, 60))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -35,23 +33,27 @@ class Isolet(PublishedDataset):
     """
 
     source: ClassVar[str] = "Isolet, archive.ics.uci.edu/dataset/54"
-    expected: ClassVar[str] = f"{' and '.join(UCI_FILES)} (or .Z)"
+    expected: ClassVar[str] = "isolet1+2+3+4.data and isolet5.data (or .Z)"
     publisher: ClassVar[str] = "OpenML, about 40 MB"
 
     name: str
     scaler_fit: ScalerFit
 
+    def wanted(self, root: Path) -> list[Path]:
+        """UCI's two files, each plain or .Z."""
+        plain = [root / "isolet1+2+3+4.data", root / "isolet5.data"]
+        packed = [path.with_name(f"{path.name}.Z") for path in plain]
+        pairs = zip(plain, packed, strict=True)
+        return [path if path.is_file() or not other.is_file() else other for path, other in pairs]
+
     def files(self, root: Path) -> list[Path]:
-        """UCI's two files, each plain or .Z; or else the one table from OpenML."""
-        pair = [_either(root / name, root / f"{name}.Z") for name in UCI_FILES]
-        found = [path for path in pair if path is not None]
-        if len(found) == len(pair):
-            return found
-        return [root / OPENML_FILE] if (root / OPENML_FILE).is_file() else []
+        """UCI's two files, or else the one table from OpenML."""
+        openml = self._openml(root)
+        return super().files(root) or ([openml] if openml.is_file() else [])
 
     def fetch(self, root: Path) -> None:
         """OpenML's copy, whose MD5 is compared; UCI's own archive holds the packed files."""
-        fetch_openml_csv(OPENML_ID, root / OPENML_FILE)
+        fetch_openml_csv(300, self._openml(root))
 
     def read(self, files: list[Path]) -> Dataset:
         """Check, scale and split.
@@ -63,34 +65,104 @@ class Isolet(PublishedDataset):
         if len(files) == 1:
             values = read_numbers(files[0], (N_TRAIN + N_TEST, columns), header=True)
         else:
-            train, test = (
-                read_numbers(p, (n, columns)) for p, n in zip(files, (N_TRAIN, N_TEST), strict=True)
-            )
-            values = np.concatenate([train, test])
-        parts = [values[:N_TRAIN], values[N_TRAIN:]]
-        places = zip((files * 2)[:2], parts, PER_LETTER, strict=True)
-        y = np.concatenate([_checked(path, part, per_letter) for path, part, per_letter in places])
-        rows = np.arange(len(y))
-        table = Table(values[:, :-1], y, rows[:N_TRAIN], rows[N_TRAIN:])
+            sizes = zip(files, (N_TRAIN, N_TEST), strict=True)
+            values = np.concatenate([read_numbers(path, (rows, columns)) for path, rows in sizes])
+        parts = zip((files[0], files[-1]), (values[:N_TRAIN], values[N_TRAIN:]), _PER_LETTER, strict=True)
+        y = np.concatenate([_letters(path, part, *per_letter) for path, part, per_letter in parts])
+        table = Table(values[:, :-1], y, *published_split(N_TRAIN, len(y)))
         return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.source)
 
+    def _openml(self, root: Path) -> Path:
+        return root / "isolet.openml.csv"
 
-def _either(*paths: Path) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)
 
-
-def _checked(path: Path, part: NDArray[np.float64], per_letter: tuple[int, int]) -> NDArray[np.int64]:
-    """The labels of a split's rows, whose values are in range."""
+def _letters(path: Path, part: NDArray[np.float64], low: int, high: int) -> NDArray[np.int64]:
+    """The labels of a split's rows, whose values are in range; each letter is there `low` to `high` times."""
     check_range(path, part[:, :-1], -1, 1)
     labels = whole_labels(path, part[:, -1], LETTERS)
-    _check_letters(path, labels, *per_letter)
-    return labels
-
-
-def _check_letters(path: Path, labels: NDArray[np.int64], low: int, high: int) -> None:
     counts = np.bincount(labels, minlength=LETTERS)
     if counts.min() < low or counts.max() > high:
         raise DataError(
             f"{path}: in the {len(labels):,} rows of a split a letter occurs {counts.min()} to "
             f"{counts.max()} times; expected {low} to {high}: these rows aren't in the published order"
         )
+    return labels
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class IsoletSubset(FileLoader):
+    """1,560 of Isolet's 7,797 rows of 617 features, 26 letters, from `isolet_subset.mat` in the root.
+
+    Split 80/20 letter by letter, drawn from `split_seed`, and min–max scaled to [0, 1] by the rows that
+    `scaler_fit` names: 'train' (test is clipped), or 'all' as the paper's authors did.
+    """
+
+    content: ClassVar[str] = "X (N×617, values in [-1, 1]) and Y (N labels, 1 to 26)"
+
+    name: str
+    scaler_fit: ScalerFit
+    split_seed: SplitSeed
+
+    def wanted(self, root: Path) -> list[Path]:
+        """The one file, whose data carry a checksum."""
+        return [root / "isolet_subset.mat"]
+
+    def origin(self, root: Path) -> str:  # noqa: ARG002 - the same everywhere
+        """The page of the whole set."""
+        return "a subset of UCI Isolet, archive.ics.uci.edu/dataset/54"
+
+    def remedy(self, root: Path) -> str:
+        """What to put where."""
+        return f"put isolet_subset.mat, {self.content}, in {root}"
+
+    def inspect(self, files: list[Path], *, verify: bool) -> str:
+        """That it is a part is known before it is read."""
+        return super().inspect(files, verify=verify) or _partial(1560)
+
+    def read(self, files: list[Path]) -> Dataset:
+        """Check, split and scale.
+
+        Raises:
+            DataError: the file is corrupt, or holds something else.
+        """
+        (path,) = files
+        x, y = self._matrices(path)
+        train, test = stratified_split(str(path), y, seed=self.split_seed)
+        table = Table(x, y, train, test, note=_partial(len(x)))
+        return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.origin(path.parent))
+
+    def _matrices(self, path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """X (N, 617) in [-1, 1] and Y (N,) from 0 to 25."""
+        content = _read_matlab(path)
+        if missing := [key for key in ("X", "Y") if key not in content]:
+            raise DataError(f"{path}: lacks {' and '.join(missing)}; expected {self.content}")
+        x, y, problem = content["X"], content["Y"], ""
+        if x.dtype.kind != "f" or x.ndim != 2 or x.shape[1] != FEATURES:
+            problem = f"X is {x.dtype} of shape {x.shape}"
+        elif y.dtype.kind not in "iuf" or y.size != len(x):
+            problem = f"Y is {y.dtype} of shape {y.shape} for {len(x)} rows"
+        elif not (np.abs(x) <= 1).all():  # so that NaN fails too
+            problem = "X has values outside [-1, 1] or NaN"
+        elif not np.isin(y, np.arange(1, LETTERS + 1)).all():
+            problem = f"Y has other values than 1 to {LETTERS}"
+        if problem:
+            raise DataError(f"{path}: {problem}; expected {self.content}")
+        return x, y.ravel().astype(np.int64) - 1
+
+
+def _partial(rows: int) -> str:
+    return f"PARTIAL: {rows:,} of Isolet's {N_TRAIN + N_TEST:,} rows."
+
+
+def _read_matlab(path: Path) -> dict[str, Any]:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        content: dict[str, Any] = loadmat(path, variable_names=["X", "Y"])
+    except NotImplementedError as error:
+        raise DataError(f"{path}: MATLAB 7.3 files can't be read ({error}); save it with -v7") from None
+    # scipy has no error of its own for a damaged file: these are what its parser stumbles with.
+    except (MatReadError, zlib.error, ValueError, TypeError, KeyError, EOFError, OSError) as error:
+        raise DataError(f"{path}: corrupt or no MATLAB file ({one_line(error)})") from None
+    return content

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from uae_cli.datasets.base import Availability, Dataset
+from uae_cli.datasets.base import ROOT_HINT, Dataset, FileLoader
 from uae_cli.errors import ConfigError, DataError, UaeError
 from uae_cli.settings import STRICT
+from uae_cli.text import one_line
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
-ROOT_HINT = "point UAE_DATA or data.root= to the folder that has it"
 SAMPLES = "uint8 images (N×H×W or N×H×W×C) or floats in [0, 1] (N×d, N×H×W or N×H×W×C)"
 LABELS = "N integers from 0 up"
 
@@ -26,7 +26,7 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedErro
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class NpzDataset:
+class NpzDataset(FileLoader):
     """`path`, or `NAME.npz` in the data root, with the keys x_train, y_train, x_test, y_test and note.
 
     Images are uint8, N×H×W×C or N×H×W, and come out as float32 of shape (N, C, H, W), divided by 255.
@@ -39,47 +39,56 @@ class NpzDataset:
     path: Path | None = None
     source: str = ""
 
-    def file(self, root: Path) -> Path:
-        """The file that is read: `path` if given, else `NAME.npz` in `root`."""
-        return (self.path or root / f"{self.name}.npz").expanduser()
+    def wanted(self, root: Path) -> list[Path]:
+        """The one file: `path` if given, else `NAME.npz` in `root`."""
+        return [(self.path or root / f"{self.name}.npz").expanduser()]
 
-    def check(self, root: Path, *, verify: bool) -> Availability:
-        """Look for the file and its keys; with `verify`, read it: CRCs, shapes, ranges."""
-        path = self.file(root)
-        source = self.source or str(path)
-        if not path.is_file():
-            return Availability(present=False, path=path, size_bytes=0, source=source, remedy=_remedy(path))
-        problem = _problem(path, verify=verify)
-        note = ""
-        if not problem:
-            try:
-                note = self.load(root, download=False).note if verify else _read_note(path)
-            except DataError as error:
-                problem = str(error)
-        return Availability(
-            present=True,
-            path=path,
-            size_bytes=path.stat().st_size,
-            source=source,
-            note=note,
-            problem=problem,
-            remedy=_mend(problem) if problem else "",
+    def origin(self, root: Path) -> str:
+        """What the settings say, else the file."""
+        return self.source or str(self.wanted(root)[0])
+
+    def remedy(self, root: Path) -> str:
+        """What to put where."""
+        (path,) = self.wanted(root)
+        return f"put {path.name} (arrays {', '.join(KEYS)}; note, if you like) in {path.parent}"
+
+    def mend(self, problem: str) -> str:
+        """A file of the user's own may lack an array; a damaged one is to be had again."""
+        if "lacks" in problem:
+            return "save it again with all of them (labels are used by no unsupervised model: zeros will do)"
+        if "corrupt" in problem:
+            return "replace the file with an intact copy"
+        return "mend the arrays and save them again"
+
+    def not_found(self, root: Path) -> UaeError:
+        """A set of ours says its source; without one, this is a file of the user's own."""
+        if self.path or self.source:
+            return super().not_found(root)
+        return ConfigError(
+            f"dataset.path: must be given, e.g. dataset.path=mine.npz, for there is no "
+            f"{self.wanted(root)[0]}; or {self.remedy(root)}, or {ROOT_HINT}"
         )
 
-    def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002 - there is nowhere to fetch it from
+    def inspect(self, files: list[Path], *, verify: bool) -> str:
+        """Look for the keys; with `verify`, read the file: CRCs, shapes, ranges.
+
+        Raises:
+            DataError: see `read`.
+        """
+        if verify:
+            return self.read(files).note
+        _check_archive(files[0], verify=False)
+        return _read_note(files[0])
+
+    def read(self, files: list[Path]) -> Dataset:
         """Read the file whole, once its CRCs hold.
 
         Raises:
-            ConfigError: no path is given, and there is no `NAME.npz`.
-            DataError: the file is missing or corrupt, lacks a key, or a key holds something else than
-                the class says.
+            DataError: it is corrupt, lacks a key, or a key holds something else than the class says.
         """
-        path = self.file(root)
-        if not path.is_file():
-            raise self._no_file(path)
+        (path,) = files
         # Before any header is believed: a flipped bit in one could ask for terabytes.
-        if problem := _problem(path, verify=True):
-            raise DataError(f"dataset {self.name}: {path}: {problem}; {_mend(problem)}")
+        _check_archive(path, verify=True)
         with np.load(path, allow_pickle=False) as arrays:
             x_train, x_test = (_samples(path, arrays, key) for key in ("x_train", "x_test"))
             y_train, y_test = (_labels(path, arrays, key) for key in ("y_train", "y_test"))
@@ -99,15 +108,6 @@ class NpzDataset:
         except DataError as error:
             raise DataError(f"{path}: {error}") from None
 
-    def _no_file(self, path: Path) -> UaeError:
-        # A set of ours says its source; without one, this is a file of the user's own.
-        if self.path is None and not self.source:
-            return ConfigError(
-                f"dataset.path: must be given, e.g. dataset.path=mine.npz, for there is no {path}; or "
-                f"{_remedy(path)}, or {ROOT_HINT}"
-            )
-        return DataError(f"dataset {self.name}: no file {path}; {_remedy(path)}, or {ROOT_HINT}")
-
 
 def image_tensor(images: NDArray[Any]) -> Tensor:
     """Images N×H×W or N×H×W×C as float32 (N, C, H, W); uint8 is divided by 255, floats keep their values.
@@ -125,32 +125,19 @@ def _float_tensor(array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
-def _remedy(path: Path) -> str:
-    return f"put {path.name} (arrays {', '.join(KEYS)}; note, if you like) in {path.parent}"
-
-
-def _mend(problem: str) -> str:
-    """A file of the user's own may lack an array; a damaged one is to be had again."""
-    if "lacks" in problem:
-        return "save it again with all of them (labels are used by no unsupervised model: zeros will do)"
-    if "corrupt" in problem:
-        return "replace the file with an intact copy"
-    return "mend the arrays and save them again"
-
-
-def _problem(path: Path, *, verify: bool) -> str:
-    """What keeps `path` from being read, in a few words; empty if nothing."""
+def _check_archive(path: Path, *, verify: bool) -> None:
+    """Refuse what is no archive of the four arrays; with `verify`, what is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
             damaged = archive.testzip() if verify else None
     except _BROKEN as error:
-        return f"corrupt or no .npz file ({error})"
+        raise DataError(f"{path}: corrupt or no .npz file ({error})") from None
     if damaged:
-        return f"corrupt: {damaged} fails its checksum"
+        raise DataError(f"{path}: corrupt: {damaged} fails its checksum")
     if missing := [key for key in KEYS if f"{key}.npy" not in names]:
-        return f"lacks {', '.join(missing)}; expected the arrays {', '.join(KEYS)} (and note, if you like)"
-    return ""
+        lacks = f"lacks {', '.join(missing)}; expected the arrays {', '.join(KEYS)} (and note, if you like)"
+        raise DataError(f"{path}: {lacks}")
 
 
 def _array(path: Path, arrays: Mapping[str, NDArray[Any]], key: str, expected: str) -> NDArray[Any]:
@@ -193,4 +180,4 @@ def _read_note(path: Path) -> str:
         note = _array(path, arrays, "note", expected)
     if note.ndim != 0 or note.dtype.kind != "U":
         raise DataError(f"{path}: note is {note.dtype} of shape {note.shape}; expected {expected}")
-    return " ".join(str(note).split())
+    return one_line(note)

@@ -1,33 +1,40 @@
-"""A user's own table, CSV or Parquet."""
+"""A user's own table, CSV or Parquet: numbers and labels, or a line that says what is wrong with it."""
 
+import csv
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from uae_cli.datasets.base import Availability, Dataset
-from uae_cli.datasets.frames import Frame, drop_setting, listed, read_frame
-from uae_cli.datasets.tabular import (
-    Rows,
-    ScalerFit,
-    SplitSeed,
-    Table,
-    random_split,
-    stratified_split,
-)
-from uae_cli.errors import ConfigError, DataError
+from uae_cli.datasets.base import Dataset, FileLoader
+from uae_cli.datasets.tabular import Rows, ScalerFit, SplitSeed, Table, random_split, stratified_split
+from uae_cli.errors import ConfigError, DataError, UaeError
 from uae_cli.settings import STRICT
+from uae_cli.text import one_line
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MIN_ROWS = 10
+_UNNAMED = re.compile(r"Unnamed: \d+")  # what pandas calls a column without a name
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_SHOWN = 5
 # A column may be called 7
 Column = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CsvTable:
+class CsvTable(FileLoader):
     """The numeric columns of the table at `path`: float32 (N, d), min–max scaled to [0, 1].
+
+    Row numbers count the table's rows below the header, from 0.
 
     Attributes:
         name: as results call it.
@@ -48,72 +55,242 @@ class CsvTable:
     scaler_fit: ScalerFit
     split_seed: SplitSeed
 
-    def check(self, root: Path, *, verify: bool) -> Availability:
-        """Whether the file is there; with `verify`, whether it can be used. `root` plays no part."""
-        path = self._path()
-        present = path.is_file()
-        problem = ""
-        if present and verify:
-            try:
-                self.load(root, download=False)
-            except (ConfigError, DataError) as error:
-                problem = str(error)
-        return Availability(
-            present=present,
-            path=path,
-            size_bytes=path.stat().st_size if present else 0,
-            source=str(path),
-            problem=problem,
-        )
-
-    def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002 - the file is where the user says
-        """Read, split, fill and scale. Row numbers count the table's rows below the header, from 0.
+    def wanted(self, root: Path) -> list[Path]:  # noqa: ARG002 - the file is where the user says
+        """The table.
 
         Raises:
-            ConfigError: no path is given, a column that a setting names isn't there, or the settings
-                are at odds.
-            DataError: the file can't be read, or holds what can't be used; says which columns.
+            ConfigError: no path is given.
         """
-        path = self._path()
-        if self.missing == "class_mean" and self.label is None:
-            raise ConfigError("dataset.missing = class_mean: needs dataset.label=COLUMN; or use mean or drop")
-        frame = read_frame(path, label=self.label, drop=self.drop)
-        if self.missing == "drop":
-            frame = frame.without_gaps()
-        if len(frame.x) < MIN_ROWS:
-            raise DataError(f"dataset.path = {path}: {frame.rows_left}; at least {MIN_ROWS} are needed")
-        frame.refuse_constant()
-        train, test = self._split(path, frame)
-        table = Table(frame.x, frame.y, train, test, note=frame.left_out, features=tuple(frame.columns))
-        if self.missing != "drop":
-            table = table.filled(self.missing, fit=self.scaler_fit)
-        frame.refuse_gaps(table.x)
-        return table.dataset(
-            name=self.name,
-            scaler_fit=self.scaler_fit,
-            source=str(path),
-            rows=frame.rows,
-        )
-
-    def _path(self) -> Path:
         if self.path is None:
             raise ConfigError("dataset.path: must be given, e.g. dataset.path=my.csv")
-        return self.path.expanduser()
+        return [self.path.expanduser()]
 
-    def _split(self, path: Path, frame: Frame) -> tuple[Rows, Rows]:
+    def origin(self, root: Path) -> str:
+        """The file."""
+        return str(self.wanted(root)[0])
+
+    def remedy(self, root: Path) -> str:  # noqa: ARG002 - the user knows
+        """None: the file is the user's own."""
+        return ""
+
+    def mend(self, problem: str) -> str:  # noqa: ARG002 - see there
+        """None: every line here says the way out."""
+        return ""
+
+    def not_found(self, root: Path) -> UaeError:
+        """No file, or a folder."""
+        (path,) = self.wanted(root)
+        what = "is a folder" if path.is_dir() else "no such file"
+        return DataError(f"dataset.path = {path}: {what}; give a CSV or Parquet file")
+
+    def read(self, files: list[Path]) -> Dataset:
+        """Read, split, fill and scale.
+
+        Raises:
+            ConfigError: a column that a setting names isn't there, or the settings are at odds.
+            DataError: the file can't be read, or holds what can't be used; says which columns.
+        """
+        (path,) = files
+        if self.missing == "class_mean" and self.label is None:
+            raise ConfigError("dataset.missing = class_mean: needs dataset.label=COLUMN; or use mean or drop")
+        table = _read(path)
+        features, labels = self._features(path, table), self._labels(path, table)
+        total = len(features)
+        if self.missing == "drop":
+            features = features.dropna()
+        if (left := len(features)) < MIN_ROWS:
+            rows = f"{total} rows" if left == total else f"{left} of {total} rows have no empty cell"
+            raise DataError(f"dataset.path = {path}: only {rows}; at least {MIN_ROWS} are needed")
+        self._refuse_constant(path, features)
+        y, classes = _codes(labels, features)
+        x = features.to_numpy()
+        out = f"{total - left:,} of {total:,} rows had empty cells and were left out." if left < total else ""
+        made = Table(x, y, *self._split(path, y, classes), note=out, features=tuple(features.columns))
+        if self.missing != "drop":
+            made = made.filled(self.missing, fit=self.scaler_fit)
+        if gaps := _where(features, np.any(np.isnan(made.x), axis=0)):
+            raise self._refusal(path, gaps, "no value in any training row, so there is no mean to fill in")
+        return made.dataset(
+            name=self.name, scaler_fit=self.scaler_fit, source=str(path), rows=features.index.to_numpy()
+        )
+
+    def _features(self, path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
+        """All columns but the label's and those to drop, float64."""
+        known = list(table.columns)
+        for setting, names in (("drop", self.drop), ("label", [self.label] if self.label else [])):
+            for name in names:
+                if name not in known:
+                    raise ConfigError(
+                        f"dataset.{setting} = {name}: no such column in {path}; {_nearest(name, known)}"
+                    )
+        if self.label in self.drop:
+            raise ConfigError(
+                f"dataset.drop = {self.label}: is dataset.label too; take it out of one of them"
+            )
+        features = table.drop(columns=[*self.drop, *([self.label] if self.label else [])])
+        if not (columns := list(features.columns)):
+            raise DataError(f"dataset.path = {path}: no column is left as a feature; drop fewer")
+        if unnamed := [name for name in columns if _UNNAMED.fullmatch(name)]:
+            raise self._refusal(
+                path,
+                unnamed,
+                "no name in the header, like row numbers that pandas saves; name it if it is a feature",
+            )
+        if other := [name for name in columns if not _is_numeric(features[name])]:
+            why = f"not numeric{_example(features[other[0]])}; leave missing values empty"
+            error = self._refusal(path, other, why)
+            classes = f"; the column of classes is named by dataset.label={other[-1]}"
+            raise error if self.label else DataError(f"{error}{classes}")
+        numbers = features.astype(np.float64)
+        if infinite := _where(numbers, np.isinf(numbers.to_numpy()).any(axis=0)):
+            raise self._refusal(path, infinite, "infinite values; mend the file")
+        return numbers
+
+    def _labels(self, path: Path, table: "pd.DataFrame") -> "pd.Series[Any] | None":
         if self.label is None:
-            return random_split(len(frame.x), seed=self.split_seed)
-        without = f"dataset.label=null {drop_setting([*self.drop, self.label])}"
-        counts = np.bincount(frame.y)
-        if single := [frame.classes[label] for label in np.flatnonzero(counts == 1)]:
+            return None
+        column = table[self.label]
+        if without := int(column.isna().sum()):
+            first = int(np.flatnonzero(column.isna())[0])
             raise DataError(
-                f"dataset.label = {self.label}: {listed(single)} has a single row in {path}, so no split can "
-                f"have it in both parts; merge or remove such classes, or go without labels: {without}"
+                f"dataset.label = {self.label}: {without} rows of {path} have no label, the first is row "
+                f"{first} (counted from 0); fill them in or remove the rows"
+            )
+        return column
+
+    def _refuse_constant(self, path: Path, features: "pd.DataFrame") -> None:
+        if empty := _where(features, features.isna().all()):
+            raise self._refusal(path, empty, "empty, so there is no mean to fill in")
+        if constant := _where(features, features.min() == features.max()):
+            raise self._refusal(path, constant, "one value only, from which nothing can be learned")
+
+    def _refusal(self, path: Path, columns: Sequence[str], why: str) -> DataError:
+        way = _drop_setting([*self.drop, *columns])
+        return DataError(f"dataset.path = {path}: {_named(columns)}: {why}; leave out with {way}")
+
+    def _split(self, path: Path, y: NDArray[np.int64], classes: Sequence[str]) -> tuple[Rows, Rows]:
+        if self.label is None:
+            return random_split(len(y), seed=self.split_seed)
+        without = f"or go without labels: dataset.label=null {_drop_setting([*self.drop, self.label])}"
+        counts = np.bincount(y)
+        if single := [name for name, count in zip(classes, counts, strict=True) if count == 1]:
+            raise DataError(
+                f"dataset.label = {self.label}: {_listed(single)} has a single row in {path}, so no split "
+                f"can have it in both parts; merge or remove such classes, {without}"
             )
         try:
-            return stratified_split(str(path), frame.y, seed=self.split_seed)
+            return stratified_split(str(path), y, seed=self.split_seed)
         except DataError:
             raise DataError(
-                f"dataset.label = {self.label}: {len(counts)} classes in {len(frame.y)} rows of {path}: too "
-                f"many to have each in the test split (20 %); give more rows, or go without labels: {without}"
+                f"dataset.label = {self.label}: {len(counts)} classes in {len(y)} rows of {path}: too many "
+                f"to have each in the test split (20 %); give more rows, {without}"
             ) from None
+
+
+def _read(path: Path) -> "pd.DataFrame":
+    """The table, its columns called by strings and its rows by numbers from 0."""
+    import pandas as pd
+
+    parquet = path.suffix.lower() in (".parquet", ".pq")
+    try:
+        table = pd.read_parquet(path).reset_index(drop=True) if parquet else _read_csv(path)
+    except ImportError:
+        raise DataError(
+            f"dataset.path = {path}: reading Parquet needs pyarrow; pip install pyarrow, or save it as CSV"
+        ) from None
+    # pandas' and pyarrow's own errors for what is no table are ValueErrors
+    except (ValueError, OSError, EOFError, csv.Error, pd.errors.ParserWarning) as error:
+        raise DataError(f"dataset.path = {path}: can't be read as a table: {one_line(error)}") from None
+    table.columns = table.columns.map(str)
+    if not len(table):
+        raise DataError(f"dataset.path = {path}: no rows below the header; give a table with data")
+    return table
+
+
+def _read_csv(path: Path) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        header = [str(name) for name in pd.read_csv(path, header=None, nrows=1, dtype=str).iloc[0]]
+    except pd.errors.EmptyDataError:
+        raise DataError(f"dataset.path = {path}: the file is empty; give a table with a header") from None
+    problem = ""
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        problem = "columns must be separated by commas; save it so"
+    elif _holds_data(header):
+        problem = f"the first line is numbers ({_listed(header)}), not names; put a line of names above it"
+    elif twice := sorted({name for name in header if header.count(name) > 1}):
+        problem = f"{_named(twice)}: more than once in the header; rename"
+    if problem:
+        raise DataError(f"dataset.path = {path}: {problem}")
+    with warnings.catch_warnings():
+        # Rows longer than the header, which pandas would cut off with a mere warning
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(path, index_col=False)
+
+
+def _holds_data(header: Sequence[str]) -> bool:
+    """Whether the first line is no header: numbers, but for classes; yet columns may be called 0, 1, 2 …."""
+    numbers = [name for name in header if _NUMBER.fullmatch(name.strip())]
+    counted = all(name.strip().isdigit() for name in numbers) and len({*numbers}) == len(numbers)
+    return len(numbers) >= max(len(header) - 1, 1) and not counted
+
+
+def _is_numeric(column: "pd.Series[Any]") -> bool:
+    """Whether numbers can be made of a column; of an empty one they can."""
+    from pandas.api.types import is_complex_dtype, is_numeric_dtype, is_object_dtype
+
+    if is_numeric_dtype(column.dtype):
+        return not is_complex_dtype(column.dtype)
+    return is_object_dtype(column.dtype) and bool(column.isna().all())
+
+
+def _codes(labels: "pd.Series[Any] | None", features: "pd.DataFrame") -> tuple[NDArray[np.int64], list[str]]:
+    """The classes of the rows of `features`, counted from 0, and their names; all 0 without labels."""
+    import pandas as pd
+
+    if labels is None:
+        return np.zeros(len(features), dtype=np.int64), ["0"]
+    column = labels[features.index]
+    # Mixed types can't be sorted
+    codes, classes = pd.factorize(column if column.dtype != object else column.astype(str), sort=True)
+    return codes.astype(np.int64), [str(name) for name in classes]
+
+
+def _where(table: "pd.DataFrame", chosen: Iterable[Any]) -> list[str]:
+    """The names of the columns that are chosen."""
+    return [name for name, is_chosen in zip(table.columns, chosen, strict=True) if is_chosen]
+
+
+def _example(column: "pd.Series[Any]") -> str:
+    """The first value that no number can be made of."""
+    import pandas as pd
+
+    bad = column[pd.to_numeric(column, errors="coerce").isna() & column.notna()]
+    return f" ({str(bad.iloc[0])[:20]!r} in row {bad.index[0]}, counted from 0)" if len(bad) else ""
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """Not all the names: a table may have hundreds of columns."""
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"there are: {_listed(known)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
+    return ", ".join(every[:_SHOWN]) + more
+
+
+def _named(names: Sequence[str]) -> str:
+    return f"column {names[0]}" if len(names) == 1 else f"columns {_listed(names)}"
+
+
+def _drop_setting(names: Iterable[str]) -> str:
+    """`dataset.drop=[…]` as a shell and Hydra take it: quoted where a name needs it."""
+    every = list(names)
+    if all(re.fullmatch(r"[\w.-]+", name) for name in every):
+        return f"dataset.drop=[{','.join(every)}]"
+    quoted = ",".join('"' + name.replace('"', '\\"') + '"' for name in every)
+    return f"'dataset.drop=[{quoted}]'"

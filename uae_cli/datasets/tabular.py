@@ -11,6 +11,7 @@ from torch import Tensor
 
 from uae_cli.datasets.base import Dataset
 from uae_cli.errors import DataError
+from uae_cli.text import one_line
 
 # On which rows minima, maxima and means are taken: 'train' keeps the test rows unseen, 'all' does as the
 # paper's authors did.
@@ -79,6 +80,11 @@ class Table:
         )
 
 
+def published_split(n_train: int, n: int) -> tuple[Rows, Rows]:
+    """Row numbers of `n` rows of which the first `n_train` are to train."""
+    return np.arange(n_train), np.arange(n_train, n)
+
+
 def stratified_split(what: str, labels: NDArray[np.int64], *, seed: int) -> tuple[Rows, Rows]:
     """Row numbers of the train (80 %) and test (20 %) split; every class is split alike.
 
@@ -90,8 +96,9 @@ def stratified_split(what: str, labels: NDArray[np.int64], *, seed: int) -> tupl
     try:
         return _split(len(labels), seed, labels)
     except ValueError as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{what}: can't be split 80/20 class by class ({reason}); give more rows") from None
+        raise DataError(
+            f"{what}: can't be split 80/20 class by class ({one_line(error)}); give more rows"
+        ) from None
 
 
 def stratified_dataset(

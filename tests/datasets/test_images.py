@@ -13,10 +13,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 from scipy.io import savemat
+from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10, MNIST, SVHN, FashionMNIST
 
-from uae_cli.datasets import TorchvisionDataset
-from uae_cli.datasets.images import IDX_SHA256
+from uae_cli.datasets import Digits, TorchvisionDataset
+from uae_cli.datasets.images import DIGESTS
 
 NAMES = ["mnist", "fashion_mnist", "svhn", "cifar10"]
 N_TRAIN, N_TEST = 10, 4
@@ -52,15 +53,15 @@ def idx(array):
     return b"".join(n.to_bytes(4, "big") for n in header) + array.tobytes()
 
 
-def make_idx(kind, monkeypatch):
+def make_idx(name, kind, monkeypatch):
     files, images, labels = {}, {}, {}
     for stem, n in (("train", N_TRAIN), ("t10k", N_TEST)):
         images[stem], labels[stem] = pixels(n, 28, 28), (np.arange(n) % 10).astype(np.uint8)
         files[f"{stem}-images-idx3-ubyte"] = idx(images[stem])
         files[f"{stem}-labels-idx1-ubyte"] = idx(labels[stem])
     packed = {f"{name}.gz": gzip.compress(content) for name, content in files.items()}
-    sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    monkeypatch.setitem(IDX_SHA256, kind.__name__, sha256)
+    sha256 = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
+    monkeypatch.setitem(DIGESTS, name, sha256)
     monkeypatch.setattr(kind, "resources", [(name, md5(content)) for name, content in packed.items()])
     return Made(
         files={f"{kind.__name__}/raw/{name}": content for name, content in files.items()},
@@ -82,6 +83,7 @@ def make_svhn(monkeypatch):
         if split == "train":
             x_train = np.transpose(images, (3, 2, 0, 1))
     monkeypatch.setattr(SVHN, "split_list", splits)
+    monkeypatch.setitem(DIGESTS, "svhn", {name: md5(content) for name, content in files.items()})
     # The published files write the digit 0 as 10.
     return Made(files=files, x_train=x_train, y_train=[1, 2, 3, 4, 5, 6, 7, 8, 9, 0], online=online)
 
@@ -100,6 +102,8 @@ def make_cifar10(monkeypatch):
     meta = pickle.dumps({"label_names": [str(i) for i in range(10)]})
     files = {f"cifar-10-batches-py/{name}": content for name, (_, _, content) in (train | test).items()}
     files["cifar-10-batches-py/batches.meta"] = meta
+    digests = {Path(name).name: md5(content) for name, content in files.items()}
+    monkeypatch.setitem(DIGESTS, "cifar10", digests)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name, content in files.items():
@@ -122,8 +126,8 @@ def make_cifar10(monkeypatch):
 @pytest.fixture
 def make(monkeypatch):
     makers = {
-        "mnist": lambda: make_idx(MNIST, monkeypatch),
-        "fashion_mnist": lambda: make_idx(FashionMNIST, monkeypatch),
+        "mnist": lambda: make_idx("mnist", MNIST, monkeypatch),
+        "fashion_mnist": lambda: make_idx("fashion_mnist", FashionMNIST, monkeypatch),
         "svhn": lambda: make_svhn(monkeypatch),
         "cifar10": lambda: make_cifar10(monkeypatch),
     }
@@ -158,6 +162,14 @@ def test_torchvisions_own_files_are_read(name, make, tmp_path):
     assert found.size_bytes == sum(map(len, made.files.values()))
 
 
+def test_the_checksums_are_those_of_torchvision():
+    assert DIGESTS["svhn"] == {
+        SVHN.split_list[split][1]: SVHN.split_list[split][2] for split in ("train", "test")
+    }
+    listed = dict([*CIFAR10.train_list, *CIFAR10.test_list])
+    assert DIGESTS["cifar10"] == {**listed, CIFAR10.meta["filename"]: CIFAR10.meta["md5"]}
+
+
 @pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.4.0", reason="this NumPy does not warn")
 def test_the_made_cifar_pickles_do_provoke_numpys_warning(make):
     content = make("cifar10").files["cifar-10-batches-py/test_batch"]
@@ -180,11 +192,12 @@ def test_every_damaged_file_is_found_by_its_checksum(name, make, tmp_path, flip)
         made.put(tmp_path)
         flip(tmp_path / damaged, len(made.files[damaged]) - 1)
         message = refusal(name, tmp_path)
-        assert f"{Path(damaged).name} in {(tmp_path / damaged).parent}: corrupt" in message
+        what = f"{Path(damaged).name} in {(tmp_path / damaged).parent}: corrupt"
+        assert what in message
         assert "delete" in message
         found = loader.check(tmp_path, verify=True)
         assert found.present
-        assert f"{Path(damaged).name}: corrupt" in found.problem
+        assert what in found.problem
         assert loader.check(tmp_path, verify=False).problem == ""
 
 
@@ -195,7 +208,9 @@ def test_missing_files_are_named_with_the_way_to_get_them(name, make, tmp_path):
     *_, lost = made.files
     (tmp_path / lost).unlink()
     message = refusal(name, tmp_path)
-    assert f"no {Path(lost).name} in {(tmp_path / lost).parent} and no {tmp_path / name}.npz" in message
+    place = f"{Path(lost).name} in {(tmp_path / lost).parent}"
+    assert f"no {place}; run with data.download=true" in message
+    assert f"or put {place}, or {name}.npz in {tmp_path}, or" in message
     assert "data.download=true" in message
     assert "UAE_DATA or data.root=" in message
     found = TorchvisionDataset(name=name).check(tmp_path, verify=True)
@@ -283,3 +298,48 @@ def test_real_sets(load_real, name, shape, sizes, mean):
     assert (len(data.x_train), len(data.x_test)) == sizes
     assert float(data.x_train.mean()) == pytest.approx(mean, abs=5e-4)
     assert data.y_train.unique().tolist() == list(range(10))
+
+
+DIGITS = Digits(name="digits")
+NOWHERE = Path("/nonexistent")
+
+
+def test_digits_are_images_in_the_unit_interval():
+    data = DIGITS.load(NOWHERE, download=False)
+    assert data.shape == (1, 8, 8)
+    assert (len(data.x_train), len(data.x_test)) == (1437, 360)
+    assert data.x_train.dtype == torch.float32
+    assert (float(data.x_train.min()), float(data.x_train.max())) == (0.0, 1.0)
+
+
+def test_every_digit_lands_in_one_split_with_its_label():
+    data = DIGITS.load(NOWHERE, download=False)
+    pixels = (torch.cat([data.x_train, data.x_test]) * 16).int().flatten(1)
+    rows = [
+        (*x, y) for x, y in zip(pixels.tolist(), torch.cat([data.y_train, data.y_test]).tolist(), strict=True)
+    ]
+    original = load_digits()
+    expected = [
+        (*x, y) for x, y in zip(original.data.astype(int).tolist(), original.target.tolist(), strict=True)
+    ]
+    assert sorted(rows) == sorted(expected)
+
+
+def test_the_split_is_fixed_and_keeps_the_share_of_each_class():
+    first, second = (DIGITS.load(NOWHERE, download=False) for _ in range(2))
+    assert torch.equal(first.x_train, second.x_train)
+    assert torch.equal(first.y_test, second.y_test)
+    share = first.y_test.bincount() / (first.y_test.bincount() + first.y_train.bincount())
+    assert torch.all((share - 0.2).abs() < 0.01)
+
+
+def test_row_numbers_lead_back_to_the_source():
+    data = DIGITS.load(NOWHERE, download=False)
+    assert (load_digits().target[data.test_rows] == data.y_test.numpy()).all()
+    assert len({*data.train_rows.tolist(), *data.test_rows.tolist()}) == 1797
+
+
+def test_digits_are_always_present():
+    found = DIGITS.check(NOWHERE, verify=True)
+    assert (found.present, found.problem, found.path) == (True, "", None)
+    assert "scikit-learn" in found.source
