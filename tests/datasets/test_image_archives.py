@@ -74,7 +74,7 @@ def test_coil_is_fetched_from_its_publisher(tmp_path, views, network):
 
 
 def test_missing_archive(tmp_path):
-    assert f"put_views {COIL_FILE} there" in refusal(COIL, tmp_path)
+    assert f"put {COIL_FILE} in {tmp_path}" in refusal(COIL, tmp_path)
     assert "from Columbia University, 13 MB" in COIL.check(tmp_path, verify=False).remedy
 
 
@@ -160,7 +160,7 @@ def test_other_photographs_are_named(tmp_path, members, change, expected):
 
 
 def test_what_is_missing_or_no_archive_is_told(tmp_path):
-    assert f"put {TINY_FILE} there" in refusal(TINY, tmp_path)
+    assert f"put {TINY_FILE} in {tmp_path}" in refusal(TINY, tmp_path)
     assert "from Stanford University, 248 MB" in TINY.check(tmp_path, verify=False).remedy
     (tmp_path / TINY_FILE).write_bytes(b"no archive")
     assert "corrupt or no zip of images" in refusal(TINY, tmp_path)

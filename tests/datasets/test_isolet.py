@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from published import refusal
+from published import checked_refusal, refusal
 from pydantic import ValidationError
 from scipy.io import savemat
 from sklearn.utils import Bunch
@@ -107,7 +107,7 @@ def test_other_content_is_named(tmp_path, files, change, expected):
 
 def test_missing_files(tmp_path, files):
     put(tmp_path, {TRAIN: files[TRAIN]})
-    assert f"put {TRAIN} and {TEST} (or .Z) there" in refusal(WHOLE, tmp_path)
+    assert f"put {TRAIN} and {TEST} (or .Z) in {tmp_path}" in refusal(WHOLE, tmp_path)
 
 
 def test_real_isolet(load_real):
@@ -133,9 +133,8 @@ def save(root, content):
 
 
 def subset_refusal(root):
-    message = refusal(SUBSET, root)
+    message = checked_refusal(SUBSET, root)
     assert str(root / "isolet_subset.mat") in message
-    assert SUBSET.check(root, verify=True).problem in ("", message)
     return message
 
 
@@ -168,7 +167,9 @@ def test_an_unknown_scaler_fit_is_refused():
 
 
 def test_missing_part(tmp_path):
-    assert "put isolet_subset.mat" in subset_refusal(tmp_path)
+    message = refusal(SUBSET, tmp_path)
+    assert f"no isolet_subset.mat in {tmp_path}; put isolet_subset.mat, X (N×617" in message
+    assert "UAE_DATA or data.root=" in message
     found = SUBSET.check(tmp_path, verify=True)
     assert (found.present, found.path) == (False, tmp_path / "isolet_subset.mat")
     assert found.remedy

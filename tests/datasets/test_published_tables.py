@@ -83,7 +83,8 @@ def test_other_activities_are_named(tmp_path, files, name, change, expected):
 def test_missing_activity(tmp_path, files):
     put_activity(tmp_path, {name: content for name, content in files.items() if name != "final_y_test.txt"})
     message = refusal(ACTIVITY, tmp_path)
-    assert "put_activity dataset_uci/ with final_X_train.txt" in message
+    assert f"no final_y_test.txt in {tmp_path / 'dataset_uci'}; run with data.download=true" in message
+    assert "put dataset_uci/ with final_X_train.txt" in message
     assert "UAE_DATA or data.root=" in message
     found = ACTIVITY.check(tmp_path, verify=True)
     assert not found.present
@@ -115,7 +116,7 @@ def test_a_failing_download_is_one_line_and_leaves_nothing(tmp_path, network, co
     message = refusal(ACTIVITY, tmp_path, download=True)
     assert f"download to {tmp_path} failed" in message
     assert expected in message
-    assert "put_activity dataset_uci/ with" in message
+    assert "put dataset_uci/ with" in message
     assert not list((tmp_path / "dataset_uci").iterdir())
 
 
@@ -184,7 +185,7 @@ def test_other_mice_are_named(tmp_path, table, change, expected):
 
 
 def test_missing_mice(tmp_path):
-    assert f"put {MICE_FILE} (UCI's table saved as CSV) there" in refusal(MICE, tmp_path)
+    assert f"put {MICE_FILE} (UCI's table saved as CSV) in {tmp_path}" in refusal(MICE, tmp_path)
 
 
 def test_openml_gives_the_same_mice(tmp_path, table, monkeypatch):
