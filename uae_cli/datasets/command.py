@@ -13,27 +13,27 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
 from uae_cli.datasets.base import Availability, Loader
+from uae_cli.datasets.download import DOWNLOAD
 from uae_cli.datasets.own_arrays import NpzDataset
 from uae_cli.errors import ConfigError
+from uae_cli.progress import said_if_slow
+from uae_cli.text import one_line
 
 _PIPED_WIDTH = 100
 # These stand for whatever file a user names, so there is nothing to look for.
 _USERS_OWN = {"npz", "csv"}
-# How a loader says that it can be fetched; downloads are allowed by default, so a command says more
-_FETCHING = "run with data.download=true"
 _COLOURS = {"present": "cyan", "verified": "green", "missing": "yellow", "corrupt": "bold red"}
 
 
 def data_command(root: Path, verify: bool, conf_dir: Path) -> int:
-    """Print a table of every dataset in `conf_dir/dataset` and of the user's own `*.npz` in `root`.
+    """Print every dataset in `conf_dir/dataset` and the user's own `*.npz` in `root`, each when it is known.
 
-    With `verify`, checksums are compared too. Returns the exit status: 1 if something present is
-    corrupt, else 0.
+    With `verify`, numbers are read and checksums compared too, which takes its time; else only files are
+    looked for. Returns the exit status: 1 if something present is corrupt, else 0.
 
     Raises:
         ConfigError: a YAML file of `conf_dir/dataset` can't be turned into a loader.
@@ -42,22 +42,18 @@ def data_command(root: Path, verify: bool, conf_dir: Path) -> int:
     if not console.is_terminal:
         console = Console(width=_PIPED_WIDTH)
     loaders = [*_configured(conf_dir), *_own(root, conf_dir)]
-    rows = [
-        (loader.name, loader.check(root, verify=verify))
-        for loader in track(
-            loaders,
-            "Comparing checksums" if verify else "Looking",
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-    ]
-    table = _table()
-    for name, found in rows:
-        table.add_row(*_cells(name, _with_command(name, found, root, conf_dir), root, verify=verify))
-    console.print(table)
+    widest = max(len(loader.name) for loader in loaders)
+    console.print(_line(widest))
+    corrupt = False
+    for loader in loaders:
+        doing = f"{'comparing checksums of' if verify else 'looking for'} {loader.name}"
+        with console.status(doing) if console.is_terminal else said_if_slow(f"{doing} …"):
+            found = loader.check(root, verify=verify)
+        corrupt |= bool(found.problem)
+        told = _with_command(loader.name, found, root, conf_dir)
+        console.print(_line(widest, _cells(loader.name, told, root, verify=verify)))
     console.print(Text(f"\nData root: {root} (set it with UAE_DATA=DIR or data.root=DIR)"), soft_wrap=True)
-    return int(any(found.problem for _, found in rows))
+    return int(corrupt)
 
 
 def _configured(conf_dir: Path) -> Iterator[Loader]:
@@ -67,9 +63,8 @@ def _configured(conf_dir: Path) -> Iterator[Loader]:
         try:
             yield instantiate(OmegaConf.load(file))
         except (InstantiationException, OmegaConfBaseException) as error:
-            reason = " ".join(str(error).split())
             raise ConfigError(
-                f"{file}: no dataset can be built from it ({reason}); mend or remove it"
+                f"{file}: no dataset can be built from it ({one_line(error)}); mend or remove it"
             ) from None
 
 
@@ -81,10 +76,13 @@ def _own(root: Path, conf_dir: Path) -> Iterator[Loader]:
 
 
 def _with_command(name: str, found: Availability, root: Path, conf_dir: Path) -> Availability:
-    """The remedy with a command in it that fetches this dataset to this root; else where it comes from."""
+    """The remedy with a command in it that fetches this dataset to this root; else that nothing does.
+
+    Downloads are allowed by default, so that a command says more than the setting.
+    """
     place = "" if root == default_root() else f" data.root={shlex.quote(str(root))}"
     fetching = f"get it with `uae run experiment={_user_of(name, conf_dir)} scale=smoke{place}`"
-    remedy = found.remedy.replace(_FETCHING, fetching)
+    remedy = found.remedy.replace(DOWNLOAD, fetching)
     if not found.present and remedy == found.remedy and remedy:
         remedy = f"nothing fetches it: {remedy}"
     return replace(found, remedy=remedy)
@@ -103,12 +101,15 @@ def _user_of(dataset: str, conf_dir: Path) -> str:
     return min(users, key=lambda name: not name.startswith(f"{dataset}_"), default=f"NAME dataset={dataset}")
 
 
-def _table() -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("Name", no_wrap=True)
-    table.add_column("State", no_wrap=True)
-    table.add_column("Size", no_wrap=True, justify="right")
+def _line(widest: int, cells: tuple[Text, ...] = ()) -> Table:
+    """A row, or without cells the headings: a table of its own, so that none waits for the next."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold", show_header=not cells)
+    table.add_column("Name", no_wrap=True, width=widest)
+    table.add_column("State", no_wrap=True, width=8)
+    table.add_column("Size", no_wrap=True, justify="right", width=8)
     table.add_column("File · source, note", ratio=1, overflow="fold")
+    if cells:
+        table.add_row(*cells)
     return table
 
 
