@@ -43,10 +43,7 @@ class Dataset:
             ("train", self.x_train, self.y_train, self.train_rows),
             ("test", self.x_test, self.y_test, self.test_rows),
         ):
-            what = f"dataset {self.name}, {split} split"
-            _check_split(what, x, y)
-            if rows is not None and len(rows) != len(x):
-                raise DataError(f"{what}: {len(x)} samples but {len(rows)} row numbers; give one per sample")
+            _check_split(f"dataset {self.name}, {split} split", x, y, rows)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -135,9 +132,10 @@ class FileLoader(ABC):
     def wanted(self, root: Path) -> list[Path]:
         """The files that are looked for first."""
 
+    @property
     @abstractmethod
-    def origin(self, root: Path) -> str:
-        """Where the data come from, told beside results."""
+    def source(self) -> str:
+        """Where the data come from, told beside results; empty: from the file they are in."""
 
     @abstractmethod
     def remedy(self, root: Path) -> str:
@@ -157,31 +155,32 @@ class FileLoader(ABC):
         return wanted if all(path.is_file() for path in wanted) else []
 
     def mend(self, problem: str) -> str:  # noqa: ARG002 - what other loaders go by
-        """The way out of a `problem` of files that are there; empty if its own line tells it."""
+        """The way out of a `problem` of files that are there."""
         return "replace it with an intact copy"
 
     def inspect(self, files: list[Path], *, verify: bool) -> str:
         """The note on files that are there; only with `verify` are their numbers read.
 
         Raises:
-            UaeError: they can't be used.
+            DataError: they can't be used.
         """
         return self.read(files).note if verify else ""
 
     def check(self, root: Path, *, verify: bool) -> Availability:
         """Look for the files; with `verify`, read them and compare checksums where one is known."""
-        files, source = self.files(root), self.origin(root)
+        files = self.files(root)
+        place = _place(files or self.wanted(root))
+        source = self.source or str(place)
         if not files:
-            place = _place(self.wanted(root))
             return Availability(present=False, path=place, source=source, remedy=self.remedy(root))
         note = problem = ""
         try:
             note = self.inspect(files, verify=verify)
-        except UaeError as error:
+        except DataError as error:
             problem = str(error)
         return Availability(
             present=True,
-            path=_place(files),
+            path=place,
             size_bytes=sum(path.stat().st_size for path in files),
             source=source,
             note=note,
@@ -203,9 +202,7 @@ class FileLoader(ABC):
         try:
             return self.read(files)
         except DataError as error:
-            if way := self.mend(str(error)):
-                raise DataError(f"dataset {self.name}: {error}; {way}") from None
-            raise
+            raise DataError(f"dataset {self.name}: {error}; {self.mend(str(error))}") from None
 
     def not_found(self, root: Path) -> UaeError:
         """What is raised where a file is missing."""
@@ -221,9 +218,10 @@ def _place(files: list[Path]) -> Path:
     return files[0] if len(files) == 1 else files[0].parent
 
 
-def _check_split(what: str, x: Tensor, y: Tensor) -> None:
-    if len(x) != len(y):
-        raise DataError(f"{what}: {len(x)} samples but {len(y)} labels; give one label per sample")
+def _check_split(what: str, x: Tensor, y: Tensor, rows: Tensor | None) -> None:
+    for each, name in ((y, "label"), (x if rows is None else rows, "row number")):
+        if len(each) != len(x):
+            raise DataError(f"{what}: {len(x)} samples but {len(each)} {name}s; give one {name} per sample")
     if len(x) == 0:
         raise DataError(f"{what}: no samples")
     if bool(torch.isnan(x).any()):

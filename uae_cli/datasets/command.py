@@ -42,7 +42,7 @@ def data_command(root: Path, verify: bool, conf_dir: Path) -> int:
     if not console.is_terminal:
         console = Console(width=_PIPED_WIDTH)
     loaders = [*_configured(conf_dir), *_own(root, conf_dir)]
-    widest = max(len(loader.name) for loader in loaders)
+    widest = max([len("Name"), *(len(loader.name) for loader in loaders)])
     console.print(_line(widest))
     corrupt = False
     for loader in loaders:

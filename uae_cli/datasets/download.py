@@ -30,26 +30,23 @@ class PublishedDataset(FileLoader):
     """Files in the data root, fetched from their publisher if they are missing and that is asked for.
 
     Attributes:
-        source: where the files come from, told beside results.
         expected: the files by name, as one tells a user to put them in the root.
-        publisher: who is asked for a download and, where known, how much it is.
         sha256: of a file as it was at hand when this was written, by file name. Publishers give none, and
             other copies may be packed differently, so another one is told but not refused: what decides
             is the content (rows, columns, ranges, labels), compared whenever a set is read.
     """
 
-    source: ClassVar[str]
     expected: ClassVar[str]
-    publisher: ClassVar[str]
     sha256: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    @abstractmethod
+    def publisher(self) -> str:
+        """Who is asked for a download and, where known, how much it is."""
 
     @abstractmethod
     def fetch(self, root: Path) -> None:
         """Get the files from their publisher."""
-
-    def origin(self, root: Path) -> str:  # noqa: ARG002 - the same everywhere
-        """The publisher's page."""
-        return self.source
 
     def by_hand(self, root: Path) -> str:
         """How to get what is missing without a download."""
@@ -135,8 +132,8 @@ def fetch_from_archive(url: str, names: Collection[str], folder: Path) -> None:
         packed = Path(temporary) / "archive.zip"
         fetch_file(url, packed)
         with packed.open("rb") as file:
-            found = set(_unpack(file, names, Path(temporary)))
-        if lacking := [name for name in names if name not in found]:
+            _unpack(file, names, Path(temporary))
+        if lacking := [name for name in names if not (Path(temporary) / name).is_file()]:
             raise ValueError(f"{url} lacks {', '.join(lacking)}")
         for name in names:
             (Path(temporary) / name).replace(folder / name)
@@ -168,14 +165,13 @@ def file_digest(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
-def _unpack(file: IO[bytes], names: Collection[str], folder: Path) -> Iterator[str]:
+def _unpack(file: IO[bytes], names: Collection[str], folder: Path) -> None:
     with zipfile.ZipFile(file) as archive:
         for member in archive.namelist():
             name = member.rpartition("/")[2]
             if name in names:
                 with archive.open(member) as content, (folder / name).open("wb") as target:
                     shutil.copyfileobj(content, target)
-                yield name
             elif name.endswith(".zip"):
                 with archive.open(member) as inner:
-                    yield from _unpack(inner, names, folder)
+                    _unpack(inner, names, folder)

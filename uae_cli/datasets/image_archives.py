@@ -52,11 +52,7 @@ class ImageArchive(PublishedDataset):
         fetch_file(self.url, root / self.expected)
 
     def read(self, files: list[Path]) -> Dataset:
-        """Both splits.
-
-        Raises:
-            DataError: the archive or an image is damaged, or not as published.
-        """
+        """Both splits; images are read as they are packed."""
         (path,) = files
         try:
             with zipfile.ZipFile(path) as archive:
@@ -90,11 +86,7 @@ class Coil20(ImageArchive):
     split_seed: SplitSeed
 
     def unpack(self, path: Path, archive: zipfile.ZipFile) -> Dataset:
-        """Check, resize and split.
-
-        Raises:
-            DataError: the archive lacks an image, or one is no grey 128×128 image.
-        """
+        """Check that each image is there, grey and 128×128; resize and split."""
         names = [f"obj{i}__{j}.png" for i in range(1, self.objects + 1) for j in range(self.views)]
         members = {member.rpartition("/")[2]: member for member in archive.namelist()}
         _check_complete(path, names, members)
@@ -126,11 +118,7 @@ class TinyImageNet(ImageArchive):
     name: str
 
     def unpack(self, path: Path, archive: zipfile.ZipFile) -> Dataset:
-        """Both splits.
-
-        Raises:
-            DataError: the archive lacks an image, or one is not 64×64, or the lists aren't as published.
-        """
+        """Check both lists, and that each image is there and 64×64."""
         folder = self.expected.removesuffix(".zip")
         classes = _text(path, archive, f"{folder}/wnids.txt").split()
         _check_count(path, "classes in wnids.txt", len(classes), self.classes)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from uae_cli.datasets.base import Availability, Dataset
-from uae_cli.datasets.download import DOWNLOAD, PublishedDataset, file_digest
+from uae_cli.datasets.download import PublishedDataset, file_digest
 from uae_cli.datasets.own_arrays import NpzDataset, image_tensor
 from uae_cli.datasets.tabular import stratified_dataset
 from uae_cli.errors import DataError
@@ -112,17 +112,19 @@ class TorchvisionDataset(PublishedDataset):
         """Torchvision's own files, unpacked."""
         return [root / _LAYOUTS[self.name].folder / name for name in DIGESTS[self.name]]
 
-    def origin(self, root: Path) -> str:  # noqa: ARG002 - the same everywhere
+    @property
+    def source(self) -> str:
         """Torchvision and the publisher's page."""
         return _LAYOUTS[self.name].source
+
+    @property
+    def publisher(self) -> str:
+        """Torchvision, which knows where the files are now."""
+        return f"torchvision, {_LAYOUTS[self.name].megabytes} MB"
 
     def by_hand(self, root: Path) -> str:
         """The files that are missing, or one of the user's own."""
         return f"put {self.lacking(root)}, or {self.name}.npz in {root}"
-
-    def remedy(self, root: Path) -> str:
-        """A download, or what to put where."""
-        return f"{DOWNLOAD} (fetches {_LAYOUTS[self.name].megabytes} MB), or {self.by_hand(root)}"
 
     def fetch(self, root: Path) -> None:
         """The official download; past the classes that would read hundreds of megabytes right after it."""
@@ -159,11 +161,7 @@ class TorchvisionDataset(PublishedDataset):
         return (stand_in.load if stand_in else super().load)(root, download=download)
 
     def inspect(self, files: list[Path], *, verify: bool) -> str:
-        """With `verify`, compare checksums.
-
-        Raises:
-            DataError: one is wrong.
-        """
+        """With `verify`, compare checksums."""
         algorithm, expected = _LAYOUTS[self.name].algorithm, DIGESTS[self.name]
         damaged = [path for path in files if verify and file_digest(path, algorithm) != expected[path.name]]
         if damaged:
@@ -172,11 +170,7 @@ class TorchvisionDataset(PublishedDataset):
         return ""
 
     def read(self, files: list[Path]) -> Dataset:
-        """Both splits, once the checksums are right.
-
-        Raises:
-            DataError: one is wrong.
-        """
+        """Both splits, once the checksums are right."""
         self.inspect(files, verify=True)
         read = {"svhn": _read_svhn, "cifar10": _read_cifar10}.get(self.name, _read_idx)
         folder = files[0].parent
@@ -187,12 +181,11 @@ class TorchvisionDataset(PublishedDataset):
             y_train=torch.from_numpy(y_train),
             x_test=image_tensor(x_test),
             y_test=torch.from_numpy(y_test),
-            source=_LAYOUTS[self.name].source,
+            source=self.source,
         )
 
     def _stand_in(self, root: Path) -> NpzDataset | None:
-        source = f"{self.name}.npz in place of {_LAYOUTS[self.name].source}"
-        packed = NpzDataset(name=self.name, source=source)
+        packed = NpzDataset(name=self.name, source=f"{self.name}.npz in place of {self.source}")
         return packed if packed.files(root) and not self.files(root) else None
 
 

@@ -17,6 +17,7 @@ from uae_cli.settings import STRICT
 from uae_cli.text import one_line
 
 FEATURES, LETTERS = 617, 26
+_OPENML = "isolet.openml.csv"
 N_TRAIN, N_TEST = 6238, 1559
 # 120 speakers to train and 30 to test said each letter twice; three recordings were lost.
 _PER_LETTER = ((237, 240), (58, 60))
@@ -48,19 +49,15 @@ class Isolet(PublishedDataset):
 
     def files(self, root: Path) -> list[Path]:
         """UCI's two files, or else the one table from OpenML."""
-        openml = self._openml(root)
+        openml = root / _OPENML
         return super().files(root) or ([openml] if openml.is_file() else [])
 
     def fetch(self, root: Path) -> None:
         """OpenML's copy, whose MD5 is compared; UCI's own archive holds the packed files."""
-        fetch_openml_csv(300, self._openml(root))
+        fetch_openml_csv(300, root / _OPENML)
 
     def read(self, files: list[Path]) -> Dataset:
-        """Check, scale and split.
-
-        Raises:
-            DataError: a file is corrupt, or rows, columns, range or labels aren't Isolet's.
-        """
+        """Check rows, columns, range and letters; scale and split."""
         columns = FEATURES + 1
         if len(files) == 1:
             values = read_numbers(files[0], (N_TRAIN + N_TEST, columns), header=True)
@@ -71,9 +68,6 @@ class Isolet(PublishedDataset):
         y = np.concatenate([_letters(path, part, *per_letter) for path, part, per_letter in parts])
         table = Table(values[:, :-1], y, *published_split(N_TRAIN, len(y)))
         return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.source)
-
-    def _openml(self, root: Path) -> Path:
-        return root / "isolet.openml.csv"
 
 
 def _letters(path: Path, part: NDArray[np.float64], low: int, high: int) -> NDArray[np.int64]:
@@ -97,6 +91,7 @@ class IsoletSubset(FileLoader):
     `scaler_fit` names: 'train' (test is clipped), or 'all' as the paper's authors did.
     """
 
+    source: ClassVar[str] = "a subset of UCI Isolet, archive.ics.uci.edu/dataset/54"
     content: ClassVar[str] = "X (N×617, values in [-1, 1]) and Y (N labels, 1 to 26)"
 
     name: str
@@ -107,10 +102,6 @@ class IsoletSubset(FileLoader):
         """The one file, whose data carry a checksum."""
         return [root / "isolet_subset.mat"]
 
-    def origin(self, root: Path) -> str:  # noqa: ARG002 - the same everywhere
-        """The page of the whole set."""
-        return "a subset of UCI Isolet, archive.ics.uci.edu/dataset/54"
-
     def remedy(self, root: Path) -> str:
         """What to put where."""
         return f"put isolet_subset.mat, {self.content}, in {root}"
@@ -120,16 +111,12 @@ class IsoletSubset(FileLoader):
         return super().inspect(files, verify=verify) or _partial(1560)
 
     def read(self, files: list[Path]) -> Dataset:
-        """Check, split and scale.
-
-        Raises:
-            DataError: the file is corrupt, or holds something else.
-        """
+        """Check shapes, range and letters; split and scale."""
         (path,) = files
         x, y = self._matrices(path)
         train, test = stratified_split(str(path), y, seed=self.split_seed)
         table = Table(x, y, train, test, note=_partial(len(x)))
-        return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.origin(path.parent))
+        return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.source)
 
     def _matrices(self, path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """X (N, 617) in [-1, 1] and Y (N,) from 0 to 25."""

@@ -43,10 +43,6 @@ class NpzDataset(FileLoader):
         """The one file: `path` if given, else `NAME.npz` in `root`."""
         return [(self.path or root / f"{self.name}.npz").expanduser()]
 
-    def origin(self, root: Path) -> str:
-        """What the settings say, else the file."""
-        return self.source or str(self.wanted(root)[0])
-
     def remedy(self, root: Path) -> str:
         """What to put where."""
         (path,) = self.wanted(root)
@@ -70,22 +66,14 @@ class NpzDataset(FileLoader):
         )
 
     def inspect(self, files: list[Path], *, verify: bool) -> str:
-        """Look for the keys; with `verify`, read the file: CRCs, shapes, ranges.
-
-        Raises:
-            DataError: see `read`.
-        """
+        """Look for the keys; with `verify`, read the file: CRCs, shapes, ranges."""
         if verify:
             return self.read(files).note
         _check_archive(files[0], verify=False)
         return _read_note(files[0])
 
     def read(self, files: list[Path]) -> Dataset:
-        """Read the file whole, once its CRCs hold.
-
-        Raises:
-            DataError: it is corrupt, lacks a key, or a key holds something else than the class says.
-        """
+        """Read the file whole, once its CRCs hold and it has all keys."""
         (path,) = files
         # Before any header is believed: a flipped bit in one could ask for terabytes.
         _check_archive(path, verify=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from uae_cli.datasets.base import Dataset, FileLoader
+from uae_cli.datasets.base import Availability, Dataset
 from uae_cli.datasets.tabular import Rows, ScalerFit, SplitSeed, Table, random_split, stratified_split
 from uae_cli.errors import ConfigError, DataError, UaeError
 from uae_cli.settings import STRICT
@@ -31,7 +31,7 @@ Column = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CsvTable(FileLoader):
+class CsvTable:
     """The numeric columns of the table at `path`: float32 (N, d), min–max scaled to [0, 1].
 
     Row numbers count the table's rows below the header, from 0.
@@ -55,42 +55,27 @@ class CsvTable(FileLoader):
     scaler_fit: ScalerFit
     split_seed: SplitSeed
 
-    def wanted(self, root: Path) -> list[Path]:  # noqa: ARG002 - the file is where the user says
-        """The table.
+    def check(self, root: Path, *, verify: bool) -> Availability:
+        """Whether the file is there; with `verify`, whether it can be used. `root` plays no part."""
+        path, problem = self._path(), ""
+        present = path.is_file()
+        if present and verify:
+            try:
+                self.load(root, download=False)
+            except UaeError as error:
+                problem = str(error)
+        size = path.stat().st_size if present else 0
+        return Availability(present=present, path=path, size_bytes=size, source=str(path), problem=problem)
 
-        Raises:
-            ConfigError: no path is given.
-        """
-        if self.path is None:
-            raise ConfigError("dataset.path: must be given, e.g. dataset.path=my.csv")
-        return [self.path.expanduser()]
-
-    def origin(self, root: Path) -> str:
-        """The file."""
-        return str(self.wanted(root)[0])
-
-    def remedy(self, root: Path) -> str:  # noqa: ARG002 - the user knows
-        """None: the file is the user's own."""
-        return ""
-
-    def mend(self, problem: str) -> str:  # noqa: ARG002 - see there
-        """None: every line here says the way out."""
-        return ""
-
-    def not_found(self, root: Path) -> UaeError:
-        """No file, or a folder."""
-        (path,) = self.wanted(root)
-        what = "is a folder" if path.is_dir() else "no such file"
-        return DataError(f"dataset.path = {path}: {what}; give a CSV or Parquet file")
-
-    def read(self, files: list[Path]) -> Dataset:
+    def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002 - the file is where the user says
         """Read, split, fill and scale.
 
         Raises:
-            ConfigError: a column that a setting names isn't there, or the settings are at odds.
+            ConfigError: no path is given, a column that a setting names isn't there, or the settings
+                are at odds.
             DataError: the file can't be read, or holds what can't be used; says which columns.
         """
-        (path,) = files
+        path = self._path()
         if self.missing == "class_mean" and self.label is None:
             raise ConfigError("dataset.missing = class_mean: needs dataset.label=COLUMN; or use mean or drop")
         table = _read(path)
@@ -113,6 +98,11 @@ class CsvTable(FileLoader):
         return made.dataset(
             name=self.name, scaler_fit=self.scaler_fit, source=str(path), rows=features.index.to_numpy()
         )
+
+    def _path(self) -> Path:
+        if self.path is None:
+            raise ConfigError("dataset.path: must be given, e.g. dataset.path=my.csv")
+        return self.path.expanduser()
 
     def _features(self, path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
         """All columns but the label's and those to drop, float64."""
@@ -191,6 +181,9 @@ def _read(path: Path) -> "pd.DataFrame":
     """The table, its columns called by strings and its rows by numbers from 0."""
     import pandas as pd
 
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise DataError(f"dataset.path = {path}: {what}; give a CSV or Parquet file")
     parquet = path.suffix.lower() in (".parquet", ".pq")
     try:
         table = pd.read_parquet(path).reset_index(drop=True) if parquet else _read_csv(path)

@@ -25,6 +25,7 @@ ACTIVITY_SHAPES = {
 }
 # genotype (control, trisomic) – stimulated to learn or not – memantine or saline
 MICE_CLASSES = ["c-CS-m", "c-CS-s", "c-SC-m", "c-SC-s", "t-CS-m", "t-CS-s", "t-SC-m", "t-SC-s"]
+_MICE_OPENML = "mice_protein.openml.csv"
 _MICE, _PROTEINS, _MISSING = 1080, 77, 1396
 
 
@@ -58,11 +59,7 @@ class Activity(PublishedDataset):
         fetch_from_archive(self.url, ACTIVITY_SHAPES.keys(), root / "dataset_uci")
 
     def read(self, files: list[Path]) -> Dataset:
-        """Check, scale and split.
-
-        Raises:
-            DataError: a file is corrupt, or rows, columns or labels aren't this set's.
-        """
+        """Check rows, columns and labels; scale and split."""
         x_train, x_test, y_train, y_test = (
             read_numbers(path, shape) for path, shape in zip(files, ACTIVITY_SHAPES.values(), strict=True)
         )
@@ -96,28 +93,20 @@ class MiceProtein(PublishedDataset):
 
     def wanted(self, root: Path) -> list[Path]:
         """UCI's table as CSV, or the one from OpenML where that is all there is."""
-        uci, openml = root / "Data_Cortex_Nuclear.csv", self._openml(root)
+        uci, openml = root / "Data_Cortex_Nuclear.csv", root / _MICE_OPENML
         return [openml if openml.is_file() and not uci.is_file() else uci]
 
     def fetch(self, root: Path) -> None:
         """OpenML's copy, whose MD5 is compared; UCI's own archive holds an Excel file."""
-        fetch_openml_csv(40966, self._openml(root))
+        fetch_openml_csv(40966, root / _MICE_OPENML)
 
     def read(self, files: list[Path]) -> Dataset:
-        """Check, split, fill and scale.
-
-        Raises:
-            DataError: the file is corrupt, or rows, proteins, classes or the number of missing values
-                aren't this set's.
-        """
+        """Check rows, proteins, classes and the number of missing values; split, fill and scale."""
         (path,) = files
         x, y, proteins = _read_mice(path)
         train, test = stratified_split(str(path), y, seed=self.split_seed)
         table = Table(x, y, train, test, features=proteins).filled(self.missing, fit=self.scaler_fit)
         return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.source)
-
-    def _openml(self, root: Path) -> Path:
-        return root / "mice_protein.openml.csv"
 
 
 def _read_mice(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], tuple[str, ...]]:

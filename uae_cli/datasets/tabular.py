@@ -16,7 +16,6 @@ from uae_cli.text import one_line
 # On which rows minima, maxima and means are taken: 'train' keeps the test rows unseen, 'all' does as the
 # paper's authors did.
 ScalerFit = Literal["train", "all"]
-_CLASS_MEAN_NOTE = ": labels went into the features (missing=mean avoids it)"
 FillMean = Literal["mean", "class_mean"]
 # What scikit-learn's splitter takes
 SplitSeed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -64,20 +63,10 @@ class Table:
             source: where the data come from.
             rows: (N,) numbers of these rows in the source, if they aren't 0 to N−1.
         """
-        x_train, x_test = min_max_scale(self.x[self.train], self.x[self.test], scaler_fit=scaler_fit)
+        parts = min_max_scale(self.x[self.train], self.x[self.test], scaler_fit=scaler_fit)
         numbers = np.arange(len(self.x)) if rows is None else rows
-        return Dataset(
-            name=name,
-            x_train=x_train,
-            y_train=torch.from_numpy(self.y[self.train]),
-            x_test=x_test,
-            y_test=torch.from_numpy(self.y[self.test]),
-            source=source,
-            note=self.note,
-            features=self.features,
-            train_rows=torch.from_numpy(numbers[self.train]),
-            test_rows=torch.from_numpy(numbers[self.test]),
-        )
+        made = _dataset(*parts, self.y, (self.train, self.test), numbers, name, source)
+        return replace(made, note=self.note, features=self.features)
 
 
 def published_split(n_train: int, n: int) -> tuple[Rows, Rows]:
@@ -105,17 +94,8 @@ def stratified_dataset(
     what: str, x: Tensor, labels: NDArray[np.int64], *, seed: int, name: str, source: str
 ) -> Dataset:
     """Samples x (N, *shape) in [0, 1] that need no scaling, split by `stratified_split` with its errors."""
-    train, test = stratified_split(what, labels, seed=seed)
-    return Dataset(
-        name=name,
-        x_train=x[train],
-        y_train=torch.from_numpy(labels[train]),
-        x_test=x[test],
-        y_test=torch.from_numpy(labels[test]),
-        source=source,
-        train_rows=torch.from_numpy(train),
-        test_rows=torch.from_numpy(test),
-    )
+    split = train, test = stratified_split(what, labels, seed=seed)
+    return _dataset(x[train], x[test], labels, split, np.arange(len(x)), name, source)
 
 
 def random_split(n: int, *, seed: int) -> tuple[Rows, Rows]:
@@ -138,6 +118,23 @@ def min_max_scale(
     return train, test
 
 
+def _dataset(
+    x_train: Tensor, x_test: Tensor, y: Rows, split: tuple[Rows, Rows], rows: Rows, name: str, source: str
+) -> Dataset:
+    """Both parts with the labels and the row numbers that `split` chooses from those of all rows."""
+    train, test = split
+    return Dataset(
+        name=name,
+        x_train=x_train,
+        y_train=torch.from_numpy(y[train]),
+        x_test=x_test,
+        y_test=torch.from_numpy(y[test]),
+        source=source,
+        train_rows=torch.from_numpy(rows[train]),
+        test_rows=torch.from_numpy(rows[test]),
+    )
+
+
 def _split(n: int, seed: int, labels: NDArray[np.int64] | None) -> tuple[Rows, Rows]:
     # Here and not above: scikit-learn takes a second to import, which `uae --help` need not pay.
     from sklearn.model_selection import train_test_split
@@ -150,7 +147,9 @@ def _filling(x: NDArray[np.float64], missing: FillMean) -> str:
     gaps = int(np.isnan(x).sum())
     if not gaps:
         return ""
-    means = f"class means{_CLASS_MEAN_NOTE}" if missing == "class_mean" else "means of their columns"
+    means = "means of their columns"
+    if missing == "class_mean":
+        means = "class means: labels went into the features (missing=mean avoids it)"
     return f"{gaps:,} of {x.size:,} values were missing and are {means}."
 
 
