@@ -1,16 +1,26 @@
-"""Devices, threads and costs."""
+"""Devices, threads, costs; limits of control groups, in a copy of the folders that the kernel shows."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 from uae_cli.errors import ConfigError
-from uae_cli.machine import choose_device, choose_threads, commit, describe, metered
+from uae_cli.machine import (
+    choose_device,
+    choose_threads,
+    commit,
+    describe,
+    free_bytes,
+    granted_bytes,
+    metered,
+)
 
 CPU = torch.device("cpu")
+MIB = 2**20
 
 
 def test_auto_takes_what_is_there() -> None:
@@ -54,16 +64,13 @@ def test_the_description_is_whole() -> None:
     assert found["memory_gib"] > 0
 
 
-def test_the_commit_of_a_checkout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("uae_cli.machine._ROOT", tmp_path)
-    assert commit() is None
+def test_the_commit_of_a_checkout(tmp_path: Path) -> None:
+    assert commit(tmp_path) is None
     (tmp_path / ".git").mkdir()  # not really a repository
-    assert commit() is None
+    assert commit(tmp_path) is None
 
 
-def test_changes_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import subprocess
-
+def test_changes_are_told(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
         subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True, capture_output=True)
@@ -72,9 +79,79 @@ def test_changes_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     (tmp_path / "a").write_text("1")
     git("add", "a")
     git("commit", "-m", "one")
-    monkeypatch.setattr("uae_cli.machine._ROOT", tmp_path)
-    clean = commit()
+    clean = commit(tmp_path)
     assert clean is not None
     assert len(clean) == 40
     (tmp_path / "a").write_text("2")
-    assert commit() == f"{clean}+changes"
+    assert commit(tmp_path) == f"{clean}+changes"
+
+
+def group(folder: Path, version: int, limit: int | str, used: int, cached: int | None = None) -> None:
+    names = {2: ("memory.max", "memory.current"), 1: ("memory.limit_in_bytes", "memory.usage_in_bytes")}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in zip(names[version], (limit, used), strict=True):
+        (folder / name).write_text(f"{value}\n")
+    if cached is not None:
+        prefix = "" if version == 2 else "total_"
+        (folder / "memory.stat").write_text(f"anon 1\n{prefix}inactive_file {cached}\n{prefix}x 9\n")
+
+
+def free(root: Path, membership: str) -> int | None:
+    listed = root / "membership"
+    listed.write_text(membership)
+    return granted_bytes(root, listed)
+
+
+def test_version_2(tmp_path):
+    group(tmp_path / "job/step", 2, 512 * MIB, 100 * MIB)
+    assert free(tmp_path, "0::/job/step\n") == 412 * MIB
+
+
+def test_version_1_among_other_controllers(tmp_path):
+    group(tmp_path / "memory/job", 1, 512 * MIB, 100 * MIB)
+    assert free(tmp_path, "5:devices:/other\n4:cpu,memory:/job\n0::/\n") == 412 * MIB
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_cached_files_count_as_free(tmp_path, version):
+    folder = tmp_path if version == 2 else tmp_path / "memory"
+    group(folder, version, 512 * MIB, 500 * MIB, cached=300 * MIB)
+    assert free(tmp_path, "0::/\n" if version == 2 else "4:memory:/\n") == 312 * MIB
+
+
+def test_the_tightest_of_all_ancestors_counts(tmp_path):
+    group(tmp_path / "job/step", 2, "max", 10 * MIB)
+    group(tmp_path / "job", 2, 64 * MIB, 60 * MIB)
+    group(tmp_path, 2, 512 * MIB, 60 * MIB)
+    assert free(tmp_path, "0::/job/step\n") == 4 * MIB
+
+
+def test_a_container_sees_its_own_group_at_the_root(tmp_path):
+    group(tmp_path / "memory", 1, 64 * MIB, 60 * MIB)
+    assert free(tmp_path, "4:memory:/docker/0123\n") == 4 * MIB
+
+
+def test_use_above_the_limit_leaves_nothing(tmp_path):
+    group(tmp_path, 2, 64 * MIB, 70 * MIB)
+    assert free(tmp_path, "0::/\n") == 0
+
+
+@pytest.mark.parametrize("membership", ["", "0::/\n", "4:memory:/job\n", "3:cpu:/\n"])
+def test_without_a_limit_there_is_none(tmp_path, membership):
+    group(tmp_path / "elsewhere", 2, 1, 1)
+    assert free(tmp_path, membership) is None
+    group(tmp_path, 2, "max", 5)
+    assert free(tmp_path, "0::/\n") is None
+
+
+def test_where_there_are_no_groups(tmp_path):
+    assert granted_bytes(tmp_path, tmp_path / "absent") is None
+
+
+def test_the_devices_free_memory_is_the_smaller(monkeypatch):
+    monkeypatch.setattr("uae_cli.machine.granted_bytes", lambda: 3 * MIB)
+    assert free_bytes(CPU) == 3 * MIB
+    monkeypatch.setattr("uae_cli.machine.granted_bytes", lambda: 2**62)  # version 1's way to say none
+    assert free_bytes(CPU) <= psutil.virtual_memory().total
+    monkeypatch.setattr("uae_cli.machine.granted_bytes", lambda: None)
+    assert MIB < free_bytes(CPU) <= psutil.virtual_memory().total

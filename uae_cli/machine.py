@@ -16,7 +16,6 @@ from typing import Any
 import psutil
 import torch
 
-from uae_cli import cgroup
 from uae_cli.errors import ConfigError
 
 _REPORTED_PACKAGES = (
@@ -34,9 +33,13 @@ _REPORTED_PACKAGES = (
     "tensorboard",
     "matplotlib",
 )
-
-
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+# Of a Linux control group: limit, use, and the part of the use that is given back when asked (cached files)
+_GROUP_FILES = {
+    2: ("memory.max", "memory.current", "inactive_file"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+_PATIENCE = 10.0  # seconds for git; on a slow network drive the record is worth no longer wait
 
 
 def choose_device(name: str) -> torch.device:
@@ -59,13 +62,6 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"device = {name}: only cpu and cuda are supported")
     return device
-
-
-def _allowed_cores() -> int:
-    """The cores this process may run on: a batch system often grants fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def use_precision(precision: str, device: torch.device) -> None:
@@ -93,7 +89,9 @@ def choose_threads(wanted: int | str) -> int:
     """
     if isinstance(wanted, int):
         return wanted
-    cores = min(psutil.cpu_count(logical=False) or 1, _allowed_cores())
+    # A batch system often grants fewer cores than the machine has
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = min(psutil.cpu_count(logical=False) or 1, allowed)
     busy = psutil.cpu_percent(interval=0.1) / 100 * (psutil.cpu_count() or 1)
     return int(max(1, min(4, round(cores - busy) - 1)))
 
@@ -102,8 +100,51 @@ def free_bytes(device: torch.device) -> int:
     """Memory of the machine, or of the card, that nothing is using and that this process may take."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    available, granted = int(psutil.virtual_memory().available), cgroup.free_bytes()
+    available, granted = int(psutil.virtual_memory().available), granted_bytes()
     return available if granted is None else min(available, granted)
+
+
+def granted_bytes(
+    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> int | None:
+    """Bytes that a container or batch system still grants this process; None where nothing limits it.
+
+    A control group is bound by its ancestors' limits too; inside a container some of them can't be seen.
+    Version 1 writes no limit as a number larger than any machine's memory, version 2 as `max`.
+
+    Args:
+        root: where the groups are mounted.
+        membership: the kernel's list of this process's groups.
+    """
+    try:
+        lines = membership.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return None
+    grants = []
+    for line in lines:
+        number, controllers, path = line.split(":", 2)
+        group = Path(path.lstrip("/"))
+        levels = (group, *group.parents)
+        if number == "0":
+            grants += [_grant(root / level, *_GROUP_FILES[2]) for level in levels]
+        elif "memory" in controllers.split(","):
+            grants += [_grant(root / "memory" / level, *_GROUP_FILES[1]) for level in levels]
+    return min((grant for grant in grants if grant is not None), default=None)
+
+
+def _grant(folder: Path, limit: str, use: str, cached: str) -> int | None:
+    try:
+        most = (folder / limit).read_text(encoding="utf-8").strip()
+        if most == "max":
+            return None
+        used = int((folder / use).read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    try:
+        counts = dict(line.split() for line in (folder / "memory.stat").read_text("utf-8").splitlines())
+    except OSError:
+        counts = {}
+    return max(0, int(most) - used + min(used, int(counts.get(cached, 0))))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -138,7 +179,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in _REPORTED_PACKAGES if _installed(name)},
+        "packages": {name: version for name in _REPORTED_PACKAGES if (version := _version(name))},
     }
 
 
@@ -204,12 +245,11 @@ def _cpu_name() -> str:
     return f"CPU {models[0] if models else name}"
 
 
-def _installed(name: str) -> bool:
+def _version(package: str) -> str | None:
     try:
-        metadata.version(name)
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return False
-    return True
+        return None
 
 
 def synchronize(device: torch.device) -> None:
@@ -218,24 +258,20 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-_ROOT = Path(__file__).parent.parent
-_PATIENCE = 10.0  # seconds; on a slow network drive the record is worth no longer wait
-
-
-def commit() -> str | None:
+def commit(root: Path = Path(__file__).parent.parent) -> str | None:
     """The commit's full hash, with "+changes" if tracked files differ from it; None when installed."""
-    if not (_ROOT / ".git").exists():
+    if not (root / ".git").exists():
         return None
     try:
-        head = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no")
+        head = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
     return f"{head}+changes" if changed else head
 
 
-def _git(*arguments: str) -> str:
+def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True, timeout=_PATIENCE
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=_PATIENCE
     )
     return done.stdout.strip()
