@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +157,20 @@ def test_a_choice_that_builds_nothing_is_named(conf, root):
     with pytest.raises(ConfigError, match=re.escape(str(bad))) as caught:
         data_command(root, False, conf)
     assert "\n" not in str(caught.value)
+
+
+def test_a_row_does_not_wait_for_the_next(conf, root, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(NpzDataset, "check", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        data_command(root, True, conf)
+    assert states(capsys.readouterr().out) == {"digits": "verified"}
+
+
+def test_no_library_is_imported_before_it_is_used():
+    slow = "{'torchvision', 'sklearn', 'scipy', 'pandas', 'matplotlib', 'numba', 'tensorboard'}"
+    code = f"import sys, uae_cli.datasets.command; sys.exit(str({slow} & set(sys.modules) or ''))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""

@@ -70,6 +70,7 @@ DIGESTS: dict[str, dict[str, str]] = {
     },
 }
 
+# A split as torchvision reads it: images, uint8 N×H×W or N×H×W×C, and labels, int64 (N,)
 _Arrays = tuple[NDArray[Any], NDArray[Any]]
 
 
@@ -189,11 +190,8 @@ class TorchvisionDataset(PublishedDataset):
         return packed if packed.files(root) and not self.files(root) else None
 
 
-# How torchvision keeps a split's images, uint8 N×H×W or N×H×W×C, and labels, int64 (N,), in a folder
-
-
 def _read_idx(folder: Path, split: str) -> _Arrays:
-    # Not through the class: it prefers old `processed/*.pt` files, which have no checksum.
+    # Not through torchvision's class: it prefers old `processed/*.pt` files, which have no checksum.
     from torchvision.datasets.mnist import read_image_file, read_label_file
 
     stem = folder / {"train": "train", "test": "t10k"}[split]

@@ -83,7 +83,7 @@ def stratified_split(what: str, labels: NDArray[np.int64], *, seed: int) -> tupl
         DataError: a class has a single row, or the test split has fewer rows than there are classes.
     """
     try:
-        return _split(len(labels), seed, labels)
+        return random_split(len(labels), seed=seed, labels=labels)
     except ValueError as error:
         raise DataError(
             f"{what}: can't be split 80/20 class by class ({one_line(error)}); give more rows"
@@ -98,9 +98,12 @@ def stratified_dataset(
     return _dataset(x[train], x[test], labels, split, np.arange(len(x)), name, source)
 
 
-def random_split(n: int, *, seed: int) -> tuple[Rows, Rows]:
-    """Row numbers of the train (80 %) and test (20 %) split of `n` rows without labels."""
-    return _split(n, seed, None)
+def random_split(n: int, *, seed: int, labels: NDArray[np.int64] | None = None) -> tuple[Rows, Rows]:
+    """Row numbers of the train (80 %) and test (20 %) split of `n` rows, class by class with labels (n,)."""
+    from sklearn.model_selection import train_test_split
+
+    train, test = train_test_split(np.arange(n), test_size=0.2, random_state=seed, stratify=labels)
+    return train, test
 
 
 def min_max_scale(
@@ -133,14 +136,6 @@ def _dataset(
         train_rows=torch.from_numpy(rows[train]),
         test_rows=torch.from_numpy(rows[test]),
     )
-
-
-def _split(n: int, seed: int, labels: NDArray[np.int64] | None) -> tuple[Rows, Rows]:
-    # Here and not above: scikit-learn takes a second to import, which `uae --help` need not pay.
-    from sklearn.model_selection import train_test_split
-
-    train, test = train_test_split(np.arange(n), test_size=0.2, random_state=seed, stratify=labels)
-    return train, test
 
 
 def _filling(x: NDArray[np.float64], missing: FillMean) -> str:
