@@ -79,25 +79,22 @@ class CsvTable:
         if self.missing == "class_mean" and self.label is None:
             raise ConfigError("dataset.missing = class_mean: needs dataset.label=COLUMN; or use mean or drop")
         table = _read(path)
-        features, labels = self._features(path, table), self._labels(path, table)
-        total = len(features)
+        features, total = self._features(path, table), len(table)
         if self.missing == "drop":
             features = features.dropna()
         if (left := len(features)) < MIN_ROWS:
-            rows = f"{total} rows" if left == total else f"{left} of {total} rows have no empty cell"
-            raise DataError(f"dataset.path = {path}: only {rows}; at least {MIN_ROWS} are needed")
+            few = f"{total} rows" if left == total else f"{left} of {total} rows have no empty cell"
+            raise DataError(f"dataset.path = {path}: only {few}; at least {MIN_ROWS} are needed")
         self._refuse_constant(path, features)
-        y, classes = _codes(labels, features)
-        x = features.to_numpy()
+        x, rows = features.to_numpy(), features.index.to_numpy()
+        y, classes = self._labels(path, table, rows)
         out = f"{total - left:,} of {total:,} rows had empty cells and were left out." if left < total else ""
         made = Table(x, y, *self._split(path, y, classes), note=out, features=tuple(features.columns))
         if self.missing != "drop":
             made = made.filled(self.missing, fit=self.scaler_fit)
         if gaps := _where(features, np.any(np.isnan(made.x), axis=0)):
             raise self._refusal(path, gaps, "no value in any training row, so there is no mean to fill in")
-        return made.dataset(
-            name=self.name, scaler_fit=self.scaler_fit, source=str(path), rows=features.index.to_numpy()
-        )
+        return made.dataset(name=self.name, scaler_fit=self.scaler_fit, source=str(path), rows=rows)
 
     def _path(self) -> Path:
         if self.path is None:
@@ -106,47 +103,49 @@ class CsvTable:
 
     def _features(self, path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
         """All columns but the label's and those to drop, float64."""
-        known = list(table.columns)
-        for setting, names in (("drop", self.drop), ("label", [self.label] if self.label else [])):
-            for name in names:
-                if name not in known:
-                    raise ConfigError(
-                        f"dataset.{setting} = {name}: no such column in {path}; {_nearest(name, known)}"
-                    )
+        known, label = list(table.columns), [] if self.label is None else [self.label]
+        for setting, names in (("drop", self.drop), ("label", label)):
+            if absent := [name for name in names if name not in known]:
+                place = f"no such column in {path}; {_nearest(absent[0], known)}"
+                raise ConfigError(f"dataset.{setting} = {absent[0]}: {place}")
         if self.label in self.drop:
             raise ConfigError(
                 f"dataset.drop = {self.label}: is dataset.label too; take it out of one of them"
             )
-        features = table.drop(columns=[*self.drop, *([self.label] if self.label else [])])
+        features = table.drop(columns=[*self.drop, *label])
         if not (columns := list(features.columns)):
             raise DataError(f"dataset.path = {path}: no column is left as a feature; drop fewer")
         if unnamed := [name for name in columns if _UNNAMED.fullmatch(name)]:
-            raise self._refusal(
-                path,
-                unnamed,
-                "no name in the header, like row numbers that pandas saves; name it if it is a feature",
-            )
+            why = "no name in the header, like row numbers that pandas saves; name it if it is a feature"
+            raise self._refusal(path, unnamed, why)
         if other := [name for name in columns if not _is_numeric(features[name])]:
             why = f"not numeric{_example(features[other[0]])}; leave missing values empty"
             error = self._refusal(path, other, why)
             classes = f"; the column of classes is named by dataset.label={other[-1]}"
-            raise error if self.label else DataError(f"{error}{classes}")
+            raise error if label else DataError(f"{error}{classes}")
         numbers = features.astype(np.float64)
         if infinite := _where(numbers, np.isinf(numbers.to_numpy()).any(axis=0)):
             raise self._refusal(path, infinite, "infinite values; mend the file")
         return numbers
 
-    def _labels(self, path: Path, table: "pd.DataFrame") -> "pd.Series[Any] | None":
+    def _labels(
+        self, path: Path, table: "pd.DataFrame", rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], list[str]]:
+        """The classes of these rows, counted from 0, and their names; all 0 without a label."""
+        import pandas as pd
+
         if self.label is None:
-            return None
+            return np.zeros(len(rows), dtype=np.int64), ["0"]
         column = table[self.label]
-        if without := int(column.isna().sum()):
-            first = int(np.flatnonzero(column.isna())[0])
+        if len(without := np.flatnonzero(column.isna())):
             raise DataError(
-                f"dataset.label = {self.label}: {without} rows of {path} have no label, the first is row "
-                f"{first} (counted from 0); fill them in or remove the rows"
+                f"dataset.label = {self.label}: {len(without)} rows of {path} have no label, the first is "
+                f"row {without[0]} (counted from 0); fill them in or remove the rows"
             )
-        return column
+        # Mixed types can't be sorted
+        column = column if column.dtype != object else column.astype(str)
+        codes, classes = pd.factorize(column[rows], sort=True)
+        return codes.astype(np.int64), [str(name) for name in classes]
 
     def _refuse_constant(self, path: Path, features: "pd.DataFrame") -> None:
         if empty := _where(features, features.isna().all()):
@@ -236,18 +235,6 @@ def _is_numeric(column: "pd.Series[Any]") -> bool:
     if is_numeric_dtype(column.dtype):
         return not is_complex_dtype(column.dtype)
     return is_object_dtype(column.dtype) and bool(column.isna().all())
-
-
-def _codes(labels: "pd.Series[Any] | None", features: "pd.DataFrame") -> tuple[NDArray[np.int64], list[str]]:
-    """The classes of the rows of `features`, counted from 0, and their names; all 0 without labels."""
-    import pandas as pd
-
-    if labels is None:
-        return np.zeros(len(features), dtype=np.int64), ["0"]
-    column = labels[features.index]
-    # Mixed types can't be sorted
-    codes, classes = pd.factorize(column if column.dtype != object else column.astype(str), sort=True)
-    return codes.astype(np.int64), [str(name) for name in classes]
 
 
 def _where(table: "pd.DataFrame", chosen: Iterable[Any]) -> list[str]:
