@@ -1,20 +1,17 @@
 """How well a classifier classifies."""
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.evaluation.base import Subject
+from uae_cli.evaluation.base import Evaluation, EvaluationData
 from uae_cli.settings import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ClassificationEvaluation:
+class ClassificationEvaluation(Evaluation):
     """Share of the test samples whose class has the largest logit, in percent: `test_accuracy`."""
 
     def check(self, model: nn.Module, data: Dataset) -> None:
@@ -27,14 +24,11 @@ class ClassificationEvaluation:
                 f"model answers with shape {tuple(output.shape[1:])}; use a classifier, or another evaluation"
             )
 
-    def measure(self, model: nn.Module, subject: Subject) -> dict[str, float]:
+    def measure(self, model: nn.Module, data: EvaluationData) -> dict[str, float]:
         """See `Evaluation.measure`."""
-        data = subject.data
-        correct = predicted(model, data.x_test, batch_size=subject.batch_size) == data.y_test
+        x, labels = data.dataset.x_test, data.dataset.y_test
+        correct = predicted(model, x, batch_size=data.batch_size) == labels
         return {"test_accuracy": 100 * float(correct.double().mean())}
-
-    def draw(self, models: Mapping[str, nn.Module], subject: Subject, folder: Path, title: str) -> None:
-        """See `Evaluation.draw`: nothing."""
 
 
 @torch.no_grad()

@@ -55,14 +55,14 @@ class ImageQuality:
             )
         self._inception()
 
-    def judge(self, model: nn.Module, x_train: Tensor, batch_size: int, seed: int) -> "QualityJudge":
+    def bind(self, model: nn.Module, x_train: Tensor, batch_size: int, seed: int) -> "BoundQuality":
         """Against training samples (N, C, H, W); `model` is the attacked one."""
         spaces: dict[str, nn.Module] = {}
         if isinstance(model, Classifier):
             spaces["_own"] = _Embedding(model)
         if self.inception:
             spaces[""] = _ForInception(self._inception()).to(next(model.parameters()).device)
-        return QualityJudge(self, spaces, x_train, batch_size, seed)
+        return BoundQuality(self, spaces, x_train, batch_size, seed)
 
     def _inception(self) -> nn.Module:
         try:
@@ -88,7 +88,7 @@ class ImageQuality:
         return inception
 
 
-class QualityJudge:
+class BoundQuality:
     """Distances to the training set, whose features are computed once.
 
     Args:
@@ -97,6 +97,9 @@ class QualityJudge:
         x_train: (N, *shape) training samples.
         batch_size: samples at once.
         seed: of KID's subsets.
+
+    Attributes:
+        real: features of the training samples by space, (N, F) float64 on the CPU.
     """
 
     def __init__(
@@ -108,7 +111,7 @@ class QualityJudge:
         seed: int,
     ) -> None:
         self._settings, self._spaces, self._batch_size, self._seed = settings, spaces, batch_size, seed
-        self._real = {name: self._features(space, x_train) for name, space in spaces.items()}
+        self.real = {name: self._features(space, x_train) for name, space in spaces.items()}
 
     def measure(self, x: Tensor) -> dict[str, float]:
         """`fid…` and `kid…` of samples (n, *shape); none of fewer than two, which have no spread."""
@@ -116,7 +119,7 @@ class QualityJudge:
             return {}
         metrics = {}
         for name, space in self._spaces.items():
-            fake, real = self._features(space, x), self._real[name]
+            fake, real = self._features(space, x), self.real[name]
             metrics[f"fid{name}"] = frechet_distance(real, fake)
             metrics[f"kid{name}"] = self._kernel_distance(real, fake)
         return metrics

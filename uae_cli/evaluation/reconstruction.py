@@ -1,36 +1,28 @@
 """Reconstruction error of an autoencoder (paper §4.4)."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from uae_cli.attacks.criteria.reconstruction import squared_error
-from uae_cli.datasets import Dataset
-from uae_cli.evaluation.base import Subject
+from uae_cli.evaluation.base import Evaluation, EvaluationData
 from uae_cli.settings import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ReconstructionEvaluation:
+class ReconstructionEvaluation(Evaluation):
     """Mean squared error on test and training samples: `test_mse`, `train_mse`."""
 
-    def check(self, model: nn.Module, data: Dataset) -> None:
-        """See `Evaluation.check`; the criterion sees to it that the model reconstructs."""
-
-    def measure(self, model: nn.Module, subject: Subject) -> dict[str, float]:
+    def measure(self, model: nn.Module, data: EvaluationData) -> dict[str, float]:
         """See `Evaluation.measure`."""
-        samples = {"test_mse": subject.data.x_test, "train_mse": subject.data.x_train}
-        with subject.bars.bar("evaluate", sum(map(len, samples.values()))) as advance:
+        samples = {"test_mse": data.dataset.x_test, "train_mse": data.dataset.x_train}
+        with data.bars.bar("evaluate", sum(map(len, samples.values()))) as advance:
             return {
-                name: mean_squared_error(model, x, batch_size=subject.batch_size, on_batch=advance)
+                name: mean_squared_error(model, x, batch_size=data.batch_size, on_batch=advance)
                 for name, x in samples.items()
             }
-
-    def draw(self, models: Mapping[str, nn.Module], subject: Subject, folder: Path, title: str) -> None:
-        """See `Evaluation.draw`: reconstructions are drawn beside the samples, by the protocol."""
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from torch import nn
 
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.evaluation import ClassificationEvaluation, Subject
+from uae_cli.evaluation import ClassificationEvaluation, EvaluationData
 from uae_cli.progress import Bars
 
 
@@ -14,9 +14,9 @@ def data(digits, labels) -> Dataset:
 
 @pytest.mark.parametrize("batch_size", [7, 400])
 def test_accuracy_counts_the_samples(trained_classifier, digits, digit_labels, batch_size):
-    subject = Subject(data(digits, digit_labels), 0, batch_size, Bars())
+    judged_on = EvaluationData(data(digits, digit_labels), 0, batch_size, Bars())
     correct = int((trained_classifier(digits).argmax(1) == digit_labels).sum())
-    measured = ClassificationEvaluation().measure(trained_classifier, subject)
+    measured = ClassificationEvaluation().measure(trained_classifier, judged_on)
     assert measured == {"test_accuracy": pytest.approx(100 * correct / 400)}
     assert 80 < measured["test_accuracy"] < 100
 
