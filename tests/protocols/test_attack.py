@@ -110,9 +110,9 @@ def test_samples_are_known_by_their_place_in_the_dataset(run, monkeypatch):
     told = []
     estimate = HeldOutInformation.estimate
 
-    def noted(self, model, x, moved, *, index, **options):
-        told.append((x, index))
-        return estimate(self, model, x, moved, index=index, **options)
+    def noted(self, model, samples, moved, **options):
+        told.append((samples.x, samples.index))
+        return estimate(self, model, samples, moved, **options)
 
     monkeypatch.setattr(HeldOutInformation, "estimate", noted)
     made, result = run(*SUPERVISED, "attack.epsilon=0.2", "criterion.target=random")

@@ -28,7 +28,7 @@ from uae_cli.protocols.attacked import (
     plain_metrics,
     succeeded,
 )
-from uae_cli.protocols.base import ORIGINAL, SHOWN, Line, Result
+from uae_cli.protocols.base import ORIGINAL, SHOWN, Line, Result, SampleLine
 from uae_cli.randomness import derive_seed
 from uae_cli.settings import STRICT
 from uae_cli.stages import Fitted, Metrics, Stages, TensorBoard
@@ -110,36 +110,29 @@ class AttackProtocol:
         target: Fitted,
         samples: Samples,
         quality: BoundQuality | None,
-    ) -> Line:
+    ) -> SampleLine:
         """Every draw of one method on the same samples."""
         made: list[ExtraSamples] = []
-        metrics: list[Metrics] = []
+        draws: list[Metrics] = []
         for draw in range(stages.experiment.method[name].draws):
-            seed = derive_seed(stages.seed, f"draw {draw}") if draw else stages.seed
-            own = replace(samples, seed=seed)
-            made.append(stages.attack(f"{name} draw {draw + 1}" if draw else name, target, own, attack))
-            success = succeeded(target.model, own, made[-1], attack.criterion, chunk_size=stages.chunk_size)
-            metrics.append(plain_metrics(own, made[-1], success) | information(made[-1], success))
+            own = replace(samples, seed=derive_seed(stages.seed, f"draw {draw}")) if draw else samples
+            extra = stages.attack(f"{name} draw {draw + 1}" if draw else name, target, own, attack)
+            success = succeeded(target.model, own, extra, attack.criterion, stages.chunk_size)
+            metrics = plain_metrics(own, extra, success) | information(extra, success)
             if bool(success.any()):
-                metrics[-1] |= self._of_successes(stages, target.model, samples, made[-1].x, success)
-                metrics[-1] |= {} if quality is None else quality.measure(made[-1].x[success])
-        return Line(arm=name, fitted=target, extra=made[0], samples=samples, draws=metrics)
+                moved = extra.x[success]
+                metrics |= self._estimated_anew(stages, target.model, samples.rows(success), moved)
+                metrics |= {} if quality is None else quality.measure(moved)
+            made.append(extra)
+            draws.append(metrics)
+        return SampleLine(arm=name, fitted=target, samples=samples, extra=made[0], draws=draws)
 
-    def _of_successes(
-        self, stages: Stages, model: nn.Module, samples: Samples, moved: Tensor, success: Tensor
-    ) -> Metrics:
-        """Mutual information, estimated anew."""
+    def _estimated_anew(self, stages: Stages, model: nn.Module, samples: Samples, moved: Tensor) -> Metrics:
         if self.information is None:
             return {}
-        with stages.bars.bar("estimate MI anew", int(success.sum())) as advance:
+        with stages.bars.bar("estimate MI anew", len(moved)) as advance:
             estimates = self.information.estimate(
-                model,
-                samples.x[success],
-                moved[success],
-                index=samples.index[success],
-                seed=stages.seed,
-                batch_size=stages.chunk_size,
-                on_batch=advance,
+                model, samples, moved, batch_size=stages.chunk_size, on_batch=advance
             )
         return {"mi_reestimated": float(estimates.mean())}
 
@@ -154,31 +147,29 @@ def _target(stages: Stages) -> Fitted:
 def _draw(
     stages: Stages,
     samples: Samples,
-    lines: Sequence[Line],
+    lines: Sequence[SampleLine],
     folder: Path,
     title: str,
     tensorboard: TensorBoard,
 ) -> None:
     """Figures that show the methods side by side."""
     figures.loss_curves(folder / "training_loss.png", tensorboard.losses, "training loss", title)
+    tensorboard.images("original", samples.x[:SHOWN])
     rows, courses = {"original": samples.x[:SHOWN]}, {}
-    table = {"index": samples.index.numpy()}  # which samples the rows of the tensors are
-    if samples.labels is not None:
-        table["label"] = samples.labels.numpy()
     for line in lines:
         extra, similarity = line.extra, stages.experiment.method[line.arm].similarity
-        assert extra is not None  # every method makes some
-        assert extra.success is not None
         rows[_broken(line.arm)] = extra.x[:SHOWN]
-        table[f"success_{line.arm}"] = extra.success.numpy()
         tensorboard.attack(line.arm, extra)
         tensorboard.images(f"adversarial/{line.arm}", extra.x[:SHOWN])
         if similarity.unit == "nats":
             courses[line.arm] = Course(extra.trace["similarity"], extra.trace["f"] <= 0, similarity.goal)
-    tensorboard.images("original", samples.x[:SHOWN])
     figures.image_rows(folder / "samples.png", rows, f"{title}: adversarial examples")
     similarity_curves(folder / "similarity.png", courses, f"{title}: mutual information, in the attack")
-    pd.DataFrame(table).to_csv(folder / "attacked_samples.csv", index_label="row")
+    # Which samples the rows of the tensors are
+    table = {"index": samples.index, "label": samples.labels}
+    table |= {f"success_{line.arm}": line.extra.success for line in lines}
+    columns = {name: values.numpy() for name, values in table.items() if values is not None}
+    pd.DataFrame(columns).to_csv(folder / "attacked_samples.csv", index_label="row")
 
 
 def _broken(name: str) -> str:

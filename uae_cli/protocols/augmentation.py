@@ -34,7 +34,7 @@ from uae_cli.evaluation.reconstruction import reconstruct
 from uae_cli.experiment.schema import Experiment, ModelSettings, Plan, PlannedAttack, PlannedFit
 from uae_cli.figures import figures
 from uae_cli.protocols.attacked import information, plain_metrics, succeeded
-from uae_cli.protocols.base import ORIGINAL, REPLICATE, SHOWN, Line, Result
+from uae_cli.protocols.base import ORIGINAL, REPLICATE, SHOWN, Line, Result, SampleLine
 from uae_cli.settings import STRICT
 from uae_cli.stages import Fitted, Metrics, Stages, TensorBoard
 from uae_cli.stages.tensorboard import similarity_quartiles
@@ -58,12 +58,19 @@ class Augment:
                 f"model = {experiment.model.name}: protocol=augmentation is for unsupervised models and "
                 "criteria; use protocol=attack or protocol=robustness for classifiers"
             )
-        for name, arm in experiment.arm.items():
+        steps = experiment.augmentation.chain
+        for name, arm in (*experiment.arm.items(), *steps.items()):
             if isinstance(arm, MatchedNoise):
                 _check_matched(name, arm, experiment.arm)
+        for arm in experiment.arm.values():
             if isinstance(arm, ChangesTraining):
                 arm.objective(experiment.model.trainer.objective)
-        _check_chain(experiment.augmentation.chain, experiment.arm)
+        for name, arm in steps.items():
+            if isinstance(arm, ChangesTraining):
+                raise ConfigError(
+                    f"augmentation.chain.{name}: changes the training, and makes no samples that another "
+                    f"step could build on; use it as an arm, arm=[replicate,{name}]"
+                )
         if experiment.model.weights is not None:
             raise ConfigError(
                 f"model.weights = {experiment.model.weights}: protocol=augmentation trains its "
@@ -92,7 +99,7 @@ class Augment:
         """See `Runnable.run`: a line for every arm, `original` first and controls before whom they judge."""
         x, arms = stages.data.x_train, arms_of(stages.experiment)
         original = stages.fit(ORIGINAL, x, epochs=stages.experiment.model.trainer.epochs)
-        lines = {ORIGINAL: Line(arm=ORIGINAL, fitted=original, draws=[stages.evaluated(original)])}
+        evaluated, lines = stages.evaluated(original), list[SampleLine]()
 
         @cache
         def first_draw(name: str) -> ExtraSamples:
@@ -104,9 +111,10 @@ class Augment:
             control = REPLICATE if copies == 1 else f"{REPLICATE}_x{copies + 1}"
             if control not in arms:
                 arms[control] = Replicate(copies=copies)
-                lines[control] = _line(control, arms[control], REPLICATE, inputs, stages, original)
-            lines[name] = _line(name, arm, control, inputs, stages, original)
-        return Result(list(lines.values()), partial(_draw, stages, list(lines.values())))
+                lines.append(_line(control, arms[control], REPLICATE, inputs, stages, original))
+            lines.append(_line(name, arm, control, inputs, stages, original))
+        own = Line(arm=ORIGINAL, fitted=original, draws=[evaluated])
+        return Result([own, *lines], partial(_draw, stages, own, lines))
 
 
 def arms_of(experiment: Experiment) -> dict[str, Arm]:
@@ -150,17 +158,21 @@ def _made(name: str, arm: Arm, inputs: ArmInputs, draw: int) -> ExtraSamples:
     return replace(extra, seconds=time.perf_counter() - start)
 
 
-def _line(name: str, arm: Arm, control: str, inputs: ArmInputs, stages: Stages, original: Fitted) -> Line:
+def _line(
+    name: str, arm: Arm, control: str, inputs: ArmInputs, stages: Stages, original: Fitted
+) -> SampleLine:
     """Every draw of an arm, each with a model retrained on it."""
-    draws: list[tuple[ExtraSamples, Fitted, Metrics]] = []
+    made: list[tuple[ExtraSamples, Fitted]] = []
+    draws: list[Metrics] = []
     for draw in range(arm.draws):
         extra = inputs.extra(name) if draw == 0 else _made(name, arm, inputs, draw)
         label = name if arm.draws == 1 else f"{name} draw {draw + 1}"
         fitted = stages.refit(label, extra.x, _settings(arm, stages.experiment.model))
-        draws.append((extra, fitted, stages.evaluated(fitted) | _sample_metrics(extra, stages, original)))
-    extra, fitted, _ = draws[0]
-    metrics = [metrics for _, _, metrics in draws]
-    return Line(arm=name, fitted=fitted, extra=extra, control=control, draws=metrics)
+        made.append((extra, fitted))
+        draws.append(stages.evaluated(fitted) | _sample_metrics(extra, stages, original))
+    extra, fitted = made[0]
+    samples = Samples.first(inputs.x, seed=inputs.seed)
+    return SampleLine(arm=name, fitted=fitted, control=control, samples=samples, extra=extra, draws=draws)
 
 
 def _settings(arm: Arm, model: ModelSettings) -> ModelSettings:
@@ -197,17 +209,6 @@ def _check_control(arms: Mapping[str, Arm]) -> None:
         )
 
 
-def _check_chain(steps: Mapping[str, Arm], arms: Mapping[str, Arm]) -> None:
-    for name, arm in steps.items():
-        if isinstance(arm, MatchedNoise):
-            _check_matched(name, arm, arms)
-        if isinstance(arm, ChangesTraining):
-            raise ConfigError(
-                f"augmentation.chain.{name}: changes the training, and makes no samples that another step "
-                f"could build on; use it as an arm, arm=[replicate,{name}]"
-            )
-
-
 def _check_transforms(arm: Arm, x: Tensor) -> None:
     if isinstance(arm, Chain):
         for step in arm.steps.values():
@@ -225,41 +226,35 @@ def _check_matched(name: str, arm: MatchedNoise, arms: Mapping[str, Arm]) -> Non
         raise ConfigError(f"arm.{name}.of = {arm.of}: not an arm of adversarial examples; use mine_uae")
 
 
-def _draw(stages: Stages, lines: Sequence[Line], folder: Path, title: str, tensorboard: TensorBoard) -> None:
-    figures.loss_curves(folder / "training_loss.png", tensorboard.losses, "training loss", title)
-    tensorboard.images("original", stages.data.x_train[:SHOWN])
-    for line in lines:
-        if line.extra is not None and line.extra.last.success is not None:
-            _draw_attack(stages, line, line.extra.last, lines[0].fitted.model, folder, title, tensorboard)
-    models = {line.arm: line.fitted.model for line in lines}
-    for evaluation in stages.experiment.evaluation.values():
-        evaluation.draw(models, stages.evaluation_data, folder, title)
-
-
-def _draw_attack(
+def _draw(
     stages: Stages,
-    line: Line,
-    extra: ExtraSamples,
-    original: nn.Module,
+    original: Line,
+    lines: Sequence[SampleLine],
     folder: Path,
     title: str,
     tensorboard: TensorBoard,
 ) -> None:
-    x, name, title = stages.data.x_train, line.arm, f"{title}: {line.arm}"
+    figures.loss_curves(folder / "training_loss.png", tensorboard.losses, "training loss", title)
+    tensorboard.images("original", stages.data.x_train[:SHOWN])
+    models = {line.arm: line.fitted.model for line in (original, *lines)}
+    for line in lines:
+        if line.extra.last.success is not None:
+            _draw_attack(folder, f"{title}: {line.arm}", line, original.fitted.model)
+            tensorboard.attack(line.arm, line.extra.last)
+            tensorboard.images(f"uae/{line.arm}", line.extra.last.x[:SHOWN])
+    for evaluation in stages.experiment.evaluation.values():
+        evaluation.draw(models, stages.evaluation_data, folder, title)
+
+
+def _draw_attack(folder: Path, title: str, line: SampleLine, original: nn.Module) -> None:
+    x, extra, path = line.samples.x, line.extra.last, folder / line.arm
     assert extra.success is not None  # the caller's condition
     rows = _image_rows(x[:SHOWN], extra.x[:SHOWN], original, line.fitted.model)
-    figures.image_rows(folder / f"{name}_samples.png", rows, title, extra.success)
-    figures.largest_perturbations(folder / f"{name}_largest.png", x, extra.x, extra.success, title)
-    tensorboard.attack(name, extra)
-    tensorboard.images(f"uae/{name}", extra.x[:SHOWN])
+    figures.image_rows(Path(f"{path}_samples.png"), rows, title, extra.success)
+    figures.largest_perturbations(Path(f"{path}_largest.png"), x, extra.x, extra.success, title)
     if extra.unit == "nats":
-        figures.attack_curves(
-            folder / f"{name}_iterations.png",
-            similarity_quartiles(extra),
-            (extra.trace["f"] <= 0).double().mean(0),
-            extra.trace["c"].mean(0),
-            title,
-        )
+        found, c = (extra.trace["f"] <= 0).double().mean(0), extra.trace["c"].mean(0)
+        figures.attack_curves(Path(f"{path}_iterations.png"), similarity_quartiles(extra), found, c, title)
 
 
 def _image_rows(x: Tensor, uae: Tensor, original: nn.Module, retrained: nn.Module) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """What a protocol is, and what it finds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -15,30 +15,39 @@ REPLICATE = "replicate"
 SHOWN = 10  # samples in a figure
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of a result: an arm of the augmentation, a method of attack.
+    """One line of a result: a model's own, or what was made of its samples.
 
     Attributes:
         arm: its name.
-        fitted: its model, of the first draw.
-        extra: what was made of the samples, in the first draw; None for the model itself.
-        samples: what was attacked, where that isn't all training samples.
+        fitted: the model, of the first draw.
         control: the arm that its gains against `replicate` are measured by.
         draws: metrics of each repetition within the run (names of `uae_cli.results.columns.METRICS`).
     """
 
     arm: str
     fitted: Fitted
-    extra: ExtraSamples | None = None
-    samples: Samples | None = None
     control: str = REPLICATE
-    draws: list[Metrics] = field(default_factory=list)
+    draws: list[Metrics]
 
     @property
     def epochs(self) -> int:
         """The model was trained for; early stopping may end below the setting."""
         return len(self.fitted.history.losses)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleLine(Line):
+    """The line of an arm of the augmentation, or of a method of attack.
+
+    Attributes:
+        samples: clean ones.
+        extra: what was made of them, in the first draw.
+    """
+
+    samples: Samples
+    extra: ExtraSamples
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The robustness protocol: attack success against ε (paper §6.16, §6.17; Figures 3 and 6 to 10)."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import groupby, product
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -21,7 +22,7 @@ from uae_cli.figures.image_grid import draw_mosaic
 from uae_cli.figures.robustness_curves import success_curves
 from uae_cli.models.weights import load_weights
 from uae_cli.protocols.attacked import check_attack_size, choose_samples, plain_metrics, succeeded
-from uae_cli.protocols.base import Line, Result
+from uae_cli.protocols.base import Line, Result, SampleLine
 from uae_cli.protocols.classifiers import ClassifierSettings, Source, Trained
 from uae_cli.settings import STRICT, Count, Positive
 from uae_cli.stages import Fitted, Stages, TensorBoard
@@ -143,51 +144,31 @@ class RobustnessProtocol:
             lines += [Line(arm=name, fitted=fitted, draws=[accuracy]), *self._attacked(name, fitted, stages)]
         return Result(lines, partial(_draw, [line for line in lines if isinstance(line, Point)]))
 
-    def _attacked(self, name: str, fitted: Fitted, stages: Stages) -> list["Point"]:
-        points = []
+    def _attacked(self, name: str, fitted: Fitted, stages: Stages) -> Iterator["Point"]:
         samples = choose_samples(stages, fitted.model, f"{name}: ")
-        for method in stages.experiment.method:
-            for epsilon in self.epsilons:
-                attack = self.attack(stages.experiment, name, method, epsilon)
-                extra = stages.attack(f"{name} {method} eps {epsilon:g}", fitted, samples, attack)
-                success = succeeded(
-                    fitted.model, samples, extra, attack.criterion, chunk_size=stages.chunk_size
-                )
-                points.append(
-                    Point(
-                        arm=f"{name}/{method}@{epsilon:g}",
-                        classifier=name,
-                        method=method,
-                        epsilon=epsilon,
-                        fitted=fitted,
-                        extra=extra,
-                        samples=samples,
-                        draws=[plain_metrics(samples, extra, success)],
-                    )
-                )
-        return points
+        for method, epsilon in product(stages.experiment.method, self.epsilons):
+            attack = self.attack(stages.experiment, name, method, epsilon)
+            extra = stages.attack(f"{name} {method} eps {epsilon:g}", fitted, samples, attack)
+            success = succeeded(fitted.model, samples, extra, attack.criterion, stages.chunk_size)
+            yield Point(
+                arm=f"{name}/{method}@{epsilon:g}",
+                fitted=fitted,
+                draws=[plain_metrics(samples, extra, success)],
+                samples=samples,
+                extra=extra,
+                classifier=name,
+                method=method,
+                epsilon=epsilon,
+            )
 
 
-@dataclasses.dataclass(kw_only=True)
-class Point(Line):
-    """The line of one classifier under one method at one ε.
-
-    Attributes:
-        classifier: its name.
-        method: of attack.
-        epsilon: largest |δ| of any value.
-    """
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Point(SampleLine):
+    """The line of one classifier under one method at one ε, the largest |δ| of any value."""
 
     classifier: str
     method: str
     epsilon: float
-
-    @property
-    def shown(self) -> tuple[Tensor, Tensor]:
-        """Clean samples (n, *shape), and what the attack made of them."""
-        assert self.samples is not None  # as `_attacked` makes it
-        assert self.extra is not None
-        return self.samples.x[:_SHOWN], self.extra.x[:_SHOWN]
 
 
 def _draw(points: Sequence[Point], folder: Path, title: str, tensorboard: TensorBoard) -> None:
@@ -197,20 +178,19 @@ def _draw(points: Sequence[Point], folder: Path, title: str, tensorboard: Tensor
         curve = curves.setdefault((point.classifier, point.method), [])
         curve.append((point.epsilon, point.draws[0]["asr"]))
     success_curves(folder / "success.png", curves, f"{title}: attack success")
-    for name in dict.fromkeys(point.classifier for point in points):
-        own = [point for point in points if point.classifier == name]
-        _draw_grid(folder / f"{name}_grid.png", own, f"{title}: {name}")
+    for name, own in groupby(points, lambda point: point.classifier):
+        _draw_grid(folder / f"{name}_grid.png", list(own), f"{title}: {name}")
 
 
-def _draw_grid(path: Path, own: Sequence[Point], title: str) -> None:
+def _draw_grid(path: Path, points: Sequence[Point], title: str) -> None:
     """Rows: method × sample; columns: the clean sample, then rising ε (paper, Figures 3 and 6)."""
-    clean, _ = own[0].shown
+    clean = points[0].samples.x[:_SHOWN]
     if clean.ndim != 4:
         return
     rows: dict[str, Tensor] = {}
-    for method in dict.fromkeys(point.method for point in own):
-        moved = [point.shown[1] for point in own if point.method == method]
+    for method in dict.fromkeys(point.method for point in points):
+        moved = [point.extra.x for point in points if point.method == method]
         for number, x in enumerate(clean):
             rows[f"{method}\nsample {number + 1}"] = torch.stack([x, *(each[number] for each in moved)])
-    epsilons = [point.epsilon for point in own if point.method == own[0].method]
-    draw_mosaic(path, rows, title, captions=["clean", *(f"{e:.3g}" for e in epsilons)], caption_label="ε")
+    epsilons = [f"{point.epsilon:.3g}" for point in points if point.method == points[0].method]
+    draw_mosaic(path, rows, title, captions=["clean", *epsilons], caption_label="ε")

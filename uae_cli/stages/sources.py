@@ -73,22 +73,19 @@ def _named(value: object, seen: dict[int, object]) -> Iterator[object]:
     if isinstance(value, type):
         yield from value.__mro__
         return
-    children: list[object] = []
     if isinstance(value, FunctionType):
         yield value
-        children = [getattr(value, "__wrapped__", None)]
-    elif isinstance(value, MethodType):
-        children = [value.__self__, value.__func__]
+    slots = getattr(type(value), "__slots__", ())
+    children = [getattr(value, name, None) for name in ([slots] if isinstance(slots, str) else slots)]
+    children += [type(value), *getattr(value, "__dict__", {}).values()]
+    if isinstance(value, MethodType):
+        children += [value.__self__, value.__func__]
     elif isinstance(value, partial):
-        children = [value.func, value.args, value.keywords]
+        children += [value.func, value.args, value.keywords]
     elif isinstance(value, Mapping):
-        children = [type(value), *value.values()]
+        children += value.values()
     elif isinstance(value, list | tuple | set | frozenset):
-        children = [type(value), *value]
-    else:
-        slots = getattr(type(value), "__slots__", ())
-        children = [type(value), *getattr(value, "__dict__", {}).values()]
-        children += [getattr(value, name, None) for name in ([slots] if isinstance(slots, str) else slots)]
+        children += value
     for child in children:
         yield from _named(child, seen)
 
