@@ -10,7 +10,6 @@ import pandas as pd
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from uae_cli.arms import ExtraSamples
 from uae_cli.attacks.dataset import Attack
 from uae_cli.attacks.samples import Samples
 from uae_cli.datasets import Dataset
@@ -112,8 +111,7 @@ class AttackProtocol:
         quality: BoundQuality | None,
     ) -> SampleLine:
         """Every draw of one method on the same samples."""
-        made: list[ExtraSamples] = []
-        draws: list[Metrics] = []
+        line: SampleLine | None = None
         for draw in range(stages.experiment.method[name].draws):
             own = replace(samples, seed=derive_seed(stages.seed, f"draw {draw}")) if draw else samples
             extra = stages.attack(f"{name} draw {draw + 1}" if draw else name, target, own, attack)
@@ -123,9 +121,10 @@ class AttackProtocol:
                 moved = extra.x[success]
                 metrics |= self._estimated_anew(stages, target.model, samples.rows(success), moved)
                 metrics |= {} if quality is None else quality.measure(moved)
-            made.append(extra)
-            draws.append(metrics)
-        return SampleLine(arm=name, fitted=target, samples=samples, extra=made[0], draws=draws)
+            line = line or SampleLine(arm=name, fitted=target, samples=samples, extra=extra)
+            line.draws.append(metrics)
+        assert line is not None  # draws ≥ 1
+        return line
 
     def _estimated_anew(self, stages: Stages, model: nn.Module, samples: Samples, moved: Tensor) -> Metrics:
         if self.information is None:

@@ -162,17 +162,16 @@ def _line(
     name: str, arm: Arm, control: str, inputs: ArmInputs, stages: Stages, original: Fitted
 ) -> SampleLine:
     """Every draw of an arm, each with a model retrained on it."""
-    made: list[tuple[ExtraSamples, Fitted]] = []
-    draws: list[Metrics] = []
+    line: SampleLine | None = None
+    samples = Samples.first(inputs.x, seed=inputs.seed)
     for draw in range(arm.draws):
         extra = inputs.extra(name) if draw == 0 else _made(name, arm, inputs, draw)
         label = name if arm.draws == 1 else f"{name} draw {draw + 1}"
         fitted = stages.refit(label, extra.x, _settings(arm, stages.experiment.model))
-        made.append((extra, fitted))
-        draws.append(stages.evaluated(fitted) | _sample_metrics(extra, stages, original))
-    extra, fitted = made[0]
-    samples = Samples.first(inputs.x, seed=inputs.seed)
-    return SampleLine(arm=name, fitted=fitted, control=control, samples=samples, extra=extra, draws=draws)
+        line = line or SampleLine(arm=name, fitted=fitted, control=control, samples=samples, extra=extra)
+        line.draws.append(stages.evaluated(fitted) | _sample_metrics(extra, stages, original))
+    assert line is not None  # draws ≥ 1
+    return line
 
 
 def _settings(arm: Arm, model: ModelSettings) -> ModelSettings:

@@ -1,7 +1,7 @@
 """What a protocol is, and what it finds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -29,7 +29,7 @@ class Line:
     arm: str
     fitted: Fitted
     control: str = REPLICATE
-    draws: list[Metrics]
+    draws: list[Metrics] = field(default_factory=list)
 
     @property
     def epochs(self) -> int:
