@@ -2,7 +2,7 @@
 
 import pytest
 
-from uae_cli.run.rows import _gains, _mean_metrics
+from uae_cli.run.rows import Provenance, result_rows
 
 CHAIN = "augmentation=[flip,rotation,gaussian,mine_uae]"
 
@@ -41,12 +41,11 @@ def test_controls_list_the_samples_as_often(run):
     assert [results[arm].control for arm in ("mine_uae", "mine_uae_round2", "mine_uae_round3")] == [
         "replicate", "replicate_x3", "replicate_x4",
     ]  # fmt: skip
-    means = {name: _mean_metrics(line) for name, line in results.items()}
+    told = Provenance(**dict.fromkeys(Provenance.__dataclass_fields__, ""))
+    rows = {(row.arm, row.metric): row.value for row in result_rows(list(results.values()), told)}
     for arm, control in (("mine_uae", "replicate"), ("mine_uae_round3", "replicate_x4")):
-        metrics = {"test_mse": [means[arm]["test_mse"]]}
-        gains = _gains(results[arm], metrics, means)
-        expected = 100 * (1 - means[arm]["test_mse"] / means[control]["test_mse"])
-        assert gains["test_mse_gain_vs_replicate"] == pytest.approx([expected])
+        expected = 100 * (1 - rows[arm, "test_mse"] / rows[control, "test_mse"])
+        assert rows[arm, "test_mse_gain_vs_replicate"] == pytest.approx(expected)
 
 
 def test_rounds_share_their_attacks(run):

@@ -12,7 +12,7 @@ from uae_cli.attacks.dataset import judge
 from uae_cli.attacks.model_checks import warnings_about
 from uae_cli.attacks.samples import Samples
 from uae_cli.errors import ConfigError
-from uae_cli.evaluation.classification import predicted
+from uae_cli.evaluation.outputs import predicted
 from uae_cli.models import TappedModel
 from uae_cli.randomness import generator
 from uae_cli.stages import Metrics, Stages

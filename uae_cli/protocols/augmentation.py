@@ -30,7 +30,7 @@ from uae_cli.attacks.samples import Samples
 from uae_cli.attacks.similarities.similarities import Similarity
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.evaluation.reconstruction import reconstruct
+from uae_cli.evaluation.outputs import reconstruct
 from uae_cli.experiment.schema import Experiment, ModelSettings, Plan, PlannedAttack, PlannedFit
 from uae_cli.figures import figures
 from uae_cli.protocols.attacked import information, plain_metrics, succeeded

@@ -15,7 +15,7 @@ from torch import Tensor
 from uae_cli.attacks.dataset import Attack
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.evaluation.classification import ClassificationEvaluation
+from uae_cli.evaluation.outputs import ClassificationEvaluation
 from uae_cli.experiment.schema import Experiment, Plan, PlannedAttack, PlannedFit
 from uae_cli.figures import figures
 from uae_cli.figures.image_grid import draw_mosaic
