@@ -12,7 +12,7 @@ import torch
 from uae_cli.attacks.samples import Samples
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.experiment.schema import from_config
-from uae_cli.stages.sources import PACKAGE, code_version, own_code, shown, sources_of
+from uae_cli.stages.sources import PACKAGE, code_version, described, own_code, sources_of
 
 NET = """
 from own_layers import scaled
@@ -148,5 +148,5 @@ def test_a_file_that_is_edited_while_its_older_version_runs_counts_as_it_was(own
     assert own_code(importlib.import_module("own_a").f) != before
 
 
-def test_settings_are_shown_without_addresses():
-    assert shown(partial(shown, x=1)) == "functools.partial(<function shown>, x=1)"
+def test_settings_are_described_without_addresses():
+    assert described(partial(described, x=1)) == "functools.partial(<function described>, x=1)"

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from uae_cli.arms.base import Arm, ArmInputs, ExtraSamples, Transform
-from uae_cli.attacks.similarities.similarities import Similarity
+from uae_cli.attacks import Similarity
 from uae_cli.settings import STRICT, Count
 
 

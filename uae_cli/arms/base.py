@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from uae_cli.attacks.similarities.similarities import Similarity
+from uae_cli.attacks import Similarity
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from uae_cli.attacks.samples import Samples
+from uae_cli.attacks import Samples
 from uae_cli.errors import ConfigError
 from uae_cli.mi import Sampling
 from uae_cli.mi.networks import begin_networks

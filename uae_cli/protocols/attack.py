@@ -10,8 +10,7 @@ import pandas as pd
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from uae_cli.attacks.dataset import Attack
-from uae_cli.attacks.samples import Samples
+from uae_cli.attacks import Attack, Samples
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.image_quality import BoundQuality, ImageQuality

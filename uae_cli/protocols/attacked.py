@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from uae_cli.arms import ExtraSamples
-from uae_cli.attacks.criteria.reconstruction import Criterion
+from uae_cli.attacks import Criterion, Samples
 from uae_cli.attacks.dataset import judge
 from uae_cli.attacks.model_checks import warnings_about
-from uae_cli.attacks.samples import Samples
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.outputs import predicted
 from uae_cli.models import TappedModel

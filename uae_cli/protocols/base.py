@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from uae_cli.arms import ExtraSamples
-from uae_cli.attacks.samples import Samples
+from uae_cli.attacks import Samples
 from uae_cli.experiment.schema import ProtocolSettings
 from uae_cli.stages import Fitted, Metrics, Stages, TensorBoard
 

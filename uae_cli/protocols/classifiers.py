@@ -8,11 +8,7 @@ from pydantic.dataclasses import dataclass
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from uae_cli.attacks.criteria.reconstruction import Criterion
-from uae_cli.attacks.dataset import Attack
-from uae_cli.attacks.samples import Samples
-from uae_cli.attacks.similarities.similarities import Similarity
-from uae_cli.attacks.solvers.base import Solver
+from uae_cli.attacks import Attack, Criterion, Samples, Similarity, Solver
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.representation import LinearProbe, represent
 from uae_cli.experiment.schema import Experiment, ModelSettings
@@ -21,7 +17,7 @@ from uae_cli.models import ProbedEncoder, SimCLR
 from uae_cli.models.weights import portable_state
 from uae_cli.settings import STRICT
 from uae_cli.stages import Fitted, Stages
-from uae_cli.stages.sources import own_code, shown
+from uae_cli.stages.sources import described, own_code
 from uae_cli.training.contrastive import ContrastiveObjective
 from uae_cli.training.objectives import Objective
 
@@ -160,7 +156,7 @@ class Probed:
 
         inputs = {
             "encoder": fitted.stage.key,
-            "probe": shown(self.probe),
+            "probe": described(self.probe),
             "own_code": own_code(self.probe, model),
             "samples": fingerprint(data.x_train),
             "labels": fingerprint(data.y_train),

@@ -12,7 +12,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from uae_cli.attacks.dataset import Attack
+from uae_cli.attacks import Attack
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.outputs import ClassificationEvaluation
@@ -50,10 +50,10 @@ class RobustnessProtocol:
 
     def attacks(self, experiment: Experiment) -> dict[str, Attack]:
         """See `ProtocolSettings.attacks`: those on the victims, at the largest ε."""
+        pairs = product(self.victims, experiment.method)
         return {
-            f"{victim}/{method}": attack
-            for victim in self.victims
-            for method, attack in self._largest(experiment, victim).items()
+            f"{victim}/{method}": self.attack(experiment, victim, method, max(self.epsilons))
+            for victim, method in pairs
         }
 
     def attack(self, experiment: Experiment, victim: str, method: str, epsilon: float) -> Attack:
@@ -65,10 +65,6 @@ class RobustnessProtocol:
             changed["iterations"] = min(most, settings.solver.total_iterations)
         solver = dataclasses.replace(settings.solver, **changed)  # type: ignore[type-var]
         return Attack(experiment.criterion, settings.similarity, solver, experiment.precision)
-
-    def _largest(self, experiment: Experiment, victim: str) -> dict[str, Attack]:
-        largest = max(self.epsilons)
-        return {method: self.attack(experiment, victim, method, largest) for method in experiment.method}
 
     def check_settings(self, experiment: Experiment) -> None:
         """See `ProtocolSettings.check_settings`."""
@@ -125,10 +121,8 @@ class RobustnessProtocol:
         for name, classifier in self.victims.items():
             if settings := classifier.settings(name, experiment):
                 fits.append(PlannedFit(settings, 2 * samples, settings.trainer.refit_epochs))
-            own = settings or experiment.model
-            attacks += [
-                PlannedAttack(own, attack, size) for attack in self._largest(experiment, name).values()
-            ]
+            made = (self.attack(experiment, name, method, max(self.epsilons)) for method in experiment.method)
+            attacks += [PlannedAttack(settings or experiment.model, attack, size) for attack in made]
         if self.source is not None:
             model = self.source.settings(experiment)
             fits.append(PlannedFit(model, samples, model.trainer.epochs))

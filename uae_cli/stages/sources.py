@@ -22,7 +22,7 @@ _OF_KIND = {
     "probe": (*_FIT, "evaluation", "protocols/classifiers.py"),
 }
 _ANY = (*_FIT, "arms", "attacks", "evaluation", "mi", "protocols")  # of a kind that we don't know
-_COUNTED_ELSEWHERE = {"uae_cli", "torch", *sys.stdlib_module_names}
+_NOT_OWN = {"uae_cli", "torch", "hydra", "omegaconf", "pydantic", *sys.stdlib_module_names}
 _LEAVES = (str, int, float, bytes, type(None), Path, Tensor)
 
 
@@ -61,9 +61,10 @@ def own_code(*settings: object) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def shown(settings: object) -> str:
-    """All of the settings as text, the same in every process: a function's address is left out."""
-    return re.sub(r"<function (\S+) at 0x[0-9a-f]+>", r"<function \1>", repr(settings))
+def described(settings: object) -> str:
+    """All of the settings as text, without functions' addresses and however Hydra calls a partial call."""
+    text = re.sub(r"<function (\S+) at 0x[0-9a-f]+>", r"<function \1>", repr(settings))
+    return text.replace("_DeferredTarget(", "functools.partial(")
 
 
 def _named(value: object, seen: dict[int, object]) -> Iterator[object]:
@@ -94,7 +95,7 @@ def _home(value: object) -> ModuleType | None:
     """The module that is given, or that a class or a function comes from; None if it doesn't count here."""
     named = value if isinstance(value, type | FunctionType) else type(value)
     module = value if isinstance(value, ModuleType) else sys.modules.get(named.__module__)
-    if module is None or module.__name__.partition(".")[0] in _COUNTED_ELSEWHERE:
+    if module is None or module.__name__.partition(".")[0] in _NOT_OWN:
         return None
     return module if Path(getattr(module, "__file__", None) or "").is_file() else None
 

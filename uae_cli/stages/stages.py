@@ -12,16 +12,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from uae_cli.arms import ExtraSamples
-from uae_cli.attacks.dataset import RESULT, Attack, generate
+from uae_cli.attacks import Attack, Samples
+from uae_cli.attacks.dataset import RESULT, generate
 from uae_cli.attacks.memory import choose_chunk, measure
-from uae_cli.attacks.samples import Samples
 from uae_cli.datasets import Dataset
 from uae_cli.evaluation import EvaluationData, Watcher
 from uae_cli.experiment.schema import Experiment, ModelSettings
 from uae_cli.hashing import fingerprint, write_json
 from uae_cli.models.weights import load_weights, portable_state
 from uae_cli.progress import Bars
-from uae_cli.stages.sources import own_code, shown
+from uae_cli.stages.sources import described, own_code
 from uae_cli.stages.store import Stage, StageStore
 from uae_cli.training import History
 
@@ -100,8 +100,8 @@ class Stages:
         train = partial(self._train, label, settings, model, x, labels, epochs)
         inputs = {
             # Dataclasses and partial calls show all their settings
-            "network": shown(settings.network),
-            "trainer": shown(replace(settings.trainer, epochs=1, refit_epochs=1)),
+            "network": described(settings.network),
+            "trainer": described(replace(settings.trainer, epochs=1, refit_epochs=1)),
             "own_code": own_code(settings, model),
             "epochs": epochs,
             "samples": fingerprint(x),
@@ -132,7 +132,7 @@ class Stages:
         load_weights(model, path)
         state = portable_state(model)
         inputs = {
-            "network": shown(network),
+            "network": described(network),
             "own_code": own_code(network, model),
             "weights": {name: fingerprint(value) for name, value in state.items()},
         }
@@ -159,7 +159,7 @@ class Stages:
         labels = samples.labels
         inputs = {
             "model": target.stage.key,
-            "attack": shown(attack),
+            "attack": described(attack),
             "own_code": own_code(attack, target.model),
             "samples": fingerprint(samples.x),
             "index": fingerprint(samples.index),

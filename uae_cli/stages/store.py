@@ -70,7 +70,8 @@ class StageStore:
         self.stages[f"{kind} {label}"] = stage
         self.costs.append({"stage": f"{kind} {label}", "reused": stage.reused, **cost})
         took = "reused" if stage.reused else f"{cost['seconds']:.1f} s"
-        log.info("%s %s: %s, %s", kind, label, took, stage.key)
+        log.info("%s %s: %s", kind, label, took)
+        log.debug("%s %s is %s", kind, label, stage.key)  # for run.log; no news to people
         return stage
 
     def note(self, **record: Any) -> None:
