@@ -97,8 +97,8 @@ class Stages:
         settings = settings or self.experiment.model
         labels = labels if settings.supervised else None
         model = self._on_device(self._built(settings))
-        train = partial(self._train, label, settings, model, x, labels, epochs)
-        inputs = {
+        compute = partial(self._train, label, settings, model, x, labels, epochs)
+        inputs = self._common | {
             # Dataclasses and partial calls show all their settings
             "network": described(settings.network),
             "trainer": described(replace(settings.trainer, epochs=1, refit_epochs=1)),
@@ -107,7 +107,7 @@ class Stages:
             "samples": fingerprint(x),
             "labels": None if labels is None else [fingerprint(labels), self.data.classes],
         }
-        stage = self.derive(label, "fit", inputs, train)
+        stage = self.store.get(label, "fit", inputs, compute)
         history = History(**stage.read_json("history.json"))
         self._tell(label, history, stage)
         model.load_state_dict(load_file(stage.folder / MODEL, device=str(self.device)))
@@ -157,7 +157,7 @@ class Stages:
             attack: what is done.
         """
         labels = samples.labels
-        inputs = {
+        inputs = self._common | {
             "model": target.stage.key,
             "attack": described(attack),
             "own_code": own_code(attack, target.model),
@@ -166,8 +166,8 @@ class Stages:
             "labels": None if labels is None else fingerprint(labels),
             "seed": samples.seed,
         }
-        generated = partial(self._generate, label, target.model, samples, attack)
-        stage = self.derive(label, "attack", inputs, generated)
+        compute = partial(self._generate, label, target.model, samples, attack)
+        stage = self.store.get(label, "attack", inputs, compute)
         tensors = load_file(stage.folder / RESULT)
         return ExtraSamples(
             tensors["x"],
@@ -180,9 +180,12 @@ class Stages:
         )
 
     def derive(self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]) -> Stage:
-        """Any stage, cached by `inputs`, the seed, the kind of device and the precision."""
-        common = {"seed": self.seed, "device": self.device.type, "precision": self.experiment.precision}
-        return self.store.get(label, kind, common | inputs, compute)
+        """Any other stage, cached by `inputs`, the seed, the kind of device and the precision."""
+        return self.store.get(label, kind, self._common | inputs, compute)
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        return {"seed": self.seed, "device": self.device.type, "precision": self.experiment.precision}
 
     def _built(self, settings: ModelSettings) -> nn.Module:
         return settings.build(self.data.shape, self.seed, classes=self.data.classes)

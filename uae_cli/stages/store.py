@@ -65,14 +65,27 @@ class StageStore:
             compute: writes the stage's files into the folder it is given, which may hold what an
                 interrupted attempt left there.
         """
-        stage = self._found_or_made(kind, inputs, compute)
-        cost = stage.read_json("cost.json")
-        self.stages[f"{kind} {label}"] = stage
-        self.costs.append({"stage": f"{kind} {label}", "reused": stage.reused, **cost})
-        took = "reused" if stage.reused else f"{cost['seconds']:.1f} s"
-        log.info("%s %s: %s", kind, label, took)
-        log.debug("%s %s is %s", kind, label, stage.key)  # for run.log; no news to people
+        key = f"{kind}-{digest({'code': code_version(kind), **inputs})}"
+        final, partial = self._root / key, self._root / ".partial" / key
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._root / ".partial" / f"{key}.lock"):
+            stage = Stage(final, key, reused=final.is_dir())
+            if not stage.reused:
+                partial.mkdir(exist_ok=True)
+                with metered(self._device) as cost:
+                    compute(partial)
+                write_json(partial / "cost.json", vars(cost) | {"device": device_name(self._device)})
+                write_json(partial / "inputs.json", inputs)
+                partial.rename(final)
+        self._record(f"{kind} {label}", stage)
         return stage
+
+    def _record(self, name: str, stage: Stage) -> None:
+        cost = stage.read_json("cost.json")
+        self.stages[name] = stage
+        self.costs.append({"stage": name, "reused": stage.reused, **cost})
+        log.info("%s: %s", name, "reused" if stage.reused else f"{cost['seconds']:.1f} s")
+        log.debug("%s is %s", name, stage.key)  # for run.log; no news to people
 
     def note(self, **record: Any) -> None:
         """Write this beside the cost of the last stage."""
@@ -93,19 +106,3 @@ class StageStore:
             "attack %s: made on another device, whose seconds are not told; outputs=DIR makes it anew", label
         )
         return math.nan
-
-    def _found_or_made(self, kind: str, inputs: Mapping[str, Any], compute: Callable[[Path], None]) -> Stage:
-        key = f"{kind}-{digest({'code': code_version(kind), **inputs})}"
-        final, partial = self._root / key, self._root / ".partial" / key
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._root / ".partial" / f"{key}.lock"):
-            if final.is_dir():
-                return Stage(final, key, reused=True)
-            partial.mkdir(exist_ok=True)
-            with metered(self._device) as cost:
-                compute(partial)
-            record = {"seconds": cost.seconds, "peak_bytes": cost.peak_bytes}
-            write_json(partial / "cost.json", record | {"device": device_name(self._device)})
-            write_json(partial / "inputs.json", inputs)
-            partial.rename(final)
-        return Stage(final, key, reused=False)
