@@ -14,8 +14,7 @@ from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.experiment.schema import from_config
 from uae_cli.models import CarliniWagnerNet, ConvAutoencoder, glorot_
 from uae_cli.progress import Bars
-from uae_cli.stages.stages import Workbench
-from uae_cli.stages.tensorboard import Observer
+from uae_cli.stages import Stages, TensorBoard
 from uae_cli.training import ClassificationObjective, ReconstructionObjective, Trainer
 
 
@@ -106,21 +105,21 @@ SMALL = [
 
 
 @pytest.fixture
-def workbench(tmp_path: Path) -> Callable[..., Workbench]:
+def make_stages(tmp_path: Path) -> Callable[..., Stages]:
     """A new process on the same outputs folder, so to speak; overrides as on the command line."""
 
-    def make(*overrides: str) -> Workbench:
+    def make(*overrides: str) -> Stages:
         register_resolvers()
         settings = [*SMALL, f"outputs={tmp_path / 'outputs'}", *overrides]
         config: dict[str, Any] = compose_jobs(settings, multirun=False, extra_dir=None)[0].config
         experiment = from_config(config)
         data = experiment.dataset.load(experiment.data.root, download=False)
         data = data.first(experiment.data.train_size, experiment.data.test_size)
-        return Workbench(experiment, data, torch.device("cpu"), Bars())
+        return Stages(experiment, data, torch.device("cpu"), Bars())
 
     return make
 
 
 @pytest.fixture
-def observer(tmp_path: Path) -> Observer:
-    return Observer(tmp_path / "tensorboard")
+def tensorboard(tmp_path: Path) -> TensorBoard:
+    return TensorBoard(tmp_path / "tensorboard")

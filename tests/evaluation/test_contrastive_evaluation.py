@@ -8,7 +8,7 @@ import torch
 from uae_cli.contrastive import Views, nt_xent
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.evaluation import ContrastiveEvaluation, LinearProbe, NearestNeighbours, Subject, Watcher
+from uae_cli.evaluation import ContrastiveEvaluation, EvaluationData, LinearProbe, NearestNeighbours, Watcher
 from uae_cli.evaluation.representation import represent
 from uae_cli.models import DenseAutoencoder, SimCLR, glorot_
 from uae_cli.progress import Bars
@@ -24,8 +24,8 @@ EVALUATION = ContrastiveEvaluation(
 
 
 @pytest.fixture(scope="module")
-def subject(labelled: Dataset) -> Subject:
-    return Subject(labelled.first(100, 80), seed=3, batch_size=50, bars=Bars())
+def judged_on(labelled: Dataset) -> EvaluationData:
+    return EvaluationData(labelled.first(100, 80), seed=3, batch_size=50, bars=Bars())
 
 
 @pytest.fixture
@@ -35,9 +35,9 @@ def model() -> SimCLR:
     return made.eval()
 
 
-def test_the_loss_is_the_mean_over_batches_of_samples_in_their_order(model, subject):
-    measured = EVALUATION.measure(model, subject)["test_contrastive_loss"]
-    x, total = subject.data.x_test, 0.0
+def test_the_loss_is_the_mean_over_batches_of_samples_in_their_order(model, judged_on):
+    measured = EVALUATION.measure(model, judged_on)["test_contrastive_loss"]
+    x, total = judged_on.dataset.x_test, 0.0
     for start, stop in ((0, 32), (32, 64), (64, 80)):
         drawn = EVALUATION.views.draw(3, "contrastive test views", torch.arange(start, stop), 2)
         with torch.no_grad():
@@ -46,34 +46,34 @@ def test_the_loss_is_the_mean_over_batches_of_samples_in_their_order(model, subj
     assert measured == pytest.approx(total / 80, rel=1e-6)
 
 
-def test_a_lone_last_sample_is_left_out(model, subject):
+def test_a_lone_last_sample_is_left_out(model, judged_on):
     def loss(samples: int) -> float:
-        fewer = replace(subject, data=subject.data.first(100, samples))
+        fewer = replace(judged_on, dataset=judged_on.dataset.first(100, samples))
         return EVALUATION.measure(model, fewer)["test_contrastive_loss"]
 
     assert loss(65) == pytest.approx(loss(64), rel=1e-6)
 
 
-def test_accuracies_are_those_of_the_frozen_features(model, subject):
-    measured = EVALUATION.measure(model, subject)
-    features = represent(model.encoder, subject.data, batch_size=30)
+def test_accuracies_are_those_of_the_frozen_features(model, judged_on):
+    measured = EVALUATION.measure(model, judged_on)
+    features = represent(model.encoder, judged_on.dataset, batch_size=30)
     assert measured["test_accuracy"] == pytest.approx(EVALUATION.probe.accuracy(features, seed=3), abs=2)
     assert measured["knn_accuracy"] == pytest.approx(NearestNeighbours(k=3).accuracy(features), abs=2)
-    assert EVALUATION.measure(model, subject) == measured, "the seed draws everything"
-    other = EVALUATION.measure(model, replace(subject, seed=4))
+    assert EVALUATION.measure(model, judged_on) == measured, "the seed draws everything"
+    other = EVALUATION.measure(model, replace(judged_on, seed=4))
     assert other["test_contrastive_loss"] != measured["test_contrastive_loss"]
 
 
-def test_it_watches_every_so_many_epochs_and_leaves_the_model_as_it_is(model, subject):
+def test_it_watches_every_so_many_epochs_and_leaves_the_model_as_it_is(model, judged_on):
     assert isinstance(EVALUATION, Watcher)
     model.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    seen = {epoch: EVALUATION.watch(model, subject, epoch) for epoch in range(1, 9)}
+    seen = {epoch: EVALUATION.watch(model, judged_on, epoch) for epoch in range(1, 9)}
     assert [epoch for epoch, points in seen.items() if points] == [4, 8]
     assert 20 < seen[4]["knn_accuracy"] <= 100
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert replace(EVALUATION, watch_every=None).watch(model, subject, 4) == {}
+    assert replace(EVALUATION, watch_every=None).watch(model, judged_on, 4) == {}
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_it_watches_every_so_many_epochs_and_leaves_the_model_as_it_is(model, su
         (None, {"batch_size": 1}, "batch_size = 1, of 80 test samples: the loss compares samples"),
     ],
 )
-def test_what_cannot_be_judged_is_refused_before_any_work(model, subject, make, changes, message):
+def test_what_cannot_be_judged_is_refused_before_any_work(model, judged_on, make, changes, message):
     judged = model if make is None else make(shape=(1, 8, 8))
     with pytest.raises(ConfigError, match=re.escape(message)):
-        replace(EVALUATION, **changes).check(judged, subject.data)
-    EVALUATION.check(model, subject.data)
+        replace(EVALUATION, **changes).check(judged, judged_on.dataset)
+    EVALUATION.check(model, judged_on.dataset)

@@ -5,8 +5,7 @@ from dataclasses import replace
 import torch
 
 from uae_cli.contrastive import Views, nt_xent
-from uae_cli.evaluation.linear_probe import LinearProbe
-from uae_cli.evaluation.representation import Representation, represent
+from uae_cli.evaluation.representation import LinearProbe, Representation, represent
 from uae_cli.models import SimCLR, glorot_
 from uae_cli.training.lars import LARS
 

@@ -57,7 +57,7 @@ def test_a_shift_of_the_mean_is_its_squared_length(features):
 
 
 def test_noise_is_farther_than_the_data_themselves(trained_classifier, digits):
-    judge = quality().judge(trained_classifier, digits[:200], 64, seed=0)
+    judge = quality().bind(trained_classifier, digits[:200], 64, seed=0)
     near, far = judge.measure(digits[200:]), judge.measure(torch.rand(200, 1, 8, 8))
     assert set(near) == {"fid_own", "kid_own"}
     assert near["fid_own"] < 0.3 * far["fid_own"]
@@ -67,14 +67,14 @@ def test_noise_is_farther_than_the_data_themselves(trained_classifier, digits):
 
 def test_the_batch_size_makes_no_difference(trained_classifier, digits):
     measured = [
-        quality().judge(trained_classifier, digits[:200], size, seed=0).measure(digits[200:])
+        quality().bind(trained_classifier, digits[:200], size, seed=0).measure(digits[200:])
         for size in (7, 500)
     ]
     assert measured[0] == pytest.approx(measured[1], rel=1e-4)
 
 
 def test_an_autoencoder_has_no_features_of_its_own(trained_ae, digits):
-    assert quality().judge(trained_ae, digits[:50], 64, seed=0).measure(digits[50:]) == {}
+    assert quality().bind(trained_ae, digits[:50], 64, seed=0).measure(digits[50:]) == {}
 
 
 def test_inception_that_cannot_be_had_says_both_ways_out(tmp_path, monkeypatch):
@@ -98,7 +98,8 @@ def test_inception_that_cannot_be_had_says_both_ways_out(tmp_path, monkeypatch):
 
 
 def test_inception_on_tables_is_refused_before_it_is_fetched(monkeypatch):
-    monkeypatch.setattr(ImageQuality, "_inception", lambda _self: pytest.fail("was fetched"))
+    library = pytest.importorskip("torch_fidelity.feature_extractor_inceptionv3")
+    monkeypatch.setattr(library, "load_state_dict_from_url", lambda *_, **__: pytest.fail("was fetched"))
     with pytest.raises(ConfigError, match=r"inception = true: Inception sees images .* have shape \(64,\)"):
         quality(inception=True).check((64,))
     quality().check((64,))
@@ -130,6 +131,6 @@ def test_inception_takes_any_image_from_a_local_file(tmp_path, trained_classifie
     torch.save(state, path)
     settings = quality(inception=True, inception_weights=path)
     settings.check((1, 8, 8))
-    judge = settings.judge(trained_classifier, digits[:6], 8, seed=0)
-    assert set(judge._real) == {"", "_own"}
-    assert judge._real[""].shape == (6, 2048)
+    judge = settings.bind(trained_classifier, digits[:6], 8, seed=0)
+    assert set(judge.real) == {"", "_own"}
+    assert judge.real[""].shape == (6, 2048)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from uae_cli.attacks.samples import Samples
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.mutual_information import HeldOutInformation
 from uae_cli.mi import FeatureMaps, RandomProjections
@@ -17,7 +18,7 @@ def information(sampling=CONV, **changes) -> HeldOutInformation:
 def estimate(model, x, moved, sampling=CONV, batch_size=50, index=None, **changes):
     index = torch.arange(len(x)) if index is None else index
     held_out = information(sampling, **changes)
-    return held_out.estimate(model, x, moved, index=index, seed=0, batch_size=batch_size)
+    return held_out.estimate(model, Samples(x, index, 0), moved, batch_size=batch_size)
 
 
 @pytest.mark.parametrize("sampling", [CONV, RANDOM], ids=["conv", "random"])

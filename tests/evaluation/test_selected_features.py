@@ -11,7 +11,7 @@ from torch import Tensor
 
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.evaluation import SelectedFeatures, Subject
+from uae_cli.evaluation import EvaluationData, SelectedFeatures
 from uae_cli.models import ConcreteAutoencoder, DenseAutoencoder
 from uae_cli.progress import Bars
 
@@ -27,22 +27,22 @@ def choosing(features: list[int], shape: tuple[int, ...], probability: float = 0
     return model
 
 
-def subject(x: Tensor, y: Tensor, seed: int = 0) -> Subject:
+def judged_on(x: Tensor, y: Tensor, seed: int = 0) -> EvaluationData:
     half = len(x) // 2
     data = Dataset(
         name="made", x_train=x[:half], y_train=y[:half], x_test=x[half:], y_test=y[half:], source="here"
     )
-    return Subject(data, seed, 64, Bars())
+    return EvaluationData(data, seed, 64, Bars())
 
 
 @pytest.fixture
-def labelled() -> Subject:
+def labelled() -> EvaluationData:
     """400 samples of 10 values, of which the fourth alone tells the class (of 3)."""
     source = torch.Generator().manual_seed(0)
     y = torch.randint(3, (400,), generator=source)
     x = torch.rand(400, 10, generator=source)
     x[:, 3] = (y + x[:, 3]) / 3
-    return subject(x, y)
+    return judged_on(x, y)
 
 
 def test_the_classifier_sees_the_chosen_features_alone(labelled):
@@ -55,14 +55,14 @@ def test_the_accuracy_is_scikit_learns_and_the_seeds(labelled):
 
     model = choosing([1, 5, 3], (10,))
     found = [
-        EVALUATION.measure(model, Subject(labelled.data, seed, 64, Bars()))["test_accuracy"]
+        EVALUATION.measure(model, EvaluationData(labelled.dataset, seed, 64, Bars()))["test_accuracy"]
         for seed in (0, 0, 1, 2, 3)
     ]
     assert found[0] == found[1]
     assert len(set(found)) > 1
     trees = ExtraTreesClassifier(n_estimators=50, random_state=0)
-    trees.fit(labelled.data.x_train[:, [1, 5, 3]], labelled.data.y_train)
-    expected = 100 * trees.score(labelled.data.x_test[:, [1, 5, 3]], labelled.data.y_test)
+    trees.fit(labelled.dataset.x_train[:, [1, 5, 3]], labelled.dataset.y_train)
+    expected = 100 * trees.score(labelled.dataset.x_test[:, [1, 5, 3]], labelled.dataset.y_test)
     assert np.mean(found) == pytest.approx(expected, abs=4)
 
 
@@ -71,7 +71,7 @@ def test_nodes_that_agree_are_counted_once(labelled):
 
 
 def test_samples_of_one_class_have_no_accuracy():
-    plain = subject(torch.rand(20, 10), torch.zeros(20, dtype=torch.int64))
+    plain = judged_on(torch.rand(20, 10), torch.zeros(20, dtype=torch.int64))
     assert set(EVALUATION.measure(choosing([3], (10,)), plain)) == {"distinct_features"}
 
 
@@ -91,7 +91,7 @@ def test_the_list_of_a_table(labelled, tmp_path, caplog):
 
 
 def test_a_tables_columns_are_named(labelled, tmp_path, caplog):
-    named = replace(labelled, data=replace(labelled.data, features=tuple("abcdefghij")))
+    named = replace(labelled, dataset=replace(labelled.dataset, features=tuple("abcdefghij")))
     with caplog.at_level(logging.INFO):
         EVALUATION.draw({"original": choosing([3, 5, 3], (10,))}, named, tmp_path, "made")
     assert pd.read_csv(tmp_path / "selected_features.csv")["name"].tolist() == ["d", "f", "d"]
@@ -101,7 +101,7 @@ def test_a_tables_columns_are_named(labelled, tmp_path, caplog):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_list_and_picture_of_images(channels, tmp_path: Path):
     shape = (channels, 6, 5)
-    images = subject(torch.full((8, *shape), 0.5), torch.arange(8) % 2)
+    images = judged_on(torch.full((8, *shape), 0.5), torch.arange(8) % 2)
     feature = (channels - 1) * 30 + 2 * 5 + 4
     EVALUATION.draw({"original": choosing([feature], shape)}, images, tmp_path, "made")
     [line] = pd.read_csv(tmp_path / "selected_features.csv").to_dict("records")
@@ -114,5 +114,5 @@ def test_the_list_and_picture_of_images(channels, tmp_path: Path):
 
 def test_a_model_that_selects_nothing_is_refused(labelled):
     with pytest.raises(ConfigError, match="DenseAutoencoder selects no features; use model=concrete_ae"):
-        EVALUATION.check(DenseAutoencoder(shape=(10,), latent_dim=2), labelled.data)
-    EVALUATION.check(choosing([1], (10,)), labelled.data)
+        EVALUATION.check(DenseAutoencoder(shape=(10,), latent_dim=2), labelled.dataset)
+    EVALUATION.check(choosing([1], (10,)), labelled.dataset)

@@ -18,9 +18,8 @@ from uae_cli.experiment.check import check_fit
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.experiment.schema import from_config
 from uae_cli.progress import Bars
-from uae_cli.protocols.attack_results import AttackFindings
-from uae_cli.stages.stages import Workbench
-from uae_cli.stages.tensorboard import Observer
+from uae_cli.protocols import Result
+from uae_cli.stages import Stages, TensorBoard
 
 SUPERVISED = [
     "experiment=digits_classifier_attack",
@@ -45,14 +44,14 @@ UNSUPERVISED = [
     "attack.delta_start=0.05",
     "protocol.information=null",
 ]
-Made = tuple[Workbench, AttackFindings]
+Made = tuple[Stages, Result]
 
 
 @pytest.fixture
-def bench(tmp_path: Path, classifier_state: dict[str, Tensor]) -> Callable[..., Workbench]:
+def stages(tmp_path: Path, classifier_state: dict[str, Tensor]) -> Callable[..., Stages]:
     """Overrides as on the command line; the classifier's weights are the session's."""
 
-    def make(*overrides: str) -> Workbench:
+    def make(*overrides: str) -> Stages:
         register_resolvers()
         settings = [*overrides, f"outputs={tmp_path / 'outputs'}"]
         if overrides[0] == SUPERVISED[0]:
@@ -63,33 +62,33 @@ def bench(tmp_path: Path, classifier_state: dict[str, Tensor]) -> Callable[..., 
         data = experiment.dataset.load(experiment.data.root, download=False)
         data = data.first(experiment.data.train_size, experiment.data.test_size)
         check_fit(experiment, data, torch.device("cpu"))
-        return Workbench(experiment, data, torch.device("cpu"), Bars())
+        return Stages(experiment, data, torch.device("cpu"), Bars())
 
     return make
 
 
 @pytest.fixture
-def run(bench: Callable[..., Workbench], tmp_path: Path) -> Callable[..., Made]:
+def run(stages: Callable[..., Stages], tmp_path: Path) -> Callable[..., Made]:
     def make(*overrides: str) -> Made:
-        made, observer = bench(*overrides), Observer(tmp_path / "tensorboard")
-        made.on_epoch = observer.epoch
-        return made, made.experiment.protocol.run(made, observer)
+        made, tensorboard = stages(*overrides), TensorBoard(tmp_path / "tensorboard")
+        made.on_epoch = tensorboard.epoch
+        return made, made.experiment.protocol.run(made)
 
     return make
 
 
-def samples_of(findings: AttackFindings):
-    return findings._samples
+def samples_of(result: Result):
+    return result.lines[-1].samples
 
 
 def test_every_method_attacks_the_same_correctly_classified_samples(run, trained_classifier):
-    made, findings = run(*SUPERVISED)
-    samples, data = samples_of(findings), made.data
+    made, result = run(*SUPERVISED)
+    samples, data = samples_of(result), made.data
     assert len(samples.x) == 12
     assert torch.equal(samples.x, data.x_test[samples.index])
     assert torch.equal(samples.labels, data.y_test[samples.index])
     assert torch.equal(trained_classifier(samples.x).argmax(1), samples.labels)
-    lines = {line.arm: line.draws[0] for line in findings.measured}
+    lines = {line.arm: line.draws[0] for line in result.lines}
     assert list(lines) == ["original", "penalty", "minmax", "pgd"]
     assert set(lines["original"]) == {"test_accuracy"}
     attacked = {"asr", "perturbation_l2", "seconds_per_sample", "mi_reestimated", "fid_own", "kid_own"}
@@ -99,9 +98,9 @@ def test_every_method_attacks_the_same_correctly_classified_samples(run, trained
 
 
 def test_success_is_judged_on_what_was_saved(run, trained_classifier):
-    _, findings = run(*SUPERVISED, "attack.epsilon=0.06")
-    samples = samples_of(findings)
-    for line in findings.measured[1:]:
+    _, result = run(*SUPERVISED, "attack.epsilon=0.06")
+    samples = samples_of(result)
+    for line in result.lines[1:]:
         wrong = trained_classifier(line.extra.x).argmax(1) != samples.labels
         assert line.draws[0]["asr"] == pytest.approx(100 * float(wrong.double().mean()))
 
@@ -111,30 +110,30 @@ def test_samples_are_known_by_their_place_in_the_dataset(run, monkeypatch):
     told = []
     estimate = HeldOutInformation.estimate
 
-    def noted(self, model, x, moved, *, index, **options):
-        told.append((x, index))
-        return estimate(self, model, x, moved, index=index, **options)
+    def noted(self, model, samples, moved, **options):
+        told.append((samples.x, samples.index))
+        return estimate(self, model, samples, moved, **options)
 
     monkeypatch.setattr(HeldOutInformation, "estimate", noted)
-    made, findings = run(*SUPERVISED, "attack.epsilon=0.2", "criterion.target=random")
-    samples = samples_of(findings)
+    made, result = run(*SUPERVISED, "attack.epsilon=0.2", "criterion.target=random")
+    samples = samples_of(result)
     assert any(len(index) < len(samples.index) for _, index in told)
     assert all(torch.equal(x, made.data.x_test[index]) for x, index in told)
     for name in ("minmax", "penalty"):
-        result = load_file(made.ledger.stages[f"attack {name}"].folder / RESULT)
-        assert torch.equal(result["index"], samples.index)
-        [line] = [line.draws[0] for line in findings.measured if line.arm == name]
-        assert line["asr"] == pytest.approx(100 * float(result["success"].double().mean()))
+        saved = load_file(made.store.stages[f"attack {name}"].folder / RESULT)
+        assert torch.equal(saved["index"], samples.index)
+        [line] = [line.draws[0] for line in result.lines if line.arm == name]
+        assert line["asr"] == pytest.approx(100 * float(saved["success"].double().mean()))
 
 
 def test_figures_and_the_list_of_samples(run, tmp_path):
-    _, findings = run(*SUPERVISED)
-    findings.draw(tmp_path / "figures", "a title")
+    _, result = run(*SUPERVISED)
+    result.draw(tmp_path / "figures", "a title", TensorBoard(tmp_path / "tensorboard"))
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         "samples.png", "similarity.png", "attacked_samples.csv"
     }  # fmt: skip
     table = pd.read_csv(tmp_path / "figures" / "attacked_samples.csv")
-    assert table["index"].tolist() == samples_of(findings).index.tolist()
+    assert table["index"].tolist() == samples_of(result).index.tolist()
     assert set(table) == {"row", "index", "label", "success_penalty", "success_minmax", "success_pgd"}
 
 
@@ -144,16 +143,16 @@ def test_the_seed_chooses_the_samples(run):
 
 
 def test_samples_of_a_given_target_class_are_left_out(run):
-    _, findings = run(*SUPERVISED, "criterion.target=3")
-    assert 3 not in samples_of(findings).labels.tolist()
+    _, result = run(*SUPERVISED, "criterion.target=3")
+    assert 3 not in samples_of(result).labels.tolist()
 
 
 def test_draws_are_independent_and_their_spread_is_told(run):
-    made, findings = run(*SUPERVISED, "+method.minmax.draws=2")
-    [line] = [line for line in findings.measured if line.arm == "minmax"]
+    made, result = run(*SUPERVISED, "+method.minmax.draws=2")
+    [line] = [line for line in result.lines if line.arm == "minmax"]
     first, second = line.draws
     assert first["mi"] != second["mi"]
-    assert "attack minmax draw 2" in made.ledger.stages
+    assert "attack minmax draw 2" in made.store.stages
 
 
 def test_too_few_correct_samples_are_counted(run):
@@ -171,29 +170,29 @@ def test_too_few_correct_samples_are_counted(run):
         (["experiment=penalty_budget", "criterion=misclassification"], "is no classifier"),
     ],
 )
-def test_what_cannot_work_is_refused_before_any_work(bench, tmp_path, overrides, message):
+def test_what_cannot_work_is_refused_before_any_work(stages, tmp_path, overrides, message):
     with pytest.raises(ConfigError, match=message):
-        bench(*overrides)
+        stages(*overrides)
     assert not (tmp_path / "outputs").exists()
 
 
 def test_without_labels_the_first_training_samples_are_attacked(run):
-    made, findings = run(*UNSUPERVISED)
-    samples = samples_of(findings)
+    made, result = run(*UNSUPERVISED)
+    samples = samples_of(result)
     assert torch.equal(samples.x, made.data.x_train[:8])
     assert samples.labels is None
-    assert [line.arm for line in findings.measured] == [
+    assert [line.arm for line in result.lines] == [
         "original", "penalty_2x20", "penalty_4x10", "minmax_40"
     ]  # fmt: skip
-    assert all(line.extra.trace["c"].shape == (8, 40) for line in findings.measured[1:])
+    assert all(line.extra.trace["c"].shape == (8, 40) for line in result.lines[1:])
 
 
-def test_a_suspicious_model_is_warned_about(bench, tmp_path, monkeypatch, caplog):
+def test_a_suspicious_model_is_warned_about(stages, tmp_path, monkeypatch, caplog):
     from uae_cli.models import CarliniWagnerNet
 
     logits = CarliniWagnerNet.forward
     monkeypatch.setattr(CarliniWagnerNet, "forward", lambda self, x: logits(self, x).softmax(1))
-    made = bench(*SUPERVISED)
+    made = stages(*SUPERVISED)
     with caplog.at_level(logging.WARNING):
-        made.experiment.protocol.run(made, Observer(tmp_path / "tensorboard"))
+        made.experiment.protocol.run(made)
     assert any(record.message.startswith("softmax outputs:") for record in caplog.records)

@@ -2,19 +2,18 @@ import pytest
 import torch
 
 from uae_cli.attacks.criteria.reconstruction import squared_error
-from uae_cli.protocols.augmentation_run import AugmentationRun
 
 ARMS = ["original", "replicate", "mine_uae", "l2_uae", "gaussian_1e-2", "gaussian_1e-3", "matched_noise"]
 
 
 @pytest.fixture
-def run(workbench, observer):
-    """A whole run and its workbench."""
+def run(make_stages, tensorboard):
+    """A whole run and its stages."""
 
     def make(*overrides: str):
-        bench = workbench("augmentation.draws=2", *overrides)
-        bench.on_epoch = observer.epoch
-        return {result.arm: result for result in AugmentationRun(bench).run()}, bench
+        stages = make_stages("augmentation.draws=2", *overrides)
+        stages.on_epoch = tensorboard.epoch
+        return {result.arm: result for result in stages.experiment.protocol.run(stages).lines}, stages
 
     return make
 
@@ -35,30 +34,30 @@ def test_every_arm_has_its_result_and_its_metrics(run):
 
 
 def test_errors_are_means_over_samples_and_pixels_of_each_arms_own_model(run):
-    results, bench = run()
+    results, stages = run()
     for result in results.values():
-        for split, x in (("test", bench.data.x_test), ("train", bench.data.x_train)):
+        for split, x in (("test", stages.data.x_test), ("train", stages.data.x_train)):
             with torch.no_grad():
                 expected = float((result.fitted.model(x) - x).square().mean())
             assert result.draws[0][f"{split}_mse"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_arms_are_compute_matched_to_replicate(run):
-    results, bench = run()
+    results, stages = run()
     trained = {name: result.fitted.stage.read_json("inputs.json") for name, result in results.items()}
     assert {name: inputs["epochs"] for name, inputs in trained.items()} == dict.fromkeys(ARMS, 3) | {
         "original": 2
     }
     assert len({inputs["samples"] for inputs in trained.values()}) == len(ARMS)
     for name in ARMS[1:]:
-        assert results[name].extra.x.shape == bench.data.x_train.shape
+        assert results[name].extra.x.shape == stages.data.x_train.shape
         shared = {key: trained[name][key] for key in ("network", "trainer", "seed")}
         assert shared == {key: trained["replicate"][key] for key in shared}
 
 
 def test_success_is_judged_on_the_saved_samples(run):
-    results, bench = run()
-    x, model = bench.data.x_train, results["original"].fitted.model
+    results, stages = run()
+    x, model = stages.data.x_train, results["original"].fitted.model
     for name in ARMS[2:]:
         uae, draw = results[name].extra.x, results[name].draws[0]
         with torch.no_grad():
@@ -88,8 +87,8 @@ def test_matched_noise_is_as_large_as_the_uaes(run):
 
 def test_a_second_run_computes_nothing_and_finds_the_same(run):
     first, _ = run()
-    again, bench = run()
-    assert all(cost["reused"] for cost in bench.ledger.costs)
+    again, stages = run()
+    assert all(cost["reused"] for cost in stages.store.costs)
     for name in ARMS:
         ours, theirs = (dict(results[name].draws[0]) for results in (first, again))
         if name not in ("mine_uae", "l2_uae"):  # noise is made anew, in its own time
@@ -104,11 +103,11 @@ def test_draws_differ(run):
     assert first["train_mse"] != second["train_mse"]
 
 
-def test_the_observer_hears_of_every_epoch_of_every_fit(run, observer):
+def test_tensorboard_hears_of_every_epoch_of_every_fit(run, tensorboard):
     results, _ = run()
-    assert {label: len(losses) for label, losses in observer.losses.items()} == {
+    assert {label: len(losses) for label, losses in tensorboard.losses.items()} == {
         "original": 2,
         **dict.fromkeys(("replicate", "mine_uae", "l2_uae", "matched_noise"), 3),
         **{f"gaussian_1e-{power} draw {draw}": 3 for power in (2, 3) for draw in (1, 2)},
     }
-    assert observer.losses["original"] == results["original"].fitted.history.losses
+    assert tensorboard.losses["original"] == results["original"].fitted.history.losses

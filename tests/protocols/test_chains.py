@@ -2,33 +2,32 @@
 
 import pytest
 
-from uae_cli.protocols.augmentation_run import AugmentationRun
-from uae_cli.run.rows import _gains, _mean_metrics
+from uae_cli.run.rows import Provenance, result_rows
 
 CHAIN = "augmentation=[flip,rotation,gaussian,mine_uae]"
 
 
 @pytest.fixture
-def run(workbench):
+def run(make_stages):
     def make(*overrides: str):
-        bench = workbench("attack.iterations=2", "similarity.steps=2", *overrides)
-        return {result.arm: result for result in AugmentationRun(bench).run()}, bench
+        stages = make_stages("attack.iterations=2", "similarity.steps=2", *overrides)
+        return {result.arm: result for result in stages.experiment.protocol.run(stages).lines}, stages
 
     return make
 
 
-def computed(bench, kind: str) -> list[str]:
-    costs = bench.ledger.costs
+def computed(stages, kind: str) -> list[str]:
+    costs = stages.store.costs
     return [cost["stage"] for cost in costs if cost["stage"].startswith(kind) and not cost["reused"]]
 
 
 def test_a_chain_runs_part_by_part_and_fits_nothing_twice(run):
-    results, bench = run("arm=[replicate]", CHAIN)
+    results, stages = run("arm=[replicate]", CHAIN)
     first, whole = "flip_rotation_gaussian", "flip_rotation_gaussian+mine_uae"
     assert list(results) == ["original", "replicate", first, "replicate_x3", whole]
-    assert computed(bench, "fit") == [f"fit {arm}" for arm in results]
-    assert computed(bench, "attack") == [f"attack {whole}/mine_uae"]
-    n = len(bench.data.x_train)
+    assert computed(stages, "fit") == [f"fit {arm}" for arm in results]
+    assert computed(stages, "attack") == [f"attack {whole}/mine_uae"]
+    n = len(stages.data.x_train)
     assert [len(results[arm].extra.x) // n for arm in list(results)[1:]] == [1, 1, 2, 2]
     assert results[whole].extra.parts[1].target is not results["original"].fitted.model
 
@@ -42,23 +41,22 @@ def test_controls_list_the_samples_as_often(run):
     assert [results[arm].control for arm in ("mine_uae", "mine_uae_round2", "mine_uae_round3")] == [
         "replicate", "replicate_x3", "replicate_x4",
     ]  # fmt: skip
-    means = {name: _mean_metrics(line) for name, line in results.items()}
+    told = Provenance(**dict.fromkeys(Provenance.__dataclass_fields__, ""))
+    rows = {(row.arm, row.metric): row.value for row in result_rows(list(results.values()), told)}
     for arm, control in (("mine_uae", "replicate"), ("mine_uae_round3", "replicate_x4")):
-        metrics = {"test_mse": [means[arm]["test_mse"]]}
-        gains = _gains(results[arm], metrics, means)
-        expected = 100 * (1 - means[arm]["test_mse"] / means[control]["test_mse"])
-        assert gains["test_mse_gain_vs_replicate"] == pytest.approx([expected])
+        expected = 100 * (1 - rows[arm, "test_mse"] / rows[control, "test_mse"])
+        assert rows[arm, "test_mse_gain_vs_replicate"] == pytest.approx(expected)
 
 
 def test_rounds_share_their_attacks(run):
-    _, bench = run("arm=[replicate,mine_uae]", "augmentation.rounds=3")
-    assert computed(bench, "attack") == [
+    _, stages = run("arm=[replicate,mine_uae]", "augmentation.rounds=3")
+    assert computed(stages, "attack") == [
         "attack mine_uae", "attack mine_uae_round2/round2", "attack mine_uae_round3/round3",
     ]  # fmt: skip
 
 
 def test_table_5_computes_every_beginning_once(run):
-    results, bench = run("experiment=table5_svhn", "dataset=digits", "model.trainer.early_stopping=null")
-    assert computed(bench, "fit") == [f"fit {arm}" for arm in results]
-    assert len(computed(bench, "attack")) == 3
+    results, stages = run("experiment=table5_svhn", "dataset=digits", "model.trainer.early_stopping=null")
+    assert computed(stages, "fit") == [f"fit {arm}" for arm in results]
+    assert len(computed(stages, "attack")) == 3
     assert "asr" in results["flip_rotation+mine_uae"].draws[0]

@@ -13,7 +13,6 @@ from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.experiment.preparation import Preparation
 from uae_cli.experiment.schema import from_config
 from uae_cli.models import TappedModel
-from uae_cli.protocols.augmentation_run import AugmentationRun
 from uae_cli.training import AdversarialViews
 
 SIMCLR = ("experiment=digits_simclr", "model.trainer.batch_size=12", "evaluation.contrastive.watch_every=2")
@@ -21,13 +20,13 @@ LEARNED = {"test_contrastive_loss", "test_accuracy", "knn_accuracy"}
 
 
 @pytest.fixture
-def run(workbench):
-    bench = workbench(*SIMCLR, "attack.alpha=0.2")
-    return {result.arm: result for result in AugmentationRun(bench).run()}, bench
+def run(make_stages):
+    stages = make_stages(*SIMCLR, "attack.alpha=0.2")
+    return {result.arm: result for result in stages.experiment.protocol.run(stages).lines}, stages
 
 
 def test_every_arm_has_its_metrics_and_clae_another_training_on_the_replicated_samples(run):
-    results, bench = run
+    results, stages = run
     assert list(results) == ["original", "replicate", "mine_uae", "clae"]
     for arm in ("original", "replicate", "clae"):
         assert results[arm].draws[0].keys() == LEARNED
@@ -48,9 +47,9 @@ def test_every_arm_has_its_metrics_and_clae_another_training_on_the_replicated_s
     model, uae, criterion = (
         results["original"].fitted.model,
         results["mine_uae"].extra.x,
-        bench.experiment.criterion,
+        stages.experiment.criterion,
     )
-    x, moved = bench.data.x_train, (uae != bench.data.x_train).flatten(1).any(1)
+    x, moved = stages.data.x_train, (uae != stages.data.x_train).flatten(1).any(1)
     for name, judged in (("asr", criterion), ("asr_fresh", criterion.fresh())):
         f = judge(judged, TappedModel(model, None), Samples.first(x, seed=0), uae, chunk_size=24)
         assert attacked[name] == pytest.approx(100 * float(((f <= 0) & moved).double().mean()))

@@ -17,8 +17,7 @@ from uae_cli.models import ProbedEncoder
 from uae_cli.progress import Bars
 from uae_cli.protocols.classifiers import Probed
 from uae_cli.protocols.robustness import RobustnessProtocol
-from uae_cli.stages.stages import Workbench
-from uae_cli.stages.tensorboard import Observer
+from uae_cli.stages import Stages, TensorBoard
 
 SMALL = (
     "experiment=digits_robustness",
@@ -40,12 +39,12 @@ def config(tmp_path: Path, *overrides: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Callable[..., Workbench]:
-    def make(*overrides: str) -> Workbench:
+def stages(tmp_path: Path) -> Callable[..., Stages]:
+    def make(*overrides: str) -> Stages:
         experiment = from_config(config(tmp_path, *overrides))
         data = experiment.dataset.load(experiment.data.root, download=False)
         data = data.first(experiment.data.train_size, experiment.data.test_size)
-        return Workbench(experiment, data, torch.device("cpu"), Bars())
+        return Stages(experiment, data, torch.device("cpu"), Bars())
 
     return make
 
@@ -56,12 +55,12 @@ def protocol_of(experiment: Experiment) -> RobustnessProtocol:
 
 
 def test_every_victim_is_attacked_at_every_epsilon(
-    bench: Callable[..., Workbench], observer: Observer, tmp_path: Path
+    stages: Callable[..., Stages], tensorboard: TensorBoard, tmp_path: Path
 ) -> None:
-    made = bench("victim=[std,std_uae]", *PGD)
-    made.on_epoch = observer.epoch
-    findings = protocol_of(made.experiment).run(made, observer)
-    lines = {line.arm: line.draws[0] for line in findings.measured}
+    made = stages("victim=[std,std_uae]", *PGD)
+    made.on_epoch = tensorboard.epoch
+    result = protocol_of(made.experiment).run(made)
+    lines = {line.arm: line.draws[0] for line in result.lines}
     assert list(lines) == [
         "std", "std/pgd@0.1", "std/pgd@0.3", "std_uae", "std_uae/pgd@0.1", "std_uae/pgd@0.3"
     ]  # fmt: skip
@@ -70,17 +69,15 @@ def test_every_victim_is_attacked_at_every_epsilon(
         assert lines[f"{victim}/pgd@0.1"]["asr"] <= lines[f"{victim}/pgd@0.3"]["asr"]
         assert lines[f"{victim}/pgd@0.3"]["asr"] > 0
         assert lines[f"{victim}/pgd@0.1"]["perturbation_l2"] < lines[f"{victim}/pgd@0.3"]["perturbation_l2"]
-    findings.draw(tmp_path / "figures", "title")
+    result.draw(tmp_path / "figures", "title", tensorboard)
     drawn = {path.name for path in (tmp_path / "figures").iterdir()}
     assert drawn == {"training_loss.png", "success.png", "std_grid.png", "std_uae_grid.png"}
 
 
-def test_victims_with_and_without_uaes_take_the_same_steps(
-    bench: Callable[..., Workbench], observer: Observer
-) -> None:
-    made = bench("victim=[std,std_uae]", *PGD)
-    protocol_of(made.experiment).run(made, observer)
-    fits = {name: stage.read_json("inputs.json") for name, stage in made.ledger.stages.items()}
+def test_victims_with_and_without_uaes_take_the_same_steps(stages: Callable[..., Stages]) -> None:
+    made = stages("victim=[std,std_uae]", *PGD)
+    protocol_of(made.experiment).run(made)
+    fits = {name: stage.read_json("inputs.json") for name, stage in made.store.stages.items()}
     plain, augmented = fits["fit std"], fits["fit std_uae"]
     assert plain["samples"] != augmented["samples"]
     assert {k: v for k, v in plain.items() if k != "samples"} == {
@@ -89,8 +86,8 @@ def test_victims_with_and_without_uaes_take_the_same_steps(
     assert "ConvAutoencoder" in fits["fit source conv_ae"]["network"]
 
 
-def test_fewer_iterations_can_do_against_one_victim(bench: Callable[..., Workbench]) -> None:
-    experiment = bench(
+def test_fewer_iterations_can_do_against_one_victim(stages: Callable[..., Stages]) -> None:
+    experiment = stages(
         "victim=[std,std_uae]", *PGD, "+protocol.most_iterations={std: {pgd: 9}, std_uae: {pgd: 3}}"
     ).experiment
     attacks = experiment.protocol.attacks(experiment)
@@ -100,15 +97,15 @@ def test_fewer_iterations_can_do_against_one_victim(bench: Callable[..., Workben
     }
 
 
-def test_the_objective_is_the_victims_own(bench: Callable[..., Workbench], observer: Observer) -> None:
-    made = bench("victim=[madry_digits]", *PGD, "model.trainer.refit_epochs=1")
+def test_the_objective_is_the_victims_own(stages: Callable[..., Stages]) -> None:
+    made = stages("victim=[madry_digits]", *PGD, "model.trainer.refit_epochs=1")
     with pytest.raises(ConfigError, match=r"data\.attack_size = 6: of 60 test samples"):
-        protocol_of(made.experiment).run(made, observer)
-    assert "MadryObjective" in made.ledger.stages["fit madry"].read_json("inputs.json")["trainer"]
+        protocol_of(made.experiment).run(made)
+    assert "MadryObjective" in made.store.stages["fit madry"].read_json("inputs.json")["trainer"]
 
 
-def test_a_probed_encoder_is_one_classifier(bench: Callable[..., Workbench], observer: Observer) -> None:
-    made = bench(
+def test_a_probed_encoder_is_one_classifier(stages: Callable[..., Stages]) -> None:
+    made = stages(
         "experiment=figure10b_cifar10",
         "dataset=digits",
         "model=simclr_small",
@@ -117,11 +114,11 @@ def test_a_probed_encoder_is_one_classifier(bench: Callable[..., Workbench], obs
         "data.attack_size=2",
     )
     protocol = protocol_of(made.experiment)
-    lines = protocol.run(made, observer).measured
+    lines = protocol.run(made).lines
     assert [line.arm for line in lines] == ["probed", "probed/pgd@0.1", "probed/pgd@0.3"]
     victim = protocol.victims["probed"]
     assert isinstance(victim, Probed)
-    model = victim.classifier("probed", made, None).model
+    model = victim.fit("probed", made, None).model
     assert isinstance(model, ProbedEncoder)
     expected = victim.probe.accuracy(represent(model.encoder, made.data, batch_size=64), seed=made.seed)
     assert lines[0].draws[0]["test_accuracy"] == pytest.approx(expected)

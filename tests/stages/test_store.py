@@ -10,6 +10,8 @@ import torch
 from uae_cli.hashing import digest, fingerprint, write_json
 from uae_cli.stages.store import StageStore
 
+CPU = torch.device("cpu")
+
 
 class Work:
     """Writes `answer.json`, and remembers what it found in the folder at each call."""
@@ -25,12 +27,12 @@ class Work:
 
 @pytest.fixture
 def store(tmp_path: Path) -> StageStore:
-    return StageStore(tmp_path / "stages")
+    return StageStore(tmp_path / "stages", CPU)
 
 
 def test_a_stage_is_computed_once_and_then_reused(store):
     work = Work()
-    first, second = store.get("fit", {"a": 1}, work), store.get("fit", {"a": 1}, work)
+    first, second = store.get("a label", "fit", {"a": 1}, work), store.get("a label", "fit", {"a": 1}, work)
     assert len(work.found) == 1
     assert (first.reused, second.reused) == (False, True)
     assert (first.key, first.folder) == (second.key, second.folder)
@@ -40,7 +42,10 @@ def test_a_stage_is_computed_once_and_then_reused(store):
 
 def test_another_store_on_the_same_folder_reuses_it(tmp_path):
     work = Work()
-    assert [StageStore(tmp_path).get("fit", {"a": 1}, work).reused for _ in range(2)] == [False, True]
+    assert [StageStore(tmp_path, CPU).get("a label", "fit", {"a": 1}, work).reused for _ in range(2)] == [
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -54,8 +59,8 @@ def test_another_store_on_the_same_folder_reuses_it(tmp_path):
     ],
 )
 def test_other_kinds_and_inputs_are_other_stages(store, kind, inputs):
-    plain = store.get("fit", {"a": 1}, Work())
-    other = store.get(kind, inputs, Work())
+    plain = store.get("a label", "fit", {"a": 1}, Work())
+    other = store.get("a label", kind, inputs, Work())
     assert not other.reused
     assert other.folder != plain.folder
     assert other.key.startswith(f"{kind}-")
@@ -68,12 +73,12 @@ def test_a_killed_attempt_leaves_its_files_to_the_next(store, tmp_path):
 
     work = Work()
     with pytest.raises(KeyboardInterrupt):
-        store.get("fit", {"a": 1}, killed)
+        store.get("a label", "fit", {"a": 1}, killed)
     assert not list((tmp_path / "stages").glob("fit-*")), "an unfinished stage looks finished"
-    store.get("fit", {"a": 2}, Work())
-    assert not store.get("fit", {"a": 1}, work).reused
+    store.get("a label", "fit", {"a": 2}, Work())
+    assert not store.get("a label", "fit", {"a": 1}, work).reused
     assert work.found == [["half"]]
-    assert store.get("fit", {"a": 1}, work).reused
+    assert store.get("a label", "fit", {"a": 1}, work).reused
 
 
 def test_jobs_that_want_the_same_stage_at_once_compute_it_once(tmp_path):
@@ -82,7 +87,7 @@ def test_jobs_that_want_the_same_stage_at_once_compute_it_once(tmp_path):
 
     def job(_: int) -> bool:
         together.wait()
-        return StageStore(tmp_path).get("fit", {"a": 1}, work).reused
+        return StageStore(tmp_path, CPU).get("a label", "fit", {"a": 1}, work).reused
 
     with ThreadPoolExecutor(jobs) as pool:
         reused = list(pool.map(job, range(jobs)))

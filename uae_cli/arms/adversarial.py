@@ -1,12 +1,19 @@
-"""The arm of unsupervised adversarial examples, once or for several rounds."""
+"""Unsupervised adversarial examples as an arm, and arms after one another that build on each other."""
 
-from typing import Literal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import groupby
+from typing import Annotated, Literal
 
+import torch
+from pydantic import Field
 from pydantic.dataclasses import dataclass
+from torch import Tensor
 
-from uae_cli.arms.base import Extra, Workshop
-from uae_cli.attacks.similarities.similarities import Similarity
-from uae_cli.settings import STRICT
+from uae_cli.arms.base import Arm, ArmInputs, ExtraSamples, Transform
+from uae_cli.attacks import Similarity
+from uae_cli.settings import STRICT, Count
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -20,6 +27,74 @@ class Adversarial:
     similarity: Similarity
     draws: Literal[1] = 1
 
-    def make(self, name: str, shop: Workshop, draw: int) -> Extra:  # noqa: ARG002
+    def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:  # noqa: ARG002
         """See `Arm.make`."""
-        return shop.attacked(name, self.similarity)
+        return inputs.attacked(name, self.similarity)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Chain:
+    """Several arms together (paper §4.4, Table 5; §6.15).
+
+    Transforms that follow each other are done to one and the same sample; every other step makes samples
+    of its own. An attack is made on the model retrained on the samples and all that came before it.
+
+    Attributes:
+        steps: arms by name, in their order.
+        draws: how often the whole chain is drawn anew.
+    """
+
+    steps: Annotated[dict[str, Arm], Field(min_length=1)]
+    draws: Count = 1
+
+    def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:
+        """See `Arm.make`; what is told of an attack is of the last one."""
+        parts: list[ExtraSamples] = []
+        done: list[str] = []
+        for label, arms in parts_of(self.steps):
+            current = inputs.retrained("+".join(done), _samples(parts)) if parts else inputs
+            done.append(label)
+            place = f"{name}/{label} draw {draw + 1}" if draw else f"{name}/{label}"
+            parts.append(_made(arms, place, current, draw))
+        if len(parts) == 1:
+            return parts[0]
+        attack = next((part for part in reversed(parts) if part.success is not None), parts[-1])
+        return replace(
+            attack, x=_samples(parts), seconds=sum(part.seconds for part in parts), parts=tuple(parts)
+        )
+
+
+def parts_of(steps: Mapping[str, Arm]) -> Iterator[tuple[str, list[Arm]]]:
+    """Label and arms of every part of a chain: transforms that follow each other, or one other arm."""
+    numbered = list(enumerate(steps.items()))
+    for _, group in groupby(numbered, lambda n: -1 if isinstance(n[1][1], Transform) else n[0]):
+        members = [step for _, step in group]
+        yield "_".join(name for name, _ in members), [arm for _, arm in members]
+
+
+def attacks_of(arms: Mapping[str, Arm]) -> dict[str, Adversarial]:
+    """Every arm that attacks, also within chains, by its place."""
+    found: dict[str, Adversarial] = {}
+    for name, arm in arms.items():
+        if isinstance(arm, Adversarial):
+            found[name] = arm
+        elif isinstance(arm, Chain):
+            found |= {f"{name}/{step}": attack for step, attack in attacks_of(arm.steps).items()}
+    return found
+
+
+def _made(arms: list[Arm], name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:
+    first = arms[0]
+    if not isinstance(first, Transform):
+        return first.make(name, inputs, draw)
+    x, start = inputs.x, time.perf_counter()
+    # By the part's own name, so that chains which begin alike share the model fitted on their beginning
+    stream = name.partition("/")[2]
+    for position, arm in enumerate(arms):
+        assert isinstance(arm, Transform)  # as `parts_of` groups them
+        x = arm.apply(x, inputs.seed, f"{stream}/{position}/{draw}")
+    return ExtraSamples(x, seconds=time.perf_counter() - start)
+
+
+def _samples(parts: list[ExtraSamples]) -> Tensor:
+    return torch.cat([part.x for part in parts])

@@ -1,15 +1,16 @@
 """What an arm is: what the model is retrained on beside the training samples (paper §4.4, §6.10)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from uae_cli.attacks.similarities.similarities import Similarity
+from uae_cli.attacks import Similarity
 
 
 @dataclass(frozen=True)
-class Extra:
+class ExtraSamples:
     """The extra samples of one draw.
 
     Attributes:
@@ -28,33 +29,35 @@ class Extra:
     similarity: Tensor | None = None
     seconds: float = 0.0
     trace: dict[str, Tensor] = field(default_factory=dict)
-    parts: tuple["Extra", ...] = ()
+    parts: tuple["ExtraSamples", ...] = ()
     target: nn.Module | None = None
     unit: str = ""
 
+    @property
+    def last(self) -> "ExtraSamples":
+        """The last of the parts, or all where there is but one."""
+        return self.parts[-1] if self.parts else self
 
-class Workshop(Protocol):
-    """What an arm may ask for.
+
+@dataclass(frozen=True)
+class ArmInputs:
+    """What an arm makes its samples of.
 
     Attributes:
         x: (N, *shape) training samples.
         seed: the experiment's.
+        attacked: adversarial examples of the current model for every training sample, by a label and what
+            the solver optimises beside the criterion (a cached stage).
+        extra: the first draw of another arm, by its name.
+        retrained: the same inputs with a current model that was retrained, under a label, on the training
+            samples and others (k·N, *shape).
     """
 
     x: Tensor
     seed: int
-
-    def attacked(self, label: str, similarity: Similarity) -> Extra:
-        """Adversarial examples of the current model, for every training sample (a cached stage)."""
-        ...
-
-    def extra(self, arm: str) -> Extra:
-        """The first draw of another arm."""
-        ...
-
-    def retrained(self, label: str, extra: Tensor) -> "Workshop":
-        """The same, with a current model that was retrained on the samples and `extra` (k·N, *shape)."""
-        ...
+    attacked: Callable[[str, Similarity], ExtraSamples]
+    extra: Callable[[str], ExtraSamples]
+    retrained: Callable[[str, Tensor], "ArmInputs"]
 
 
 @runtime_checkable
@@ -66,7 +69,7 @@ class Arm(Protocol):
         """How often its randomness is drawn anew within one seed."""
         ...
 
-    def make(self, name: str, shop: Workshop, draw: int) -> Extra:
+    def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:
         """The extra samples of this draw."""
         ...
 
@@ -82,3 +85,7 @@ class Transform(Protocol):
             ConfigError: the samples are not of the kind it works on.
         """
         ...
+
+    def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:
+        """See `Arm.make`: every training sample, changed."""
+        return ExtraSamples(self.apply(inputs.x, inputs.seed, f"{name}/{draw}"))

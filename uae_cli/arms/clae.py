@@ -5,7 +5,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from pydantic.dataclasses import dataclass
 
-from uae_cli.arms.base import Extra, Workshop
+from uae_cli.arms.base import ArmInputs, ExtraSamples
 from uae_cli.errors import ConfigError
 from uae_cli.settings import STRICT
 from uae_cli.training.contrastive import AdversarialViews, ContrastiveObjective
@@ -38,9 +38,9 @@ class ContrastiveAdversary:
     adversary: AdversarialViews
     draws: Literal[1] = 1
 
-    def make(self, name: str, shop: Workshop, draw: int) -> Extra:  # noqa: ARG002
+    def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:  # noqa: ARG002
         """See `Arm.make`: the samples themselves."""
-        return Extra(shop.x)
+        return ExtraSamples(inputs.x)
 
     def objective(self, plain: Objective) -> Objective:
         """See `ChangesTraining.objective`."""

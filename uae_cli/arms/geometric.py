@@ -7,18 +7,18 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from uae_cli.arms.base import Extra, Workshop
+from uae_cli.arms.base import Transform
 from uae_cli.errors import ConfigError
 from uae_cli.randomness import uniform
 from uae_cli.settings import STRICT, Count
 
-_AT_ONCE = 4096  # images turned together, so that memory doesn't grow with the dataset
+AT_ONCE = 4096  # images turned together, so that memory doesn't grow with the dataset
 
 Degrees = Annotated[float, Field(gt=0, le=180)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Flip:
+class Flip(Transform):
     """Mirrored images: each left to right with probability 1/2, and top to bottom likewise."""
 
     draws: Count
@@ -32,13 +32,9 @@ class Flip:
             x = torch.where(mask, x.flip(3 - axis), x)
         return x
 
-    def make(self, name: str, shop: Workshop, draw: int) -> Extra:
-        """See `Arm.make`."""
-        return Extra(self.apply(shop.x, shop.seed, f"{name}/{draw}"))
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Rotation:
+class Rotation(Transform):
     """Images turned about their centre by an angle drawn for each; what comes in repeats the border.
 
     Attributes:
@@ -60,13 +56,9 @@ class Rotation:
         angles = uniform(seed, stream, torch.arange(len(x)), 1, x.dtype)[:, 0].mul_(2).sub_(1)
         turned = [
             rotate(images, self.degrees * own, padding_mode="border")
-            for images, own in zip(x.split(_AT_ONCE), angles.split(_AT_ONCE), strict=True)
+            for images, own in zip(x.split(AT_ONCE), angles.split(AT_ONCE), strict=True)
         ]
         return torch.cat(turned).clamp_(0, 1)
-
-    def make(self, name: str, shop: Workshop, draw: int) -> Extra:
-        """See `Arm.make`."""
-        return Extra(self.apply(shop.x, shop.seed, f"{name}/{draw}"))
 
 
 def _check_images(arm: str, x: Tensor) -> None:

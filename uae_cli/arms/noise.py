@@ -6,7 +6,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from uae_cli.arms.base import Extra, Workshop
+from uae_cli.arms.base import ArmInputs, ExtraSamples, Transform
 from uae_cli.attacks.samples import per_sample
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, Positive
@@ -25,13 +25,13 @@ class Replicate:
     copies: Count = 1
     draws: Literal[1] = 1
 
-    def make(self, name: str, shop: Workshop, draw: int) -> Extra:  # noqa: ARG002
+    def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:  # noqa: ARG002
         """See `Arm.make`."""
-        return Extra(shop.x if self.copies == 1 else torch.cat([shop.x] * self.copies))
+        return ExtraSamples(inputs.x if self.copies == 1 else torch.cat([inputs.x] * self.copies))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Gaussian:
+class Gaussian(Transform):
     """Gaussian augmentation: x + N(0, σ²), clipped to [0, 1].
 
     Attributes:
@@ -46,10 +46,6 @@ class Gaussian:
         """See `Transform.apply`."""
         return (x + self.sigma * _normal(x, seed, stream)).clamp_(0, 1)
 
-    def make(self, name: str, shop: Workshop, draw: int) -> Extra:
-        """See `Arm.make`."""
-        return Extra(self.apply(shop.x, shop.seed, f"{name}/{draw}"))
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MatchedNoise:
@@ -63,12 +59,12 @@ class MatchedNoise:
     of: str
     draws: Count
 
-    def make(self, name: str, shop: Workshop, draw: int) -> Extra:
+    def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:
         """See `Arm.make`."""
-        wanted = (shop.extra(self.of).x - shop.x).flatten(1).norm(dim=1)
-        noise = _normal(shop.x, shop.seed, f"{name}/{draw}")
-        parts = zip(shop.x.split(_AT_ONCE), noise.split(_AT_ONCE), wanted.split(_AT_ONCE), strict=True)
-        return Extra(torch.cat([_noise_of_norm(*part) for part in parts]))
+        wanted = (inputs.extra(self.of).x - inputs.x).flatten(1).norm(dim=1)
+        noise = _normal(inputs.x, inputs.seed, f"{name}/{draw}")
+        parts = zip(inputs.x.split(_AT_ONCE), noise.split(_AT_ONCE), wanted.split(_AT_ONCE), strict=True)
+        return ExtraSamples(torch.cat([_noise_of_norm(*part) for part in parts]))
 
 
 def _normal(x: Tensor, seed: int, stream: str) -> Tensor:

@@ -23,7 +23,7 @@ from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.experiment.preparation import Preparation, Prepared
 from uae_cli.machine import choose_threads, device_name, keep_freed_memory
 from uae_cli.progress import Bars
-from uae_cli.stages.stages import Workbench
+from uae_cli.stages import Stages
 
 _EPOCHS, _TRAINED_ON = 2, 2000
 # Settings that the row of random sampling shares with the others; its model and sampling are its own
@@ -153,7 +153,7 @@ def _chunks(ready: _Ready, bench: Bench) -> tuple[int, int]:
 def _bench(ready: _Ready, bars: Bars) -> Bench:
     """A model trained for two epochs on a subset: the time of an attack doesn't depend on how well."""
     experiment, device, data = ready.prepared.experiment, ready.prepared.device, ready.prepared.data
-    work = Workbench(experiment, data, device, bars)
+    work = Stages(experiment, data, device, bars)
     fitted = work.fit("bench", data.x_train[:_TRAINED_ON], epochs=_EPOCHS)
     arms = (getattr(arm, "similarity", None) for arm in experiment.arm.values())
     mine: Any = next(similarity for similarity in arms if isinstance(similarity, Mine))

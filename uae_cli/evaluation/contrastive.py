@@ -1,8 +1,5 @@
 """What a contrastive model has learned: its loss on unseen samples, and its features' worth (Table 7)."""
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -10,10 +7,8 @@ from torch import Tensor, nn
 from uae_cli.contrastive import Views, nt_xent
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.evaluation.base import Subject
-from uae_cli.evaluation.linear_probe import LinearProbe
-from uae_cli.evaluation.nearest_neighbours import NearestNeighbours
-from uae_cli.evaluation.representation import Representation, represent
+from uae_cli.evaluation.base import Evaluation, EvaluationData
+from uae_cli.evaluation.representation import LinearProbe, NearestNeighbours, Representation, represent
 from uae_cli.models import SimCLR
 from uae_cli.settings import STRICT, Count, Positive
 
@@ -21,7 +16,7 @@ _AT_ONCE = 1024  # images put through an encoder; more are no faster
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ContrastiveEvaluation:
+class ContrastiveEvaluation(Evaluation):
     """The metrics `test_contrastive_loss`, `test_accuracy` and `knn_accuracy`.
 
     The first is NT-Xent over two views of every test sample, in batches of `batch_size` as they lie: the
@@ -65,39 +60,36 @@ class ContrastiveEvaluation:
                 f"{len(data.x_train)} training samples; ask for fewer neighbours"
             )
 
-    def measure(self, model: nn.Module, subject: Subject) -> dict[str, float]:
+    def measure(self, model: nn.Module, data: EvaluationData) -> dict[str, float]:
         """See `Evaluation.measure`."""
-        features = _features(model, subject)
+        features = _features(model, data)
         return {
-            "test_contrastive_loss": self._loss(model, subject),
-            "test_accuracy": self.probe.accuracy(features, seed=subject.seed),
+            "test_contrastive_loss": self._loss(model, data),
+            "test_accuracy": self.probe.accuracy(features, seed=data.seed),
             "knn_accuracy": self.nearest_neighbours.accuracy(features),
         }
 
-    def watch(self, model: nn.Module, subject: Subject, epoch: int) -> dict[str, float]:
+    def watch(self, model: nn.Module, data: EvaluationData, epoch: int) -> dict[str, float]:
         """See `Watcher.watch`."""
         if not isinstance(model, SimCLR) or self.watch_every is None or epoch % self.watch_every:
             return {}
-        return {"knn_accuracy": self.nearest_neighbours.accuracy(_features(model, subject))}
-
-    def draw(self, models: Mapping[str, nn.Module], subject: Subject, folder: Path, title: str) -> None:
-        """See `Evaluation.draw`: nothing."""
+        return {"knn_accuracy": self.nearest_neighbours.accuracy(_features(model, data))}
 
     @torch.no_grad()
-    def _loss(self, model: nn.Module, subject: Subject) -> float:
-        x = subject.data.x_test
+    def _loss(self, model: nn.Module, data: EvaluationData) -> float:
+        x = data.dataset.x_test
         device = next(model.parameters()).device
         total, seen = 0.0, 0
         for index in torch.arange(len(x)).split(self.batch_size):
             if len(index) == 1:  # with nothing to compare it with
                 continue
-            drawn = self.views.draw(subject.seed, "contrastive test views", index.to(device), 2)
+            drawn = self.views.draw(data.seed, "contrastive test views", index.to(device), 2)
             z: Tensor = model(self.views.apply(x[index].to(device), drawn))
             total += float(nt_xent(z, self.temperature)) * len(index)
             seen += len(index)
         return total / seen
 
 
-def _features(model: nn.Module, subject: Subject) -> Representation:
+def _features(model: nn.Module, data: EvaluationData) -> Representation:
     assert isinstance(model, SimCLR)  # what `check` is for
-    return represent(model.encoder, subject.data, batch_size=min(subject.batch_size, _AT_ONCE))
+    return represent(model.encoder, data.dataset, batch_size=min(data.batch_size, _AT_ONCE))

@@ -1,6 +1,8 @@
 """How far images are from the training set: distances between their features (paper, Tables 2 and 8)."""
 
 import pickle
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,8 @@ from uae_cli.models.classifiers import Classifier
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count
 from uae_cli.text import one_line
+
+Space = Callable[[Tensor], Tensor]  # (B, *shape) → (B, F)
 
 _FEATURES = "2048"  # Inception's last pooling, which FID and KID are defined by
 _WEIGHTS = "pt_inception-2015-12-05-6726825d.pth"
@@ -55,14 +59,14 @@ class ImageQuality:
             )
         self._inception()
 
-    def judge(self, model: nn.Module, x_train: Tensor, batch_size: int, seed: int) -> "QualityJudge":
+    def bind(self, model: nn.Module, x_train: Tensor, batch_size: int, seed: int) -> "BoundQuality":
         """Against training samples (N, C, H, W); `model` is the attacked one."""
-        spaces: dict[str, nn.Module] = {}
+        device, spaces = next(model.parameters()).device, dict[str, Space]()
         if isinstance(model, Classifier):
-            spaces["_own"] = _Embedding(model)
+            spaces["_own"] = model.embed
         if self.inception:
-            spaces[""] = _ForInception(self._inception()).to(next(model.parameters()).device)
-        return QualityJudge(self, spaces, x_train, batch_size, seed)
+            spaces[""] = partial(_seen_by, self._inception().to(device))
+        return BoundQuality(self, spaces, x_train, device=device, batch_size=batch_size, seed=seed)
 
     def _inception(self) -> nn.Module:
         try:
@@ -88,27 +92,34 @@ class ImageQuality:
         return inception
 
 
-class QualityJudge:
+class BoundQuality:
     """Distances to the training set, whose features are computed once.
 
     Args:
         settings: of the distances.
         spaces: what makes features of images, by the suffix of the metrics' names.
         x_train: (N, *shape) training samples.
+        device: where the spaces are.
         batch_size: samples at once.
         seed: of KID's subsets.
+
+    Attributes:
+        real: features of the training samples by space, (N, F) float64 on the CPU.
     """
 
     def __init__(
         self,
         settings: ImageQuality,
-        spaces: dict[str, nn.Module],
+        spaces: dict[str, Space],
         x_train: Tensor,
+        *,
+        device: torch.device,
         batch_size: int,
         seed: int,
     ) -> None:
-        self._settings, self._spaces, self._batch_size, self._seed = settings, spaces, batch_size, seed
-        self._real = {name: self._features(space, x_train) for name, space in spaces.items()}
+        self._settings, self._spaces = settings, spaces
+        self._device, self._batch_size, self._seed = device, batch_size, seed
+        self.real = {name: self._features(space, x_train) for name, space in spaces.items()}
 
     def measure(self, x: Tensor) -> dict[str, float]:
         """`fid…` and `kid…` of samples (n, *shape); none of fewer than two, which have no spread."""
@@ -116,15 +127,16 @@ class QualityJudge:
             return {}
         metrics = {}
         for name, space in self._spaces.items():
-            fake, real = self._features(space, x), self._real[name]
+            fake, real = self._features(space, x), self.real[name]
             metrics[f"fid{name}"] = frechet_distance(real, fake)
             metrics[f"kid{name}"] = self._kernel_distance(real, fake)
         return metrics
 
     @torch.no_grad()
-    def _features(self, space: nn.Module, x: Tensor) -> Tensor:
-        device = next(space.parameters()).device
-        return torch.cat([space(batch.to(device)).double().cpu() for batch in x.split(self._batch_size)])
+    def _features(self, space: Space, x: Tensor) -> Tensor:
+        return torch.cat(
+            [space(batch.to(self._device)).double().cpu() for batch in x.split(self._batch_size)]
+        )
 
     def _kernel_distance(self, real: Tensor, fake: Tensor) -> float:
         size = min(self._settings.subset_size, len(real), len(fake))
@@ -159,26 +171,11 @@ def squared_mmd(real: Tensor, fake: Tensor) -> float:
     return float(within(real) + within(fake) - 2 * kernel(real, fake).mean())
 
 
-class _Embedding(nn.Module):
-    def __init__(self, model: Classifier) -> None:
-        super().__init__()
-        self._model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._model.embed(x)
-
-
-class _ForInception(nn.Module):
-    """Bytes in three colours, as Inception wants them."""
-
-    def __init__(self, inception: nn.Module) -> None:
-        super().__init__()
-        self._inception = inception
-
-    def forward(self, x: Tensor) -> Tensor:
-        colour = x if x.shape[1] == 3 else x.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-        features: Tensor = self._inception((255 * colour).round().to(torch.uint8))
-        return features
+def _seen_by(inception: nn.Module, x: Tensor) -> Tensor:
+    """Features of images (B, C, H, W), which Inception wants as bytes in three colours."""
+    colour = x if x.shape[1] == 3 else x.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    features: Tensor = inception((255 * colour).round().to(torch.uint8))
+    return features
 
 
 def _check_plain(path: Path | None) -> None:

@@ -12,6 +12,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from uae_cli.attacks import Samples
 from uae_cli.errors import ConfigError
 from uae_cli.mi import Sampling
 from uae_cli.mi.networks import begin_networks
@@ -64,11 +65,9 @@ class HeldOutInformation:
     def estimate(
         self,
         model: nn.Module,
-        x: Tensor,
+        samples: Samples,
         moved: Tensor,
         *,
-        index: Tensor,
-        seed: int,
         batch_size: int,
         on_batch: Callable[[int], None] = lambda _samples: None,
     ) -> Tensor:
@@ -76,10 +75,8 @@ class HeldOutInformation:
 
         Args:
             model: the attacked one.
-            x: (N, *shape) clean samples.
+            samples: N clean ones; the networks start from their places in the dataset and their seed.
             moved: (N, *shape) what was made of them.
-            index: (N,) int64, their positions in the dataset, which the networks start from.
-            seed: the experiment's seed.
             batch_size: pairs at once.
             on_batch: is told how many are done.
 
@@ -87,12 +84,12 @@ class HeldOutInformation:
             (N,) nats, on the CPU.
         """
         tapped = TappedModel(model, self.sampling.tapped_layer(model))
-        seed = derive_seed(seed, "held-out information")
+        seed = derive_seed(samples.seed, "held-out information")
         estimates = []
-        for clean, made, own in zip(*(each.split(batch_size) for each in (x, moved, index)), strict=True):
-            u, v = self._vectors(tapped, clean, seed), self._vectors(tapped, made, seed)
-            estimates.append(self._cross_fitted(u, v, own.to(u.device), seed).cpu())
-            on_batch(len(own))
+        for rows in torch.arange(len(samples)).split(batch_size):
+            u, v = (self._vectors(tapped, x[rows], seed) for x in (samples.x, moved))
+            estimates.append(self._cross_fitted(u, v, samples.index[rows].to(u.device), seed).cpu())
+            on_batch(len(rows))
         bounds = torch.cat(estimates)  # (N, checkpoints)
         return bounds[:, int(bounds.mean(0).argmax())]
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.evaluation.base import Subject
+from uae_cli.evaluation.base import EvaluationData
 from uae_cli.figures import figures
 from uae_cli.models import ConcreteAutoencoder
 from uae_cli.randomness import derive_seed
@@ -46,37 +46,37 @@ class SelectedFeatures:
                 "model=concrete_ae, or leave it out with evaluation=[reconstruction]"
             )
 
-    def measure(self, model: nn.Module, subject: Subject) -> dict[str, float]:
+    def measure(self, model: nn.Module, data: EvaluationData) -> dict[str, float]:
         """See `Evaluation.measure`."""
         chosen = _chosen(model)
         metrics = {"distinct_features": float(len(chosen.unique()))}
-        if len(subject.data.y_train.unique()) > 1:
-            metrics["test_accuracy"] = self._accuracy(chosen, subject)
+        if len(data.dataset.y_train.unique()) > 1:
+            metrics["test_accuracy"] = self._accuracy(chosen, data)
         return metrics
 
-    def draw(self, models: Mapping[str, nn.Module], subject: Subject, folder: Path, title: str) -> None:
+    def draw(self, models: Mapping[str, nn.Module], data: EvaluationData, folder: Path, title: str) -> None:
         """See `Evaluation.draw`: `selected_features.csv` and, of images, `selected_pixels.png`.
 
         The table has a line per arm and node: feature (its number in the flattened sample, from 0), name
         (where a table's columns have names), the node's probability of it, how many nodes chose it, and for
         images channel, row and column.
         """
-        shape, names = subject.data.shape, subject.data.features
+        shape, names = data.dataset.shape, data.dataset.features
         frames = {arm: _selection(model, shape, names) for arm, model in models.items()}
         table = pd.concat(frames, names=["arm"]).reset_index(level="arm").reset_index(drop=True)
         table.to_csv(folder / "selected_features.csv", index=False)
         for arm, frame in frames.items():
             _tell_duplicates(arm, frame)
-        _draw_pixels(folder / "selected_pixels.png", models, subject.data.x_train, title)
+        _draw_pixels(folder / "selected_pixels.png", models, data.dataset.x_train, title)
 
-    def _accuracy(self, chosen: Tensor, subject: Subject) -> float:
+    def _accuracy(self, chosen: Tensor, data: EvaluationData) -> float:
         from sklearn.ensemble import ExtraTreesClassifier
 
-        data = subject.data
-        seed = derive_seed(subject.seed, "extra trees") % _SKLEARN_SEEDS
+        dataset = data.dataset
+        seed = derive_seed(data.seed, "extra trees") % _SKLEARN_SEEDS
         trees = ExtraTreesClassifier(n_estimators=self.trees, random_state=seed, n_jobs=1)
-        trees.fit(_columns(data.x_train, chosen), data.y_train.numpy())
-        return 100 * float(trees.score(_columns(data.x_test, chosen), data.y_test.numpy()))
+        trees.fit(_columns(dataset.x_train, chosen), dataset.y_train.numpy())
+        return 100 * float(trees.score(_columns(dataset.x_test, chosen), dataset.y_test.numpy()))
 
 
 def _chosen(model: nn.Module) -> Tensor:

@@ -114,7 +114,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Fit:
+class PlannedFit:
     """A model of these settings, trained on so many samples for so many epochs."""
 
     model: ModelSettings
@@ -132,7 +132,7 @@ class PlannedAttack:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Work:
+class Plan:
     """What a protocol will do, by which the time it takes is estimated.
 
     Attributes:
@@ -140,7 +140,7 @@ class Work:
         attacks: every attack made.
     """
 
-    fits: list[Fit]
+    fits: list[PlannedFit]
     attacks: list[PlannedAttack]
 
 
@@ -168,7 +168,7 @@ class ProtocolSettings(Protocol):
         """
         ...
 
-    def work(self, experiment: "Experiment", data: Dataset) -> Work:
+    def plan(self, experiment: "Experiment", data: Dataset) -> Plan:
         """What will be done, if nothing of it is cached."""
         ...
 

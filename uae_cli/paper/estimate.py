@@ -13,7 +13,7 @@ from uae_cli.attacks.dataset import attack_chunk
 from uae_cli.attacks.samples import Samples
 from uae_cli.datasets import Dataset
 from uae_cli.experiment.preparation import Preparation
-from uae_cli.experiment.schema import Experiment, Fit, ModelSettings, PlannedAttack
+from uae_cli.experiment.schema import Experiment, ModelSettings, PlannedAttack, PlannedFit
 from uae_cli.hashing import digest, settings_of, write_json
 from uae_cli.machine import device_name, synchronize
 from uae_cli.models import TappedModel
@@ -59,7 +59,7 @@ class Calibration:
 
 def estimate(experiment: Experiment, data: Dataset, device: torch.device) -> float:
     """Seconds of training and attack; what else a run does is not counted."""
-    work = experiment.protocol.work(experiment, data)
+    work = experiment.protocol.plan(experiment, data)
     steps = {repr(fit.model): _step_seconds(fit.model, data, device) for fit in _different(work.fits)}
     training = sum(
         steps[repr(fit.model)] * fit.epochs * fit.model.trainer.steps(fit.samples) for fit in work.fits
@@ -71,7 +71,7 @@ def estimate(experiment: Experiment, data: Dataset, device: torch.device) -> flo
     return training + attacking
 
 
-def _different(fits: Sequence[Fit]) -> list[Fit]:
+def _different(fits: Sequence[PlannedFit]) -> list[PlannedFit]:
     return list({repr(fit.model): fit for fit in fits}.values())
 
 

@@ -1,21 +1,22 @@
 """Which samples a model is attacked on, and what an attack made of them."""
 
+import logging
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from uae_cli.arms import Extra
-from uae_cli.attacks.criteria.reconstruction import Criterion
+from uae_cli.arms import ExtraSamples
+from uae_cli.attacks import Criterion, Samples
 from uae_cli.attacks.dataset import judge
 from uae_cli.attacks.model_checks import warnings_about
-from uae_cli.attacks.samples import Samples
 from uae_cli.errors import ConfigError
-from uae_cli.evaluation.classification import predicted
+from uae_cli.evaluation.outputs import predicted
 from uae_cli.models import TappedModel
 from uae_cli.randomness import generator
-from uae_cli.stages.stages import Metrics, Workbench
+from uae_cli.stages import Metrics, Stages
+
+log = logging.getLogger(__name__)
 
 _TRIED = 64  # samples that a model is checked on before it is attacked
 
@@ -30,59 +31,63 @@ def check_attack_size(wanted: int, x: Tensor, noun: str) -> None:
         raise ConfigError(f"data.attack_size = {wanted}: there are only {len(x)} {noun}; ask for fewer")
 
 
-def choose_samples(bench: Workbench, model: nn.Module) -> Samples:
+def choose_samples(stages: Stages, model: nn.Module, prefix: str = "") -> Samples:
     """`data.attack_size` test samples that the model classifies correctly, drawn by seed.
 
     Samples already of a targeted criterion's class are passed over. Under an unsupervised criterion, the
-    first training samples.
+    first training samples. What makes an attack on this model worthless is logged, after the prefix.
 
     Raises:
         ConfigError: there are too few.
     """
-    data, experiment = bench.data, bench.experiment
-    wanted = experiment.data.attack_size
-    if not experiment.criterion.supervised:
-        return Samples.first(data.x_train[:wanted], seed=bench.seed)
-    fit = _attackable(bench, model)
+    experiment = stages.experiment
+    if experiment.criterion.supervised:
+        samples = _classified(stages, model)
+    else:
+        samples = Samples.first(stages.data.x_train[: experiment.data.attack_size], seed=stages.seed)
+    tried = samples.rows(torch.arange(min(_TRIED, len(samples))))
+    for line in warnings_about(model, experiment.criterion, tried):
+        log.warning("%s%s", prefix, line)
+    return samples
+
+
+def _classified(stages: Stages, model: nn.Module) -> Samples:
+    data, wanted = stages.data, stages.experiment.data.attack_size
+    fit = predicted(model, data.x_test, batch_size=stages.chunk_size) == data.y_test
+    exempt = getattr(stages.experiment.criterion, "attackable", None)
+    fit = fit if exempt is None else fit & exempt(data.y_test)
     if int(fit.sum()) < wanted:
         raise ConfigError(
             f"data.attack_size = {wanted}: of {len(fit)} test samples, {int(fit.sum())} are classified "
             "correctly and can be attacked; ask for so many or fewer, or train longer (model.trainer.epochs, "
             "refit_epochs)"
         )
-    order = torch.randperm(len(fit), generator=generator(bench.seed, "attacked", torch.device("cpu")))
+    order = torch.randperm(len(fit), generator=generator(stages.seed, "attacked", torch.device("cpu")))
     index = order[fit[order]][:wanted].sort().values
-    return Samples(data.x_test[index], index, bench.seed, data.y_test[index])
-
-
-def _attackable(bench: Workbench, model: nn.Module) -> Tensor:
-    data, criterion = bench.data, bench.experiment.criterion
-    correct = predicted(model, data.x_test, batch_size=bench.chunk_size) == data.y_test
-    exempt = getattr(criterion, "attackable", None)
-    return correct if exempt is None else correct & exempt(data.y_test)
+    return Samples(data.x_test[index], index, stages.seed, data.y_test[index])
 
 
 def succeeded(
-    bench: Workbench, model: nn.Module, samples: Samples, extra: Extra, criterion: Criterion, seed: int
+    model: nn.Module, samples: Samples, extra: ExtraSamples, criterion: Criterion, chunk_size: int
 ) -> Tensor:
     """Judged anew on the saved tensors, (n,) bool; a sample that equals its original has not succeeded."""
-    own = replace(samples, seed=seed)
-    f = judge(criterion, TappedModel(model, None), own, extra.x, chunk_size=bench.chunk_size)
+    f = judge(criterion, TappedModel(model, None), samples, extra.x, chunk_size=chunk_size)
     return (f <= 0) & (extra.x != samples.x).flatten(1).any(dim=1)
 
 
-def warnings_of(bench: Workbench, model: nn.Module, samples: Samples) -> list[str]:
-    """What makes an attack on this model worthless, in a line each (see `sanity`)."""
-    tried = samples.rows(torch.arange(min(_TRIED, len(samples))))
-    return warnings_about(model, bench.experiment.criterion, tried)
-
-
-def plain_metrics(samples: Samples, extra: Extra, success: Tensor) -> Metrics:
+def plain_metrics(samples: Samples, extra: ExtraSamples, success: Tensor) -> Metrics:
     """What is told of every attack; no time where another device took it."""
     metrics = {
         "asr": 100 * float(success.double().mean()),
         "perturbation_l2": float((extra.x - samples.x).flatten(1).norm(dim=1).mean()),
     }
     if math.isfinite(extra.seconds):
-        metrics["seconds_per_sample"] = extra.seconds / len(samples.x)
+        metrics["seconds_per_sample"] = extra.seconds / len(samples)
     return metrics
+
+
+def information(extra: ExtraSamples, success: Tensor) -> Metrics:
+    """The attack's own mean `mi` of the successes (n,) bool, if there are any and it estimates one."""
+    if extra.similarity is None or extra.unit != "nats" or not bool(success.any()):
+        return {}
+    return {"mi": float(extra.similarity[success].mean())}

@@ -1,35 +1,48 @@
 """The augmentation protocol: fit, attack, refit on every arm, evaluate (paper §4.4, Tables 4 and 10)."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
-from torch import Tensor
+from torch import Tensor, nn
 
 from uae_cli.arms import (
     Adversarial,
     Arm,
+    ArmInputs,
     Chain,
     ChangesTraining,
+    ExtraSamples,
     MatchedNoise,
     Replicate,
     Transform,
     attacks_of,
+    parts_of,
 )
-from uae_cli.attacks.dataset import Attack
+from uae_cli.attacks import Attack, Samples, Similarity
+from uae_cli.attacks.criteria.contrastive import RandomCriterion
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.experiment.schema import Experiment, Fit, PlannedAttack, Work
-from uae_cli.protocols.arm_results import AugmentationFindings
-from uae_cli.protocols.augmentation_run import AugmentationRun, arms_of
-from uae_cli.protocols.base import REPLICATE
+from uae_cli.evaluation.outputs import reconstruct
+from uae_cli.experiment.schema import Experiment, ModelSettings, Plan, PlannedAttack, PlannedFit
+from uae_cli.figures import figures
+from uae_cli.protocols.attacked import information, plain_metrics, succeeded
+from uae_cli.protocols.base import ORIGINAL, REPLICATE, SHOWN, Line, Result, SampleLine
 from uae_cli.settings import STRICT
-from uae_cli.stages.stages import Workbench
-from uae_cli.stages.tensorboard import Observer
+from uae_cli.stages import Fitted, Metrics, Stages, TensorBoard
+from uae_cli.stages.tensorboard import similarity_quartiles
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Augment:
     """Retrain on samples made of the training samples, by arm; what is set stands in `arm`."""
+
+    reads: ClassVar[frozenset[str]] = frozenset({"arm", "augmentation", "evaluation"})
 
     def attacks(self, experiment: Experiment) -> dict[str, Attack]:
         """See `ProtocolSettings.attacks`."""
@@ -38,33 +51,30 @@ class Augment:
 
     def check_settings(self, experiment: Experiment) -> None:
         """See `ProtocolSettings.check_settings`."""
-        arms = experiment.arm
         if experiment.model.supervised or experiment.criterion.supervised:
             raise ConfigError(
                 f"model = {experiment.model.name}: protocol=augmentation is for unsupervised models and "
                 "criteria; use protocol=attack or protocol=robustness for classifiers"
             )
-        for name, arm in arms.items():
+        steps = experiment.augmentation.chain
+        for name, arm in (*experiment.arm.items(), *steps.items()):
             if isinstance(arm, MatchedNoise):
-                _check_matched(name, arm, arms)
+                _check_matched(name, arm, experiment.arm)
+        for arm in experiment.arm.values():
             if isinstance(arm, ChangesTraining):
                 arm.objective(experiment.model.trainer.objective)
-        _check_chain(experiment.augmentation.chain, arms)
+        for name, arm in steps.items():
+            if isinstance(arm, ChangesTraining):
+                raise ConfigError(
+                    f"augmentation.chain.{name}: changes the training, and makes no samples that another "
+                    f"step could build on; use it as an arm, arm=[replicate,{name}]"
+                )
         if experiment.model.weights is not None:
             raise ConfigError(
                 f"model.weights = {experiment.model.weights}: protocol=augmentation trains its "
                 "models; use null, or protocol=attack"
             )
-        control = arms.get(REPLICATE)
-        if control is not None and control != Replicate():
-            raise ConfigError(
-                "arm.replicate: is the control, which lists the samples once more; leave it as it is"
-            )
-        if control is None:
-            raise ConfigError(
-                "arm: replicate is missing; it is the compute-matched control without which no gain means "
-                f"anything. Use arm=[{','.join([REPLICATE, *arms])}]"
-            )
+        _check_control(experiment.arm)
 
     def check_data(self, experiment: Experiment, data: Dataset) -> None:
         """See `ProtocolSettings.check_data`; flips and rotations want images."""
@@ -72,31 +82,128 @@ class Augment:
         for arm in arms_of(experiment).values():
             _check_transforms(arm, data.x_train[:1])
 
-    def work(self, experiment: Experiment, data: Dataset) -> Work:
-        """See `ProtocolSettings.work`; chains are counted with one part for each of their steps."""
-        samples, trainer = len(data.x_train), experiment.model.trainer
-        arms = arms_of(experiment)
-        fits = [Fit(experiment.model, samples, trainer.epochs)]
-        for arm in arms.values():
+    def plan(self, experiment: Experiment, data: Dataset) -> Plan:
+        """See `ProtocolSettings.plan`; chains are counted with one part for each of their steps."""
+        model, samples = experiment.model, len(data.x_train)
+        fits = [PlannedFit(model, samples, model.trainer.epochs)]
+        for arm in arms_of(experiment).values():
             parts = len(arm.steps) if isinstance(arm, Chain) else 1
-            fits += [Fit(experiment.model, (1 + parts) * samples, trainer.refit_epochs)] * arm.draws
-        attacks = self.attacks(experiment).values()
-        return Work(fits, [PlannedAttack(experiment.model, attack, samples) for attack in attacks])
+            fits += [PlannedFit(model, (1 + parts) * samples, model.trainer.refit_epochs)] * arm.draws
+        return Plan(
+            fits, [PlannedAttack(model, attack, samples) for attack in self.attacks(experiment).values()]
+        )
 
-    def run(self, bench: Workbench, observer: Observer) -> AugmentationFindings:
-        """See `ProtocolSettings.run`."""
-        return AugmentationFindings(AugmentationRun(bench).run(), bench, observer)
+    def run(self, stages: Stages) -> Result:
+        """See `Runnable.run`: a line for every arm, `original` first and controls before whom they judge."""
+        x, arms = stages.data.x_train, arms_of(stages.experiment)
+        original = stages.fit(ORIGINAL, x, epochs=stages.experiment.model.trainer.epochs)
+        evaluated, lines = stages.evaluated(original), list[SampleLine]()
+
+        @cache
+        def first_draw(name: str) -> ExtraSamples:
+            return _made(name, arms[name], inputs, 0)
+
+        inputs = _inputs(stages, original, first_draw)
+        for name, arm in list(arms.items()):
+            copies = 1 if isinstance(arm, Replicate) else len(first_draw(name).x) // len(x)
+            control = REPLICATE if copies == 1 else f"{REPLICATE}_x{copies + 1}"
+            if control not in arms:
+                arms[control] = Replicate(copies=copies)
+                lines.append(_line(control, arms[control], REPLICATE, inputs, stages, original))
+            lines.append(_line(name, arm, control, inputs, stages, original))
+        own = Line(arm=ORIGINAL, fitted=original, draws=[evaluated])
+        return Result([own, *lines], partial(_draw, stages, own, lines))
 
 
-def _check_chain(steps: Mapping[str, Arm], arms: Mapping[str, Arm]) -> None:
-    for name, arm in steps.items():
-        if isinstance(arm, MatchedNoise):
-            _check_matched(name, arm, arms)
-        if isinstance(arm, ChangesTraining):
-            raise ConfigError(
-                f"augmentation.chain.{name}: changes the training, and makes no samples that another step "
-                f"could build on; use it as an arm, arm=[replicate,{name}]"
-            )
+def arms_of(experiment: Experiment) -> dict[str, Arm]:
+    """Every arm that runs, by name: the chosen ones, their further rounds, and the chain part by part."""
+    arms: dict[str, Arm] = {}
+    for name, arm in experiment.arm.items():
+        arms[name] = arm
+        if isinstance(arm, Adversarial):
+            for last in range(2, experiment.augmentation.rounds + 1):
+                rounds: dict[str, Arm] = {f"round{number}": arm for number in range(1, last + 1)}
+                arms[f"{name}_round{last}"] = Chain(steps=rounds)
+    chain, labels, taken = experiment.augmentation.chain, list[str](), 0
+    for label, members in parts_of(chain):
+        labels.append(label)
+        taken += len(members)
+        arms["+".join(labels)] = Chain(steps=dict(islice(chain.items(), taken)))
+    return arms
+
+
+def _inputs(stages: Stages, target: Fitted, extra: Callable[[str], ExtraSamples]) -> ArmInputs:
+    """What arms make samples of, while `target` is the current model."""
+    x = stages.data.x_train
+
+    def attacked(label: str, similarity: Similarity) -> ExtraSamples:
+        attack = stages.experiment.triple(similarity)
+        return stages.attack(label, target, Samples.first(x, seed=stages.seed), attack)
+
+    def retrained(label: str, other: Tensor) -> ArmInputs:
+        return _inputs(stages, stages.refit(label, other), extra)
+
+    return ArmInputs(x, stages.seed, attacked, extra, retrained)
+
+
+def _made(name: str, arm: Arm, inputs: ArmInputs, draw: int) -> ExtraSamples:
+    if isinstance(arm, MatchedNoise):
+        inputs.extra(arm.of)  # now, so that its time is not counted as the noise's
+    start = time.perf_counter()
+    extra = arm.make(name, inputs, draw)
+    if extra.seconds:  # a cached attack remembers its own time, or that it has none to tell: NaN
+        return extra
+    return replace(extra, seconds=time.perf_counter() - start)
+
+
+def _line(
+    name: str, arm: Arm, control: str, inputs: ArmInputs, stages: Stages, original: Fitted
+) -> SampleLine:
+    """Every draw of an arm, each with a model retrained on it."""
+    line: SampleLine | None = None
+    samples = Samples.first(inputs.x, seed=inputs.seed)
+    for draw in range(arm.draws):
+        extra = inputs.extra(name) if draw == 0 else _made(name, arm, inputs, draw)
+        label = name if arm.draws == 1 else f"{name} draw {draw + 1}"
+        fitted = stages.refit(label, extra.x, _settings(arm, stages.experiment.model))
+        line = line or SampleLine(arm=name, fitted=fitted, control=control, samples=samples, extra=extra)
+        line.draws.append(stages.evaluated(fitted) | _sample_metrics(extra, stages, original))
+    assert line is not None  # draws ≥ 1
+    return line
+
+
+def _settings(arm: Arm, model: ModelSettings) -> ModelSettings:
+    """Of the model, trained for what the arm changes the objective to, if it does."""
+    if not isinstance(arm, ChangesTraining):
+        return model
+    return replace(model, trainer=replace(model.trainer, objective=arm.objective(model.trainer.objective)))
+
+
+def _sample_metrics(extra: ExtraSamples, stages: Stages, original: Fitted) -> Metrics:
+    """Of the last part of an arm's samples; replicates have none."""
+    x, last, criterion = stages.data.x_train, extra.last, stages.experiment.criterion
+    if last.x is x or len(last.x) != len(x):
+        return {}
+    samples = Samples.first(x, seed=stages.seed)
+    judged = partial(succeeded, last.target or original.model, samples, last, chunk_size=stages.chunk_size)
+    success = judged(criterion)
+    metrics = plain_metrics(samples, replace(last, seconds=extra.seconds), success)
+    if isinstance(criterion, RandomCriterion):
+        metrics["asr_fresh"] = 100 * float(judged(criterion.fresh()).double().mean())
+    return metrics | information(last, success)
+
+
+def _check_control(arms: Mapping[str, Arm]) -> None:
+    control = arms.get(REPLICATE)
+    if control is None:
+        raise ConfigError(
+            "arm: replicate is missing; it is the compute-matched control without which no gain means "
+            f"anything. Use arm=[{','.join([REPLICATE, *arms])}]"
+        )
+    if control != Replicate():
+        raise ConfigError(
+            "arm.replicate: is the control, which lists the samples once more; leave it as it is"
+        )
 
 
 def _check_transforms(arm: Arm, x: Tensor) -> None:
@@ -114,3 +221,46 @@ def _check_matched(name: str, arm: MatchedNoise, arms: Mapping[str, Arm]) -> Non
         )
     if not isinstance(arms[arm.of], Adversarial):
         raise ConfigError(f"arm.{name}.of = {arm.of}: not an arm of adversarial examples; use mine_uae")
+
+
+def _draw(
+    stages: Stages,
+    original: Line,
+    lines: Sequence[SampleLine],
+    folder: Path,
+    title: str,
+    tensorboard: TensorBoard,
+) -> None:
+    figures.loss_curves(folder / "training_loss.png", tensorboard.losses, "training loss", title)
+    tensorboard.images("original", stages.data.x_train[:SHOWN])
+    models = {line.arm: line.fitted.model for line in (original, *lines)}
+    for line in lines:
+        if line.extra.last.success is not None:
+            _draw_attack(folder, f"{title}: {line.arm}", line, original.fitted.model)
+            tensorboard.attack(line.arm, line.extra.last)
+            tensorboard.images(f"uae/{line.arm}", line.extra.last.x[:SHOWN])
+    for evaluation in stages.experiment.evaluation.values():
+        evaluation.draw(models, stages.evaluation_data, folder, title)
+
+
+def _draw_attack(folder: Path, title: str, line: SampleLine, original: nn.Module) -> None:
+    x, extra, path = line.samples.x, line.extra.last, folder / line.arm
+    assert extra.success is not None  # the caller's condition
+    rows = _image_rows(x[:SHOWN], extra.x[:SHOWN], original, line.fitted.model)
+    figures.image_rows(Path(f"{path}_samples.png"), rows, title, extra.success)
+    figures.largest_perturbations(Path(f"{path}_largest.png"), x, extra.x, extra.success, title)
+    if extra.unit == "nats":
+        found, c = (extra.trace["f"] <= 0).double().mean(0), extra.trace["c"].mean(0)
+        figures.attack_curves(Path(f"{path}_iterations.png"), similarity_quartiles(extra), found, c, title)
+
+
+def _image_rows(x: Tensor, uae: Tensor, original: nn.Module, retrained: nn.Module) -> dict[str, Tensor]:
+    delta, factor = figures.amplified(uae - x)
+    rows = {"original": x, "UAE": uae, f"δ × {factor:g}": delta}
+    if reconstruct(original, x[:1]).shape != x[:1].shape:  # no autoencoder
+        return rows
+    return rows | {
+        "Φ(x)": reconstruct(original, x),
+        "Φ(UAE)": reconstruct(original, uae),
+        "retrained\nΦ(x)": reconstruct(retrained, x),
+    }

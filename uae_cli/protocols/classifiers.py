@@ -8,19 +8,16 @@ from pydantic.dataclasses import dataclass
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from uae_cli.attacks.criteria.reconstruction import Criterion
-from uae_cli.attacks.dataset import Attack
-from uae_cli.attacks.similarities.similarities import Similarity
-from uae_cli.attacks.solvers.base import Solver
+from uae_cli.attacks import Attack, Criterion, Samples, Similarity, Solver
 from uae_cli.errors import ConfigError
-from uae_cli.evaluation.linear_probe import LinearProbe
-from uae_cli.evaluation.representation import represent
+from uae_cli.evaluation.representation import LinearProbe, represent
 from uae_cli.experiment.schema import Experiment, ModelSettings
 from uae_cli.hashing import fingerprint
 from uae_cli.models import ProbedEncoder, SimCLR
 from uae_cli.models.weights import portable_state
 from uae_cli.settings import STRICT
-from uae_cli.stages.stages import Fitted, Workbench
+from uae_cli.stages import Fitted, Stages
+from uae_cli.stages.sources import described, own_code
 from uae_cli.training.contrastive import ContrastiveObjective
 from uae_cli.training.objectives import Objective
 
@@ -61,16 +58,16 @@ class Source:
         """The attack on it."""
         return Attack(self.criterion, self.similarity, self.solver, experiment.precision)
 
-    def samples(self, bench: Workbench) -> Tensor:
+    def samples(self, stages: Stages) -> Tensor:
         """One for every training sample, (N, *shape)."""
-        settings, x = self.settings(bench.experiment), bench.data.x_train
-        label = f"source {settings.name}"
-        fitted = bench.fit(label, x, epochs=settings.trainer.epochs, settings=settings)
-        return bench.attack(label, fitted, x, self.attack(bench.experiment)).x
+        settings = self.settings(stages.experiment)
+        label, samples = f"source {settings.name}", Samples.first(stages.data.x_train, seed=stages.seed)
+        fitted = stages.fit(label, samples.x, epochs=settings.trainer.epochs, settings=settings)
+        return stages.attack(label, fitted, samples, self.attack(stages.experiment)).x
 
 
 @runtime_checkable
-class Victim(Protocol):
+class ClassifierSettings(Protocol):
     """Settings of a way to make a classifier.
 
     Attributes:
@@ -88,7 +85,7 @@ class Victim(Protocol):
         """
         ...
 
-    def classifier(self, name: str, bench: Workbench, source: Source | None) -> Fitted:
+    def fit(self, name: str, stages: Stages, source: Source | None) -> Fitted:
         """The trained classifier, (B, *shape) → logits."""
         ...
 
@@ -99,7 +96,7 @@ class Trained:
 
     Attributes:
         objective: what it is trained for; null for the model's own.
-        augmented: see `Victim`; a UAE has its sample's label.
+        augmented: see `ClassifierSettings`; a UAE has its sample's label.
         weights: a state dict that is used instead of training, as `model.weights`; null trains.
     """
 
@@ -108,7 +105,7 @@ class Trained:
     weights: Path | None
 
     def settings(self, name: str, experiment: Experiment) -> ModelSettings | None:
-        """See `Victim.settings`."""
+        """See `ClassifierSettings.settings`."""
         model = experiment.model
         if not model.supervised:
             raise ConfigError(f"victim.{name}: model = {model.name} is no classifier; use model=mnist_cnn")
@@ -117,14 +114,14 @@ class Trained:
         objective = self.objective or model.trainer.objective
         return replace(model, trainer=replace(model.trainer, objective=objective))
 
-    def classifier(self, name: str, bench: Workbench, source: Source | None) -> Fitted:
-        """See `Victim.classifier`."""
-        settings, data = self.settings(name, bench.experiment), bench.data
+    def fit(self, name: str, stages: Stages, source: Source | None) -> Fitted:
+        """See `ClassifierSettings.fit`."""
+        settings, data = self.settings(name, stages.experiment), stages.data
         if settings is None:
             assert self.weights is not None  # or there would be settings
-            return bench.load(name, self.weights)
-        extra = _extra(self.augmented, bench, source)
-        return bench.refit(name, extra, settings, labels=data.y_train.repeat(2))
+            return stages.load(name, self.weights)
+        extra = _extra(self.augmented, stages, source)
+        return stages.refit(name, extra, settings, labels=data.y_train.repeat(2))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -140,40 +137,41 @@ class Probed:
     augmented: bool
 
     def settings(self, name: str, experiment: Experiment) -> ModelSettings:
-        """See `Victim.settings`."""
+        """See `ClassifierSettings.settings`."""
         model = experiment.model
         if not isinstance(model.trainer.objective, ContrastiveObjective):
             raise ConfigError(f"victim.{name}: model = {model.name} is not contrastive; use model=simclr")
         return model
 
-    def classifier(self, name: str, bench: Workbench, source: Source | None) -> Fitted:
-        """See `Victim.classifier`."""
-        data = bench.data
-        fitted = bench.refit(name, _extra(self.augmented, bench, source))
+    def fit(self, name: str, stages: Stages, source: Source | None) -> Fitted:
+        """See `ClassifierSettings.fit`."""
+        data = stages.data
+        fitted = stages.refit(name, _extra(self.augmented, stages, source))
         model: SimCLR = fitted.model  # type: ignore[assignment]
 
         def compute(folder: Path) -> None:
-            features = represent(model.encoder, data, batch_size=bench.chunk_size)
-            head = self.probe.fit(features, seed=bench.seed)
+            features = represent(model.encoder, data, batch_size=stages.chunk_size)
+            head = self.probe.fit(features, seed=stages.seed)
             save_file(portable_state(head), folder / HEAD)
 
         inputs = {
             "encoder": fitted.stage.key,
-            "probe": repr(self.probe),
+            "probe": described(self.probe),
+            "own_code": own_code(self.probe, model),
             "samples": fingerprint(data.x_train),
             "labels": fingerprint(data.y_train),
             "classes": data.classes,
         }
-        stage = bench.derive(name, "probe", inputs, compute)
-        weights = load_file(stage.folder / HEAD, device=str(bench.device))
+        stage = stages.derive(name, "probe", inputs, compute)
+        weights = load_file(stage.folder / HEAD, device=str(stages.device))
         classes, features = weights["weight"].shape
-        head = nn.Linear(features, classes).to(bench.device)
+        head = nn.Linear(features, classes).to(stages.device)
         head.load_state_dict(weights)
         return Fitted(ProbedEncoder(model, head).eval(), fitted.history, stage)
 
 
-def _extra(augmented: bool, bench: Workbench, source: Source | None) -> Tensor:
+def _extra(augmented: bool, stages: Stages, source: Source | None) -> Tensor:
     if not augmented:
-        return bench.data.x_train
+        return stages.data.x_train
     assert source is not None  # the protocol has checked it
-    return source.samples(bench)
+    return source.samples(stages)

@@ -9,10 +9,10 @@ import pandas as pd
 
 from uae_cli.datasets import Dataset
 from uae_cli.hashing import write_json, write_whole
-from uae_cli.protocols.base import Findings
+from uae_cli.protocols import Result
 from uae_cli.results.columns import RESULTS_FILE, ResultRow, to_frame
 from uae_cli.run.rows import Provenance
-from uae_cli.stages.stages import Workbench
+from uae_cli.stages import Stages, TensorBoard
 
 
 class RunFolder:
@@ -25,34 +25,32 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def draw(self, findings: Findings, provenance: Provenance) -> None:
+    def draw(self, result: Result, provenance: Provenance, tensorboard: TensorBoard) -> None:
         """Figures, and what TensorBoard shows beside the curves."""
         folder = self._path / "figures"
         folder.mkdir(exist_ok=True)
         title = f"{provenance.experiment}, seed {provenance.seed}"
         if provenance.scale != "full":
             title += f", scale {provenance.scale}"
-        findings.draw(folder, title)
+        result.draw(folder, title, tensorboard)
 
-    def write(
-        self, findings: Findings, rows: list[ResultRow], bench: Workbench, record: dict[str, Any]
-    ) -> None:
+    def write(self, result: Result, rows: list[ResultRow], stages: Stages, record: dict[str, Any]) -> None:
         """Tensors and tables.
 
         Args:
-            findings: of the protocol.
+            result: of the protocol.
             rows: the table.
-            bench: what the run worked with.
+            stages: what the run worked with.
             record: what else `results.json` says of the run.
         """
-        self._link_stages(bench)
-        self._write_split(bench.data)
+        self._link_stages(stages)
+        self._write_split(stages.data)
         record = {
             **record,
-            "source": bench.data.source,
-            "stages": bench.ledger.costs,
+            "source": stages.data.source,
+            "stages": stages.store.costs,
             "results": [vars(row) for row in rows],
-            "draws": {line.arm: line.draws for line in findings.measured},
+            "draws": {line.arm: line.draws for line in result.lines},
         }
         write_json(self._path / "results.json", record)
         write_whole(self._path / RESULTS_FILE, lambda part: to_frame(rows).to_csv(part, index=False))
@@ -68,11 +66,11 @@ class RunFolder:
         if frames:
             pd.concat(frames).to_csv(self._path / "split.csv", index=False)
 
-    def _link_stages(self, bench: Workbench) -> None:
+    def _link_stages(self, stages: Stages) -> None:
         """Models and samples, shared with the stage store where the file system allows links."""
         folder = self._path / "tensors"
         folder.mkdir(exist_ok=True)
-        for label, stage in bench.ledger.stages.items():
+        for label, stage in stages.store.stages.items():
             _, _, name = label.partition(" ")
             name = name.replace(" ", "_").replace("/", "_")
             for source in stage.folder.glob("*.safetensors"):

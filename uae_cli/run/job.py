@@ -15,11 +15,10 @@ from uae_cli.errors import UaeError
 from uae_cli.experiment.preparation import Preparation
 from uae_cli.machine import choose_threads, describe, keep_freed_memory
 from uae_cli.progress import Bars
-from uae_cli.protocols.base import Runnable
+from uae_cli.protocols import Runnable
 from uae_cli.run.folder import RunFolder
 from uae_cli.run.rows import Provenance, result_rows
-from uae_cli.stages.stages import Workbench
-from uae_cli.stages.tensorboard import Observer
+from uae_cli.stages import Stages, TensorBoard
 
 log = logging.getLogger(__name__)
 
@@ -62,18 +61,18 @@ def _run(
     keep_freed_memory()
     log.info("%s on %s: %d training samples from %s", experiment.name, device, len(data.x_train), data.source)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
-    observer = Observer(folder / "tensorboard")
-    bench = Workbench(experiment, data, device, Bars(), observer.epoch)
+    tensorboard = TensorBoard(folder / "tensorboard")
+    stages = Stages(experiment, data, device, Bars(), tensorboard.epoch)
     assert isinstance(experiment.protocol, Runnable)
-    findings = experiment.protocol.run(bench, observer)
+    result = experiment.protocol.run(stages)
     provenance = Provenance.of(experiment, config, data, device, overrides, started)
-    if names := bench.ledger.unconverged:
+    if names := stages.store.unconverged:
         told = f"NOT CONVERGED, even in the last try: {', '.join(names)}."
         provenance = replace(provenance, note=f"{provenance.note} {told}".strip())
-    rows = result_rows(findings.measured, provenance)
+    rows = result_rows(result.lines, provenance)
     run_folder = RunFolder(folder)
-    run_folder.draw(findings, provenance)
-    observer.close()
+    run_folder.draw(result, provenance, tensorboard)
+    tensorboard.close()
     seconds = (datetime.now(UTC) - started).total_seconds()
     record = {
         **vars(provenance),
@@ -83,7 +82,7 @@ def _run(
         "seconds": seconds,
         "machine": describe(device),
     }
-    run_folder.write(findings, rows, bench, record)
+    run_folder.write(result, rows, stages, record)
     log.info("finished in %.1f s", seconds)
 
 

@@ -13,7 +13,7 @@ from uae_cli.datasets import Dataset
 from uae_cli.experiment.schema import Experiment
 from uae_cli.hashing import NOT_SETTINGS, digest, fingerprint, settings_of
 from uae_cli.machine import commit, device_name
-from uae_cli.protocols.base import ORIGINAL, REPLICATE, Measured
+from uae_cli.protocols import ORIGINAL, REPLICATE, Line
 from uae_cli.results.columns import METRICS, ResultRow, gain, gain_name, unit_of
 
 # What doesn't change a result, or has a column of its own
@@ -88,7 +88,7 @@ def _scalars(settings: dict[str, Any]) -> str:
     )
 
 
-def result_rows(lines: Sequence[Measured], provenance: Provenance) -> list[ResultRow]:
+def result_rows(lines: Sequence[Line], provenance: Provenance) -> list[ResultRow]:
     """One row per line and metric; gains are against `original` and against `replicate`, where they ran."""
     means = {line.arm: _mean_metrics(line) for line in lines}
     rows = []
@@ -100,7 +100,7 @@ def result_rows(lines: Sequence[Measured], provenance: Provenance) -> list[Resul
 
 
 def _gains(
-    line: Measured, metrics: dict[str, list[float]], means: dict[str, dict[str, float]]
+    line: Line, metrics: dict[str, list[float]], means: dict[str, dict[str, float]]
 ) -> dict[str, list[float]]:
     gains = {}
     references = {ORIGINAL: ORIGINAL, REPLICATE: line.control}
@@ -111,12 +111,12 @@ def _gains(
     return gains
 
 
-def _mean_metrics(line: Measured) -> dict[str, float]:
+def _mean_metrics(line: Line) -> dict[str, float]:
     names = {name: None for draw in line.draws for name in draw}
     return {name: statistics.fmean(draw[name] for draw in line.draws if name in draw) for name in names}
 
 
-def _row(line: Measured, metric: str, values: list[float], provenance: Provenance) -> ResultRow:
+def _row(line: Line, metric: str, values: list[float], provenance: Provenance) -> ResultRow:
     return ResultRow(
         **vars(provenance),
         arm=line.arm,

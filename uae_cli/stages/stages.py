@@ -1,4 +1,4 @@
-"""What a protocol works with: data on the device, cached fits and attacks, and a record of their cost."""
+"""What a protocol works with: data on the device, and cached fits and attacks."""
 
 import logging
 from collections.abc import Callable
@@ -11,18 +11,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from uae_cli.arms import Extra
-from uae_cli.attacks.dataset import RESULT, Attack, generate
+from uae_cli.arms import ExtraSamples
+from uae_cli.attacks import Attack, Samples
+from uae_cli.attacks.dataset import RESULT, generate
 from uae_cli.attacks.memory import choose_chunk, measure
-from uae_cli.attacks.samples import Samples
 from uae_cli.datasets import Dataset
-from uae_cli.evaluation import Subject, Watcher
+from uae_cli.evaluation import EvaluationData, Watcher
 from uae_cli.experiment.schema import Experiment, ModelSettings
 from uae_cli.hashing import fingerprint, write_json
 from uae_cli.models.weights import load_weights, portable_state
 from uae_cli.progress import Bars
-from uae_cli.stages.ledger import Ledger
-from uae_cli.stages.store import Stage
+from uae_cli.stages.sources import described, own_code
+from uae_cli.stages.store import Stage, StageStore
 from uae_cli.training import History
 
 Metrics = dict[str, float]
@@ -41,31 +41,8 @@ class Fitted:
     stage: Stage
 
 
-@dataclass(frozen=True)
-class _FitJob:
-    """A fit: samples, labels where the model is supervised, and epochs."""
-
-    label: str
-    settings: ModelSettings
-    x: Tensor
-    labels: Tensor | None
-    epochs: int
-
-
-@dataclass(frozen=True)
-class _AttackJob:
-    """An attack: see `Workbench.attack`."""
-
-    attack: Attack
-    model: nn.Module
-    x: Tensor
-    labels: Tensor | None
-    seed: int
-    index: Tensor
-
-
 @dataclass
-class Workbench:
+class Stages:
     """Runs and caches the stages of one experiment.
 
     Attributes:
@@ -74,7 +51,7 @@ class Workbench:
         device: where models are trained and attacked.
         bars: progress.
         on_epoch: is told of every epoch of every fit: the fit's label, and as `Trainer.fit` tells it.
-        ledger: the stages so far and their cost.
+        store: the stages so far and their cost.
     """
 
     experiment: Experiment
@@ -82,10 +59,11 @@ class Workbench:
     device: torch.device
     bars: Bars
     on_epoch: Callable[[str, int, float, dict[str, float]], None] = lambda *_: None
-    ledger: Ledger = field(init=False)
+    store: StageStore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ledger = Ledger(self.experiment.outputs, self.device)
+        self.store = StageStore(self.experiment.outputs / "stages", self.device)
+        own_code(self.experiment)  # now, for a user may change a file while its older version runs
 
     @property
     def seed(self) -> int:
@@ -98,9 +76,9 @@ class Workbench:
         return self.experiment.most_at_once(self.device)
 
     @property
-    def subject(self) -> Subject:
+    def evaluation_data(self) -> EvaluationData:
         """What models are judged on."""
-        return Subject(self.data, self.seed, 4 * self.chunk_size, self.bars)
+        return EvaluationData(self.data, self.seed, 4 * self.chunk_size, self.bars)
 
     def fit(
         self,
@@ -117,17 +95,21 @@ class Workbench:
         experiment's.
         """
         settings = settings or self.experiment.model
-        job = _FitJob(label, settings, x, labels if settings.supervised else None, epochs)
-        model = self._to_device(self._built(settings))
-
-        def compute(folder: Path) -> None:
-            history = self._train(model, job, folder)
-            save_file(portable_state(model), folder / MODEL)
-            write_json(folder / "history.json", asdict(history))
-
-        stage = self.ledger.stage(label, "fit", self._fit_inputs(job), compute)
+        labels = labels if settings.supervised else None
+        model = self._on_device(self._built(settings))
+        compute = partial(self._train, label, settings, model, x, labels, epochs)
+        inputs = self._common | {
+            # Dataclasses and partial calls show all their settings
+            "network": described(settings.network),
+            "trainer": described(replace(settings.trainer, epochs=1, refit_epochs=1)),
+            "own_code": own_code(settings, model),
+            "epochs": epochs,
+            "samples": fingerprint(x),
+            "labels": None if labels is None else [fingerprint(labels), self.data.classes],
+        }
+        stage = self.store.get(label, "fit", inputs, compute)
         history = History(**stage.read_json("history.json"))
-        self._tell(job, history, stage)
+        self._tell(label, history, stage)
         model.load_state_dict(load_file(stage.folder / MODEL, device=str(self.device)))
         return Fitted(model.eval(), history, stage)
 
@@ -145,132 +127,127 @@ class Workbench:
 
     def load(self, label: str, path: Path) -> Fitted:
         """A model with the user's own weights instead of training; see `load_weights`."""
+        network = self.experiment.model.network
         model = self._built(self.experiment.model)
         load_weights(model, path)
         state = portable_state(model)
         inputs = {
-            "network": repr(self.experiment.model.network),
+            "network": described(network),
+            "own_code": own_code(network, model),
             "weights": {name: fingerprint(value) for name, value in state.items()},
         }
-        stage = self.ledger.stage(label, "fit", inputs, lambda folder: save_file(state, folder / MODEL))
-        return Fitted(self._to_device(model).eval(), History(), stage)
+        stage = self.store.get(label, "fit", inputs, lambda folder: save_file(state, folder / MODEL))
+        return Fitted(self._on_device(model).eval(), History(), stage)
 
     def evaluated(self, fitted: Fitted) -> Metrics:
         """What all evaluations of the experiment say of a model."""
         metrics: Metrics = {}
         for evaluation in self.experiment.evaluation.values():
-            metrics |= evaluation.measure(fitted.model, self.subject)
+            metrics |= evaluation.measure(fitted.model, self.evaluation_data)
         return metrics
 
-    def attack(
-        self,
-        label: str,
-        target: Fitted,
-        x: Tensor,
-        attack: Attack,
-        labels: Tensor | None = None,
-        seed: int | None = None,
-        index: Tensor | None = None,
-    ) -> Extra:
-        """Adversarial examples of `target` for every sample of `x`: cached by model, samples, settings.
+    def attack(self, label: str, target: Fitted, samples: Samples, attack: Attack) -> ExtraSamples:
+        """Adversarial examples of `target` for every sample: cached by model, samples and settings.
 
         Args:
             label: of the stage, for bars and the record.
             target: the attacked model.
-            x: (N, *shape) clean samples.
+            samples: clean ones, with labels for a supervised criterion; their seed is that of everything
+                random in the attack.
             attack: what is done.
-            labels: (N,) classes, for a supervised criterion.
-            seed: of everything random in it; None for the experiment's.
-            index: (N,) int64, the samples' positions in their dataset; None for 0, 1, ….
         """
-        seed = self.seed if seed is None else seed
-        places = torch.arange(len(x)) if index is None else index
-        job = _AttackJob(attack, target.model, x, labels, seed, places)
-        inputs = {
+        labels = samples.labels
+        inputs = self._common | {
             "model": target.stage.key,
-            "samples": fingerprint(x),
+            "attack": described(attack),
+            "own_code": own_code(attack, target.model),
+            "samples": fingerprint(samples.x),
+            "index": fingerprint(samples.index),
             "labels": None if labels is None else fingerprint(labels),
-            # Every part is a dataclass, and shows all its settings
-            "attack": repr(attack),
-            "seed": seed,
-            "device": self.device.type,
-            "precision": self.experiment.precision,
+            "seed": samples.seed,
         }
-        if index is not None:
-            inputs["index"] = fingerprint(index)
-        stage = self.ledger.stage(label, "attack", inputs, lambda folder: self._generate(label, job, folder))
+        compute = partial(self._generate, label, target.model, samples, attack)
+        stage = self.store.get(label, "attack", inputs, compute)
         tensors = load_file(stage.folder / RESULT)
-        return Extra(
+        return ExtraSamples(
             tensors["x"],
             success=tensors["success"],
             similarity=tensors["similarity"],
-            seconds=self.ledger.seconds_here(label, stage, tensors["seconds"]),
+            seconds=self.store.seconds_here(label, stage, tensors["seconds"]),
             trace={name: tensors[f"trace_{name}"] for name in ("f", "similarity", "c")},
+            target=target.model,
+            unit=attack.similarity.unit,
         )
 
     def derive(self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]) -> Stage:
-        """Any other stage, cached by `inputs`, the seed and the device."""
-        return self.ledger.stage(
-            label, kind, {**inputs, "seed": self.seed, "device": self.device.type}, compute
-        )
+        """Any other stage, cached by `inputs`, the seed, the kind of device and the precision."""
+        return self.store.get(label, kind, self._common | inputs, compute)
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        return {"seed": self.seed, "device": self.device.type, "precision": self.experiment.precision}
 
     def _built(self, settings: ModelSettings) -> nn.Module:
         return settings.build(self.data.shape, self.seed, classes=self.data.classes)
 
-    def _to_device(self, model: nn.Module) -> nn.Module:
+    def _on_device(self, model: nn.Module) -> nn.Module:
         # Convolutions run 1.3 to 1.7 times faster with channels last; other layers don't mind
         return model.to(self.device).to(memory_format=torch.channels_last)
 
-    def _fit_inputs(self, job: _FitJob) -> dict[str, Any]:
-        inputs = {
-            # Dataclasses and partial calls show all their settings
-            "network": repr(job.settings.network),
-            "trainer": repr(replace(job.settings.trainer, epochs=1, refit_epochs=1)),
-            "epochs": job.epochs,
-            "seed": self.seed,
-            "samples": fingerprint(job.x),
-            "device": self.device.type,
-            "precision": self.experiment.precision,
-        }
-        if job.labels is not None:
-            inputs |= {"labels": fingerprint(job.labels), "classes": self.data.classes}
-        return inputs
-
-    def _train(self, model: nn.Module, job: _FitJob, folder: Path) -> History:
-        with self.bars.bar(f"fit {job.label}", job.epochs) as bar:
+    def _train(
+        self,
+        label: str,
+        settings: ModelSettings,
+        model: nn.Module,
+        x: Tensor,
+        labels: Tensor | None,
+        epochs: int,
+        folder: Path,
+    ) -> None:
+        with self.bars.bar(f"fit {label}", epochs) as bar:
 
             def note(epoch: int, loss: float, scalars: dict[str, float]) -> None:
                 bar(1)
-                self.on_epoch(job.label, epoch, loss, scalars)
+                self.on_epoch(label, epoch, loss, scalars)
 
-            return job.settings.trainer.fit(
+            history = settings.trainer.fit(
                 model,
-                job.x.to(self.device),
-                epochs=job.epochs,
+                x.to(self.device),
+                epochs=epochs,
                 seed=self.seed,
                 checkpoint=folder / "checkpoint.pt",
-                labels=None if job.labels is None else job.labels.to(self.device),
+                labels=None if labels is None else labels.to(self.device),
                 on_try=bar.begin,
                 on_epoch=note,
                 watch=self._watch,
             )
+        save_file(portable_state(model), folder / MODEL)
+        write_json(folder / "history.json", asdict(history))
 
-    def _tell(self, job: _FitJob, history: History, stage: Stage) -> None:
+    def _watch(self, model: nn.Module, epoch: int) -> dict[str, float]:
+        """What the evaluations see in a model that is being trained; it is remembered with the fit."""
+        points: dict[str, float] = {}
+        for evaluation in self.experiment.evaluation.values():
+            if isinstance(evaluation, Watcher):
+                points |= evaluation.watch(model, self.evaluation_data, epoch)
+        return points
+
+    def _tell(self, label: str, history: History, stage: Stage) -> None:
         """What there is to say of a finished fit; the epochs of a reused one are told now."""
-        self.ledger.note(tries=history.tries, converged=history.converged)
+        self.store.note(tries=history.tries, converged=history.converged)
         if not history.converged:
             log.warning(
                 "fit %s: not converged, even in try %d, of %d epochs; model.trainer.tries, epochs or (for a "
                 "retrained model) refit_epochs sets more",
-                job.label,
+                label,
                 history.tries,
                 len(history.losses),
             )
         if stage.reused:
-            history.replay(partial(self.on_epoch, job.label))
+            history.replay(partial(self.on_epoch, label))
 
-    def _generate(self, label: str, job: _AttackJob, folder: Path) -> None:
-        need = measure(job.attack, job.model, job.x, job.labels)
+    def _generate(self, label: str, model: nn.Module, samples: Samples, attack: Attack, folder: Path) -> None:
+        need = measure(attack, model, samples.x, samples.labels)
         chunk = choose_chunk(
             need,
             self.device,
@@ -278,21 +255,13 @@ class Workbench:
             exact=self.experiment.chunk_size is not None,
             budget_gib=self.experiment.memory_budget,
         )
-        with self.bars.bar(f"attack {label}", len(job.x) * job.attack.solver.total_iterations) as advance:
+        with self.bars.bar(f"attack {label}", len(samples) * attack.solver.total_iterations) as advance:
             generate(
-                job.attack,
-                job.model,
-                Samples(job.x, job.index, job.seed, job.labels),
+                attack,
+                model,
+                samples,
                 chunk_size=chunk,
                 folder=folder,
                 sample_bytes=need.bytes_of(1),
                 on_iteration=advance,
             )
-
-    def _watch(self, model: nn.Module, epoch: int) -> dict[str, float]:
-        """What the evaluations see in a model that is being trained; it is remembered with the fit."""
-        points: dict[str, float] = {}
-        for evaluation in self.experiment.evaluation.values():
-            if isinstance(evaluation, Watcher):
-                points |= evaluation.watch(model, self.subject, epoch)
-        return points

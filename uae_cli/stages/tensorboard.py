@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from uae_cli.arms import Extra
+from uae_cli.arms import ExtraSamples
 
 
-class Observer:
+class TensorBoard:
     """Writes curves and images to a TensorBoard folder, and keeps the loss curves for figures.
 
     Args:
@@ -30,7 +30,7 @@ class Observer:
         for name, value in scalars.items():
             self._writer.add_scalar(f"training_{name}/{label}", value, epoch)
 
-    def attack(self, label: str, extra: Extra) -> None:
+    def attack(self, label: str, extra: ExtraSamples) -> None:
         """c, f and S per attack iteration: means and, for S, quartiles."""
         for name, values in extra.trace.items():
             for t, column in enumerate(values.unbind(1), start=1):
@@ -50,7 +50,7 @@ class Observer:
         self._writer.close()
 
 
-def similarity_quartiles(extra: Extra) -> Tensor:
+def similarity_quartiles(extra: ExtraSamples) -> Tensor:
     """25, 50 and 75 % quantiles of S over samples, (T, 3)."""
     levels = torch.tensor([0.25, 0.5, 0.75])
     columns = extra.trace["similarity"].unbind(1)

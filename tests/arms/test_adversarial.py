@@ -1,4 +1,4 @@
-"""What a chain makes, in which order, and which model it attacks: told by a workshop that writes it down."""
+"""What a chain makes, in which order, and which model it attacks: told by inputs that write it down."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from uae_cli.arms import Adversarial, Chain, Extra, Flip, Gaussian, Replicate, Rotation, attacks_of, parts_of
+from uae_cli.arms import (
+    Adversarial,
+    Chain,
+    ExtraSamples,
+    Flip,
+    Gaussian,
+    Replicate,
+    Rotation,
+    attacks_of,
+    parts_of,
+)
 from uae_cli.attacks.similarities.similarities import L2Distance, Similarity
 
 FLIP, ROTATION = Flip(draws=1), Rotation(degrees=10, draws=1)
@@ -15,7 +25,7 @@ NOISE, UAE = Gaussian(sigma=0.1, draws=1), Adversarial(similarity=L2Distance(goa
 
 @dataclass
 class Spy:
-    """A workshop; `level` tells its adversarial examples apart from those of other models."""
+    """Inputs; `level` tells its adversarial examples apart from those of other models."""
 
     x: Tensor
     seed: int = 0
@@ -24,16 +34,16 @@ class Spy:
     trained_on: list[Tensor] = field(default_factory=list)
     model: nn.Module = field(default_factory=nn.Identity)
 
-    def attacked(self, label: str, similarity: Similarity) -> Extra:
+    def attacked(self, label: str, similarity: Similarity) -> ExtraSamples:
         self.log.append((f"attack {label}", round(10 * self.level)))
-        return Extra(
+        return ExtraSamples(
             torch.full_like(self.x, self.level),
             success=torch.ones(len(self.x), dtype=torch.bool),
             seconds=2.0,
             target=self.model,
         )
 
-    def extra(self, arm: str) -> Extra:
+    def extra(self, arm: str) -> ExtraSamples:
         raise AssertionError("a chain needs no other arm")
 
     def retrained(self, label: str, extra: Tensor) -> "Spy":
