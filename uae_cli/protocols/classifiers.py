@@ -21,8 +21,7 @@ from uae_cli.models import ProbedEncoder, SimCLR
 from uae_cli.models.weights import portable_state
 from uae_cli.settings import STRICT
 from uae_cli.stages.stages import Fitted, Workbench
-from uae_cli.training.contrastive import ContrastiveObjective
-from uae_cli.training.objectives import Objective
+from uae_cli.training import ContrastiveObjective, Objective
 
 HEAD = "head.safetensors"
 

@@ -23,7 +23,7 @@ from uae_cli.models.weights import load_weights, portable_state
 from uae_cli.progress import Bars
 from uae_cli.stages.ledger import Ledger
 from uae_cli.stages.store import Stage
-from uae_cli.training import History
+from uae_cli.training import Callbacks, History
 
 Metrics = dict[str, float]
 
@@ -250,9 +250,7 @@ class Workbench:
                 seed=self.seed,
                 checkpoint=folder / "checkpoint.pt",
                 labels=None if job.labels is None else job.labels.to(self.device),
-                on_try=bar.begin,
-                on_epoch=note,
-                watch=self._watch,
+                callbacks=Callbacks(on_try=bar.begin, on_epoch=note, watch=self._watch),
             )
 
     def _tell(self, job: _FitJob, history: History, stage: Stage) -> None:
