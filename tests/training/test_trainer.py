@@ -71,18 +71,14 @@ class Script(Objective):
 
     losses: list[float]
 
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> Loss:
-        return ScriptLoss(self.losses, model)
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss:
+        return ScriptLoss(self, model, generator, steps)
 
 
-class ScriptLoss(Loss):
-    def __init__(self, losses: list[float], model: nn.Module) -> None:
-        super().__init__(model)
-        self.losses = losses
-
+class ScriptLoss(Loss[Script]):
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:
         self.model.count.data += 1
-        return self.losses[int(self.model.count) - 1] + 0 * self.model.count
+        return self.settings.losses[int(self.model.count) - 1] + 0 * self.model.count
 
 
 def script(*losses: float) -> Script:
@@ -211,24 +207,20 @@ def test_settings_out_of_range_are_refused(change, trainer):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Slow(Objective):
+class Slow(Script):
     """Converges in the try whose number is given; every try is told how many steps it has."""
 
     in_try: int
     planned: list[int]
 
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> Loss:
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss:
         self.planned.append(steps)
-        return SlowLoss(model, len(self.planned) == self.in_try)
+        return SlowLoss(self, model, generator, steps)
 
 
 class SlowLoss(ScriptLoss):
-    def __init__(self, model: nn.Module, last: bool) -> None:
-        super().__init__([1.0] * 100, model)
-        self.last = last
-
     def converged(self) -> bool:
-        return self.last
+        return len(self.settings.planned) == self.settings.in_try
 
     def scalars(self) -> dict[str, float]:
         return {"steps": self.done}
@@ -236,7 +228,7 @@ class SlowLoss(ScriptLoss):
 
 @pytest.mark.parametrize(("in_try", "tries", "converged"), [(1, 3, True), (3, 3, True), (9, 2, False)])
 def test_it_tries_again_from_scratch_with_twice_the_epochs(in_try, tries, converged, trainer, tmp_path):
-    slow, model = Slow(optimizer=sgd, in_try=in_try, planned=[]), Counter()
+    slow, model = Slow(optimizer=sgd, losses=[1.0] * 100, in_try=in_try, planned=[]), Counter()
     told: list[tuple[int, float]] = []
     begun: list[int] = []
     history = trainer(objective=slow, tries=tries, batch_size=2).fit(

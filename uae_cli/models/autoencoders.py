@@ -3,24 +3,14 @@
 from typing import Annotated
 
 from pydantic import Field, validate_call
-from torch import Tensor, nn
+from torch import nn
 
 from uae_cli.errors import ConfigError
 from uae_cli.models.base import Autoencoder, flat_size, generator_here, glorot_, image_shape
 from uae_cli.settings import Count
 
 
-class _EncoderDecoder(Autoencoder):
-    encoder: nn.Module
-    decoder: nn.Module
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Reconstruct (B, *shape) samples."""
-        reconstruction: Tensor = self.decoder(self.encoder(x))
-        return reconstruction
-
-
-class DenseAutoencoder(_EncoderDecoder):
+class DenseAutoencoder(Autoencoder):
     """d–L–d with a sigmoid after both layers; the sparse autoencoder is the same network.
 
     Args:
@@ -38,7 +28,7 @@ class DenseAutoencoder(_EncoderDecoder):
         glorot_(self, generator)
 
 
-class AdversarialAutoencoder(_EncoderDecoder):
+class AdversarialAutoencoder(Autoencoder):
     """Encoder d–H–H–L with a sigmoid code, mirrored decoder, and a discriminator L–H–H–1 on the code.
 
     Of Makhzani et al. (2016); the discriminator plays no part in reconstructing.
@@ -73,7 +63,7 @@ def _hidden(inputs: int, hidden: int, outputs: int) -> list[nn.Module]:
     ]
 
 
-class ConvAutoencoder(_EncoderDecoder):
+class ConvAutoencoder(Autoencoder):
     """5×5 'same' convolutions: each followed by ReLU and 2×2 max-pooling, then mirrored with upsampling.
 
     With channels [16, 8]: C–16–pool–8–pool, then 8–up–16–up–C with a sigmoid.

@@ -11,15 +11,21 @@ from uae_cli.errors import ConfigError
 class Autoencoder(nn.Module):
     """A network Φ: [0, 1]^shape → [0, 1]^shape.
 
-    `feature_layer` names the submodule whose output is the K feature maps of the first convolution,
-    after its activation (paper §6.2); None for a network without a convolution.
+    Attributes:
+        encoder: samples to codes.
+        decoder: codes to samples.
+        feature_layer: the submodule whose output is the K feature maps of the first convolution, after its
+            activation (paper §6.2); None for a network without a convolution.
     """
 
+    encoder: nn.Module
+    decoder: nn.Module
     feature_layer: str | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct (B, *shape) samples; same shape, values in [0, 1]."""
-        raise NotImplementedError
+        reconstruction: Tensor = self.decoder(self.encoder(x))
+        return reconstruction
 
 
 def generator_here() -> torch.Generator:

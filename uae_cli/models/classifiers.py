@@ -16,14 +16,21 @@ class Classifier(nn.Module):
     """A network M: [0, 1]^shape → logits of the classes.
 
     Attributes:
+        head: the last linear layer.
         feature_layer: the submodule whose output is the first convolution's maps after activation.
     """
 
+    head: nn.Linear
     feature_layer: str | None = None
 
     @abstractmethod
     def embed(self, x: Tensor) -> Tensor:
         """What the last linear layer sees of (B, *shape) samples, (B, F)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, classes) of (B, *shape) samples."""
+        logits: Tensor = self.head(self.embed(x))
+        return logits
 
 
 class CarliniWagnerNet(Classifier):
@@ -97,11 +104,6 @@ class CarliniWagnerNet(Classifier):
         embedding: Tensor = self.dense(self.features(x))
         return embedding
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, classes) of (B, C, H, W) images."""
-        logits: Tensor = self.head(self.embed(x))
-        return logits
-
 
 class ProbedEncoder(Classifier):
     """Logits of a linear head on a frozen encoder's features (paper §6.17, Figure 10b).
@@ -120,11 +122,6 @@ class ProbedEncoder(Classifier):
         """Features of (B, C, H, W) images, (B, F)."""
         features: Tensor = self.encoder(x)
         return features
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of (B, C, H, W) images, (B, classes)."""
-        logits: Tensor = self.head(self.embed(x))
-        return logits
 
 
 def _side_after(blocks: int, side: int, padding: str) -> int:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -62,18 +62,16 @@ class ContrastiveObjective(Objective):
     precision: Precision
     adversary: AdversarialViews | None
 
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> Loss:
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
         """See `Objective.bind`."""
         return _ContrastiveLoss(self, model, generator, steps)
 
 
-class _ContrastiveLoss(Loss):
+class _ContrastiveLoss(Loss[ContrastiveObjective]):
     def __init__(
         self, settings: ContrastiveObjective, model: nn.Module, generator: torch.Generator, steps: int
     ) -> None:
-        super().__init__(model)
-        self._settings, self._generator = settings, generator
-        self._rate = partial(warmup_cosine, warmup=math.ceil(settings.warmup * steps), steps=steps)
+        super().__init__(settings, model, generator, steps)
         self._statistics: dict[str, Tensor] = {}
         if settings.adversary is not None:
             self._copy_normalisations()
@@ -88,8 +86,8 @@ class _ContrastiveLoss(Loss):
                 self._statistics |= {place: own.clone() for place, own in statistics}
 
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        views, adversary = self._settings.views, self._settings.adversary
-        seen = views.apply(batch, views.draw_from(self._generator, len(batch), 2))
+        views, adversary = self.settings.views, self.settings.adversary
+        seen = views.apply(batch, views.draw_from(self.generator, len(batch), 2))
         if adversary is None:
             return self._nt_xent(self._projected(self.model, seen, 2))
         moved = self._moved(seen[::2], adversary.epsilon)
@@ -103,7 +101,7 @@ class _ContrastiveLoss(Loss):
         return torch.clamp(first + epsilon * slope.sign(), 0, 1)
 
     def _nt_xent(self, z: Tensor) -> Tensor:
-        return nt_xent(z, self._settings.temperature)
+        return nt_xent(z, self.settings.temperature)
 
     def _projected(self, network: Callable[[Tensor], Tensor], images: Tensor, views: int) -> Tensor:
         def project(part: Tensor) -> Tensor:
@@ -111,7 +109,7 @@ class _ContrastiveLoss(Loss):
                 z = network(part)
             return z.float()
 
-        half, size = self._settings.precision == "bfloat16", self._settings.micro_batch
+        half, size = self.settings.precision == "bfloat16", self.settings.micro_batch
         if size is None or views * size >= len(images):
             return project(images)
         return in_parts(self.model, project, images, views * size)
@@ -121,7 +119,8 @@ class _ContrastiveLoss(Loss):
         return z
 
     def schedule(self, optimizer: torch.optim.Optimizer) -> LambdaLR:
-        return LambdaLR(optimizer, self._rate)
+        warmup = math.ceil(self.settings.warmup * self.steps)
+        return LambdaLR(optimizer, partial(warmup_cosine, warmup=warmup, steps=self.steps))
 
 
 def _paired(first: Tensor, second: Tensor) -> Tensor:

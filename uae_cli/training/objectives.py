@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -15,20 +15,25 @@ from torch.optim.lr_scheduler import LRScheduler
 from uae_cli.models import AdversarialAutoencoder, ConcreteAutoencoder
 from uae_cli.settings import STRICT, NonNegative, Positive, UnitInterval
 
+Settings = TypeVar("Settings")
 
-class Loss(ABC):
+
+class Loss(ABC, Generic[Settings]):
     """An objective on one model.
 
     Args:
+        settings: the objective.
         model: to be trained.
+        generator: on the model's device, draws whatever is random.
+        steps: how many there will be, for schedules.
 
     Attributes:
         done: optimiser steps begun, the current one included; the trainer counts.
         auxiliary: parameters, by name, that are learned beside the model's and dropped after training.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
+    def __init__(self, settings: Settings, model: nn.Module, generator: torch.Generator, steps: int) -> None:
+        self.settings, self.model, self.generator, self.steps = settings, model, generator, steps
         self.done = 0
         self.auxiliary: dict[str, nn.Parameter] = {}
 
@@ -77,13 +82,11 @@ class Objective(ABC):
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
     @abstractmethod
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> Loss:
-        """The loss of this model.
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
+        """The loss of this model; see `Loss`.
 
-        Args:
-            model: to be trained.
-            generator: on the model's device, draws whatever is random.
-            steps: how many there will be, for schedules.
+        Raises:
+            TypeError: it is a model of the wrong kind.
         """
 
 
@@ -119,23 +122,19 @@ class ReconstructionObjective(Objective):
     loss: Literal["mse", "bce"]
     sparsity: Sparsity | None = None
 
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> Loss:  # noqa: ARG002
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
         """See `Objective.bind`."""
-        return _ReconstructionLoss(self, model)
+        return _ReconstructionLoss(self, model, generator, steps)
 
 
-class _ReconstructionLoss(Loss):
-    def __init__(self, settings: ReconstructionObjective, model: nn.Module) -> None:
-        super().__init__(model)
-        self._sparsity = settings.sparsity
-        self._distance = F.mse_loss if settings.loss == "mse" else _binary_cross_entropy
-
+class _ReconstructionLoss(Loss[ReconstructionObjective]):
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        if self._sparsity is None:
-            return self._distance(self.model(batch), batch)
+        distance = F.mse_loss if self.settings.loss == "mse" else _binary_cross_entropy
+        if self.settings.sparsity is None:
+            return distance(self.model(batch), batch)
         code = self.model.encoder(batch)  # type: ignore[operator]
         reconstruction = self.model.decoder(code)  # type: ignore[operator]
-        return self._distance(reconstruction, batch) + self._sparsity.penalty(code)
+        return distance(reconstruction, batch) + self.settings.sparsity.penalty(code)
 
 
 def _binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
@@ -151,19 +150,15 @@ class AdversarialObjective(Objective):
     values.
     """
 
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> Loss:  # noqa: ARG002
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
         """See `Objective.bind`; needs an `AdversarialAutoencoder`."""
         if not isinstance(model, AdversarialAutoencoder):
             raise TypeError(f"{type(model).__name__} has no discriminator")
-        return _AdversarialLoss(model, generator)
+        return _AdversarialLoss(self, model, generator, steps)
 
 
-class _AdversarialLoss(Loss):
+class _AdversarialLoss(Loss[AdversarialObjective]):
     model: AdversarialAutoencoder
-
-    def __init__(self, model: AdversarialAutoencoder, generator: torch.Generator) -> None:
-        super().__init__(model)
-        self._generator = generator
 
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         return F.mse_loss(self.model(batch), batch)
@@ -171,7 +166,7 @@ class _AdversarialLoss(Loss):
     def in_turn(self, batch: Tensor, labels: Tensor | None) -> Iterator[Tensor]:
         yield self(batch, labels)
         code, judge = self.model.encoder(batch), self.model.discriminator
-        prior = torch.randn(code.shape, generator=self._generator, device=code.device, dtype=code.dtype)
+        prior = torch.randn(code.shape, generator=self.generator, device=code.device, dtype=code.dtype)
         yield _judged(judge(prior), 1) + _judged(judge(code.detach()), 0)
         yield _judged(judge(code), 1)
 
@@ -200,7 +195,7 @@ class ConcreteObjective(Objective):
     end_temperature: Positive
     target: UnitInterval
 
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> Loss:
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
         """See `Objective.bind`; needs a `ConcreteAutoencoder`."""
         if not isinstance(model, ConcreteAutoencoder):
             raise TypeError(f"{type(model).__name__} has no concrete selector; use model=concrete_ae")
@@ -212,17 +207,11 @@ class ConcreteObjective(Objective):
         return self.start_temperature * math.exp(share * math.log(ratio))
 
 
-class _ConcreteLoss(Loss):
+class _ConcreteLoss(Loss[ConcreteObjective]):
     model: ConcreteAutoencoder
 
-    def __init__(
-        self, settings: ConcreteObjective, model: ConcreteAutoencoder, generator: torch.Generator, steps: int
-    ) -> None:
-        super().__init__(model)
-        self._settings, self._generator, self._steps = settings, generator, steps
-
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        relaxed = self.model.relaxed(batch, temperature=self._temperature(), generator=self._generator)
+        relaxed = self.model.relaxed(batch, temperature=self._temperature(), generator=self.generator)
         return F.mse_loss(relaxed, batch)
 
     def scalars(self) -> dict[str, float]:
@@ -233,10 +222,10 @@ class _ConcreteLoss(Loss):
         }
 
     def converged(self) -> bool:
-        return self._mean_maximum() >= self._settings.target
+        return self._mean_maximum() >= self.settings.target
 
     def _temperature(self) -> float:
-        return self._settings.temperature(self.done / self._steps)
+        return self.settings.temperature(self.done / self.steps)
 
     def _mean_maximum(self) -> float:
         return float(self.model.selector.maxima().mean())

@@ -5,7 +5,7 @@ Madry et al. (2018) and TRADES (Zhang et al. 2019).
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -22,28 +22,22 @@ class ClassificationObjective(Objective):
 
     supervised: ClassVar[bool] = True
 
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> Loss:  # noqa: ARG002
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
         """See `Objective.bind`."""
-        return _ClassifierLoss(self, model, generator)
+        return _ClassifierLoss(self, model, generator, steps)
 
     def loss(self, model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
         """Mean loss, a scalar, of a model that gives (B, classes) logits."""
         return F.cross_entropy(model(x), labels)
 
 
-class _ClassifierLoss(Loss):
+class _ClassifierLoss(Loss[ClassificationObjective]):
     """With dropout and all else drawn from the fit's own generator."""
-
-    def __init__(
-        self, objective: ClassificationObjective, model: nn.Module, generator: torch.Generator
-    ) -> None:
-        super().__init__(model)
-        self._objective, self._generator = objective, generator
 
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:
         assert labels is not None  # the objective is supervised
-        with _drawn_from(self._generator):
-            return self._objective.loss(self.model, batch, labels)
+        with _drawn_from(self.generator):
+            return self.settings.loss(self.model, batch, labels)
 
 
 @contextmanager

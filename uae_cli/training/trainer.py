@@ -32,10 +32,10 @@ class Updater:
     """
 
     def __init__(
-        self, objective: Objective, model: nn.Module, generator: torch.Generator, *, steps: int
+        self, objective: Objective, model: nn.Module, generator: torch.Generator, steps: int
     ) -> None:
         self._model, self._generator = model, generator
-        self.loss = objective.bind(model, generator, steps=steps)
+        self.loss = objective.bind(model, generator, steps)
         self._optimizers = [objective.optimizer(parameters) for parameters in self.loss.parameters()]
         made = (self.loss.schedule(optimizer) for optimizer in self._optimizers)
         self._schedules = [schedule for schedule in made if schedule is not None]
