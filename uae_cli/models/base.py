@@ -12,7 +12,7 @@ class Autoencoder(nn.Module):
     """A network Φ: [0, 1]^shape → [0, 1]^shape.
 
     Attributes:
-        encoder: samples to codes.
+        encoder: samples to codes; a network that has none of that name reconstructs in its own `forward`.
         decoder: codes to samples.
         feature_layer: the submodule whose output is the K feature maps of the first convolution, after its
             activation (paper §6.2); None for a network without a convolution.

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from pydantic import InstanceOf
 from pydantic.dataclasses import dataclass
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -102,7 +103,7 @@ class Trained:
         weights: a state dict that is used instead of training, as `model.weights`; null trains.
     """
 
-    objective: Objective | None
+    objective: InstanceOf[Objective] | None
     augmented: bool
     weights: Path | None
 
