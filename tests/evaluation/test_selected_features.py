@@ -23,6 +23,7 @@ def choosing(features: list[int], shape: tuple[int, ...], probability: float = 0
     model = ConcreteAutoencoder(shape=shape, selected=len(features), hidden=[4], dropout=0.1, output="linear")
     others = model.selector.logits.shape[1] - 1
     rows = torch.arange(len(features))
+    model.selector.logits.data.zero_()
     model.selector.logits.data[rows, features] = np.log(probability / (1 - probability) * others)
     return model
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from uae_cli.errors import ConfigError
-from uae_cli.models import ConcreteAutoencoder, ConcreteSelector, TappedModel, glorot_
+from uae_cli.models import ConcreteAutoencoder, ConcreteSelector, TappedModel
 
 concrete = partial(ConcreteAutoencoder, selected=5, hidden=[8, 6], dropout=0.1, output="linear")
 
@@ -88,20 +88,30 @@ def test_maxima_are_the_highest_probabilities():
 
 def test_logits_start_glorot_normal():
     selector = ConcreteSelector(features=700, selected=100)
-    glorot_(selector, seeded())
+    selector.start_(seeded())
     deviation = (2 / 800) ** 0.5
     assert float(selector.logits.detach().std()) == pytest.approx(deviation, rel=0.02)
     assert float(selector.logits.detach().abs().max()) <= 2 * deviation / 0.8796
     again = ConcreteSelector(features=700, selected=100)
-    glorot_(again, seeded())
+    again.start_(seeded())
     assert torch.equal(again.logits, selector.logits)
+
+
+def test_the_autoencoders_selector_and_decoder_start_with_torchs_seed():
+    models = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        models.append(concrete(shape=(9,)))
+    first, again, other = (model.state_dict() for model in models)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not any(torch.equal(first[name], other[name]) for name in first if not name.endswith("bias"))
+    assert bool(first["selector.logits"].all())
 
 
 @pytest.mark.parametrize("shape", [(9,), (1, 4, 4), (3, 4, 2)])
 @pytest.mark.parametrize("output", ["linear", "sigmoid"])
 def test_reconstructions_have_the_samples_shape(shape, output):
     model = concrete(shape=shape, output=output)
-    glorot_(model, seeded())
     x = torch.rand(6, *shape)
     assert model(x).shape == model.relaxed(x, temperature=1.0, generator=seeded()).shape == x.shape
     inside = bool(((model(20 * x) > 0) & (model(20 * x) < 1)).all())
@@ -136,7 +146,6 @@ def test_dropout_keeps_the_mean_and_obeys_the_generator():
 @pytest.mark.parametrize("training", [True, False])
 def test_the_plain_model_is_one_hot_and_nothing_in_it_is_random(training):
     model = concrete(shape=(3, 2, 2)).train(training)
-    glorot_(model, seeded())
     x = torch.rand(4, 3, 2, 2).to(memory_format=torch.channels_last)
     assert torch.equal(model(x), model(x.contiguous()))
     chosen = x.contiguous().view(4, 12)[:, model.selector.choice()]
@@ -145,7 +154,6 @@ def test_the_plain_model_is_one_hot_and_nothing_in_it_is_random(training):
 
 def test_an_attacks_gradient_reaches_the_chosen_features_alone():
     model = concrete(shape=(1, 4, 4))
-    glorot_(model, seeded())
     x = torch.rand(2, 1, 4, 4, requires_grad=True)
     TappedModel(model, None)(x).output.square().sum().backward()
     touched = x.grad.flatten(1).abs().sum(0).nonzero().flatten().tolist()

@@ -1,13 +1,16 @@
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
-from uae_cli.models import CarliniWagnerNet
+from uae_cli.experiment.schema import ModelSettings
+from uae_cli.models import CarliniWagnerNet, ConvAutoencoder, SimCLR
 from uae_cli.models.weights import load_weights
+from uae_cli.training import ReconstructionObjective, Trainer
 
 
 def network(**changes) -> CarliniWagnerNet:
@@ -80,3 +83,55 @@ def test_files_that_are_missing_or_no_weights_at_all(tmp_path, suffix):
     path.write_bytes(b"not weights")
     with pytest.raises(ConfigError, match="can't be read"):
         load_weights(network(), path)
+
+
+class Pretrained(nn.Module):
+    """A user's network that comes with weights of its own, and a head that starts as torch's layers do."""
+
+    def __init__(self, *, shape: tuple[int, ...], state: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.body.load_state_dict(state)
+
+
+def built(network, seed: int) -> dict[str, Tensor]:
+    objective = ReconstructionObjective(loss="mse", optimizer=partial(torch.optim.SGD, lr=0.1))
+    trainer = Trainer(
+        objective=objective, batch_size=8, epochs=1, refit_epochs=1, keep="last", early_stopping=None
+    )
+    settings = ModelSettings(name="own", network=network, trainer=trainer)
+    return settings.build((1, 8, 8), seed, classes=10).state_dict()
+
+
+def test_a_network_that_loads_weights_in_its_constructor_keeps_them():
+    state = {"weight": torch.full((64, 64), 0.5), "bias": torch.arange(64.0)}
+    first, again, other = (built(partial(Pretrained, state=state), seed) for seed in (0, 0, 1))
+    assert all(torch.equal(made[f"body.{name}"], state[name]) for made in (first, other) for name in state)
+    assert torch.equal(first["head.weight"], again["head.weight"])
+    assert not torch.equal(first["head.weight"], other["head.weight"])
+    assert bool(first["head.bias"].any()), "torch's own start, not Keras's"
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        partial(ConvAutoencoder, channels=[16, 8], kernel=5),
+        partial(SimCLR, encoder="small_conv", hidden_dim=8, projection_dim=4),
+    ],
+)
+def test_weights_are_the_runs_seeds_and_torchs_own_generator_is_left_alone(family):
+    torch.manual_seed(5)
+    before, first = torch.get_rng_state(), built(family, 0)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(6)
+    again, other = built(family, 0), built(family, 1)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(next(iter(first.values())), next(iter(other.values())))
+
+
+def test_a_seeds_weights_stay_what_they_were():
+    """Results would change unnoticed."""
+    made = built(partial(ConvAutoencoder, channels=[16, 8], kernel=5), 0)
+    assert made["encoder.0.weight"].flatten()[:3].tolist() == pytest.approx(
+        [0.0462345, -0.0492478, -0.0391555], abs=1e-6
+    )

@@ -9,8 +9,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from uae_cli.models import AdversarialAutoencoder, ConvAutoencoder, DenseAutoencoder, glorot_
-from uae_cli.training import AdversarialObjective, ReconstructionObjective, Sparsity, Trainer
+from uae_cli.models import AdversarialAutoencoder, ConvAutoencoder, DenseAutoencoder
+from uae_cli.training import (
+    AdversarialObjective,
+    Callbacks,
+    Objective,
+    ReconstructionObjective,
+    Sparsity,
+    Trainer,
+    Updater,
+)
+from uae_cli.training import checkpoint as checkpoint_module
 
 adam = partial(torch.optim.Adam, lr=2e-3)
 OBJECTIVES = {
@@ -37,9 +46,8 @@ def network() -> Callable[[str], nn.Module]:
     """The kind's network with its starting weights."""
 
     def make(kind: str) -> nn.Module:
-        model = NETWORKS[kind](shape=(1, 8, 8))
-        glorot_(model, torch.Generator().manual_seed(0))
-        return model
+        torch.manual_seed(0)
+        return NETWORKS[kind](shape=(1, 8, 8))
 
     return make
 
@@ -56,6 +64,31 @@ def trainer() -> Callable[..., Trainer]:
             "early_stopping": None,
         }
         return Trainer(**(plain | changes))
+
+    return make
+
+
+@pytest.fixture
+def updater() -> Callable[..., Updater]:
+    """What trains a model, its random numbers drawn from the seed."""
+
+    def make(objective: Objective, model: nn.Module, seed: int = 0, steps: int = 1) -> Updater:
+        return Updater(objective, model, torch.Generator().manual_seed(seed), steps=steps)
+
+    return make
+
+
+@pytest.fixture
+def killed_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Callbacks]:
+    """Callbacks that interrupt a fit once so many epochs are saved; every fit is saved after every epoch."""
+    monkeypatch.setattr(checkpoint_module, "SECONDS_BETWEEN", 0)
+
+    def make(epochs: int) -> Callbacks:
+        def kill(epoch: int, _loss: float, _scalars: dict[str, float]) -> None:
+            if epoch > epochs:
+                raise KeyboardInterrupt
+
+        return Callbacks(on_epoch=kill)
 
     return make
 

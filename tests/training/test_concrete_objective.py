@@ -1,15 +1,13 @@
 """Training of a concrete autoencoder, on small tables whose informative features are known."""
 
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from uae_cli.models import ConcreteAutoencoder, DenseAutoencoder, glorot_
-from uae_cli.training import ConcreteObjective
-from uae_cli.training import checkpoint as progress_module
+from uae_cli.models import ConcreteAutoencoder, DenseAutoencoder
+from uae_cli.training import Callbacks, ConcreteObjective
 
 adam = partial(torch.optim.Adam, lr=1e-3)
 INFORMATIVE, COPIES = 4, 4
@@ -27,11 +25,10 @@ def trainer(trainer):
 
 
 def network(features: int = 20, selected: int = INFORMATIVE) -> ConcreteAutoencoder:
-    model = ConcreteAutoencoder(
+    torch.manual_seed(0)
+    return ConcreteAutoencoder(
         shape=(features,), selected=selected, hidden=[32], dropout=0.1, output="linear"
     )
-    glorot_(model, torch.Generator().manual_seed(0))
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -55,23 +52,23 @@ def test_planted_informative_features_are_recovered(trainer, planted, tmp_path):
     assert sorted(model.selector.choice().tolist()) == [group * (1 + COPIES) for group in range(INFORMATIVE)]
 
 
-def test_the_temperature_falls_exponentially_over_all_steps(planted):
-    updater = objective().bind(network(30), torch.Generator().manual_seed(0), steps=4)
-    seen = [updater.scalars()["temperature"]]
+def test_the_temperature_falls_exponentially_over_all_steps(planted, updater):
+    training = updater(objective(), network(30), steps=4)
+    seen = [training.scalars()["temperature"]]
     for _ in range(4):
-        updater.step(planted[:8], None)
-        seen.append(updater.scalars()["temperature"])
+        training.step(planted[:8], None)
+        seen.append(training.scalars()["temperature"])
     assert seen == pytest.approx([10, 10 / 10**0.5, 1, 0.1**0.5, 0.1])
 
 
 def test_scalars_tell_how_hard_the_selection_is():
     model = network(3, selected=3)
     model.selector.logits.data = torch.tensor([[40.0, 0, 0], [40.0, 0, 0], [0, 0, 0]])
-    updater = objective(target=0.7).bind(model, torch.Generator(), steps=1)
-    scalars = updater.scalars()
+    loss = objective(target=0.7).bind(model, torch.Generator(), steps=1)
+    scalars = loss.scalars()
     assert scalars["distinct_features"] == 1
     assert scalars["mean_maximum"] == pytest.approx((1 + 1 + 1 / 3) / 3)
-    assert updater.converged()
+    assert loss.converged()
     assert not objective(target=0.8).bind(model, torch.Generator(), steps=1).converged()
 
 
@@ -84,7 +81,9 @@ def test_another_try_has_twice_the_epochs_and_tries_are_bounded(trainer, planted
         epochs=2,
         seed=0,
         checkpoint=tmp_path / "checkpoint.pt",
-        on_epoch=lambda epoch, _loss, scalars: epochs.append((epoch, round(scalars["temperature"], 3))),
+        callbacks=Callbacks(
+            on_epoch=lambda epoch, _loss, scalars: epochs.append((epoch, round(scalars["temperature"], 3)))
+        ),
     )
     assert not history.converged
     assert history.tries == 3
@@ -93,23 +92,14 @@ def test_another_try_has_twice_the_epochs_and_tries_are_bounded(trainer, planted
     assert len(history.losses) == 8
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("killed", [1, 3])
-def test_a_killed_fit_resumes_bit_for_bit(trainer, planted, killed, tmp_path, monkeypatch):
-    monkeypatch.setattr(progress_module, "_CHECKPOINT_SECONDS", 0)
-    checkpoint: Path = tmp_path / "checkpoint.pt"
-
-    def kill(epoch, _loss, _scalars):
-        if epoch > killed:
-            raise KilledError
-
+def test_a_killed_fit_resumes_bit_for_bit(trainer, planted, killed, killed_after, tmp_path):
+    checkpoint = tmp_path / "checkpoint.pt"
     whole, resumed = network(30), network(30)
     expected = trainer().fit(whole, planted, epochs=5, seed=0, checkpoint=checkpoint)
-    with pytest.raises(KilledError):
-        trainer().fit(network(30), planted, epochs=5, seed=0, checkpoint=checkpoint, on_epoch=kill)
+    killing = killed_after(killed)
+    with pytest.raises(KeyboardInterrupt):
+        trainer().fit(network(30), planted, epochs=5, seed=0, checkpoint=checkpoint, callbacks=killing)
     torch.rand(3)  # torch's own random numbers play no part
     found = trainer().fit(resumed, planted, epochs=5, seed=0, checkpoint=checkpoint)
     assert found == expected

@@ -5,15 +5,14 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from uae_cli.contrastive import Views, nt_xent
 from uae_cli.errors import ConfigError
 from uae_cli.models import SimCLR, glorot_
-from uae_cli.training import LARS, AdversarialViews, ContrastiveObjective
-from uae_cli.training import checkpoint as progress_module
+from uae_cli.training import LARS, AdversarialViews, Callbacks, ContrastiveObjective, Updater
 from uae_cli.training import contrastive as contrastive_module
-from uae_cli.training.gradient_cache import Embedding, untracked
-from uae_cli.training.schedules import warmup_cosine
+from uae_cli.training.contrastive import in_parts, warmup_cosine
 
 VIEWS = Views(scale=(0.3, 1.0), ratio=(0.75, 4 / 3), flip=0.0, strength=0.5, jitter=0.8, grey=0.0)
 CLAE = AdversarialViews(epsilon=0.03, weight=0.5)
@@ -39,8 +38,8 @@ def objective(**changes) -> ContrastiveObjective:
 
 
 def network() -> SimCLR:
+    torch.manual_seed(0)
     model = SimCLR(shape=(1, 8, 8), encoder="small_conv", hidden_dim=16, projection_dim=8)
-    glorot_(model, torch.Generator().manual_seed(0))
     return model.to(memory_format=torch.channels_last)
 
 
@@ -50,12 +49,12 @@ def without_norms() -> nn.Module:
     return model
 
 
-def bound(settings: ContrastiveObjective, model: nn.Module, steps: int = 10):
-    return settings.bind(model.train(), torch.Generator().manual_seed(7), steps=steps)
+def training(settings: ContrastiveObjective, model: nn.Module, steps: int = 10) -> Updater:
+    return Updater(settings, model.train(), torch.Generator().manual_seed(7), steps=steps)
 
 
 def state_after_a_step(settings: ContrastiveObjective, model: nn.Module, batch: Tensor) -> tuple[float, Any]:
-    loss = float(bound(settings, model).step(batch, None))
+    loss = float(training(settings, model).step(batch, None))
     return loss, {name: value.clone() for name, value in model.state_dict().items()}
 
 
@@ -78,20 +77,10 @@ def test_the_loss_falls_on_real_images(fitted):
     assert losses[-1] < losses[0] - 0.1
 
 
-class KilledError(Exception):
-    pass
-
-
-def killed(epoch: int, _loss: float, _scalars: dict[str, float]) -> None:
-    if epoch == 3:
-        raise KilledError
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_killed_fit_resumes_bit_for_bit(kind, fitted, monkeypatch):
+def test_a_killed_fit_resumes_bit_for_bit(kind, fitted, killed_after):
     """Weights, statistics, the optimiser's velocity, the schedule, the views, CLAE's own scales."""
-    monkeypatch.setattr(progress_module, "_CHECKPOINT_SECONDS", 0)
-    settings = objective(**KINDS[kind])
+    settings, killing = objective(**KINDS[kind]), killed_after(2)
     passes: list[str] = []
 
     def counted(label: str) -> SimCLR:
@@ -100,8 +89,8 @@ def test_a_killed_fit_resumes_bit_for_bit(kind, fitted, monkeypatch):
         return model
 
     history, whole = fitted(settings, 4, counted("whole"))
-    with pytest.raises(KilledError):
-        fitted(settings, 4, on_epoch=killed)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(settings, 4, callbacks=killing)
     again, resumed = fitted(settings, 4, counted("resumed"))
     assert (again.losses, again.scalars) == (history.losses, history.scalars)
     ours, theirs = whole.state_dict(), resumed.state_dict()
@@ -134,31 +123,31 @@ def test_micro_batches_are_what_is_in_memory_and_counted_once_in_the_statistics(
     model, sizes = network(), []
     model.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
     state_after_a_step(objective(micro_batch=8), model, digits[:20])
-    assert sizes == [16, 16, 8] * 2
+    assert sizes == [16, 16, 8, 8, 16, 16], "there and back"
     assert int(model.encoder[1].num_batches_tracked) == 3
 
 
 def test_a_gradient_towards_the_images_is_the_plain_one(digits):
     model, x = without_norms(), digits[:6].clone().requires_grad_()
     (expected,) = torch.autograd.grad(nt_xent(model(x), 0.5), x)
-    for size in (None, 4):
-        embedding = Embedding(model, model, x, size)
-        nt_xent(embedding.z, 0.5).backward()
-        torch.testing.assert_close(embedding.gradient(), expected)
+    for size in (100, 4):
+        (found,) = torch.autograd.grad(nt_xent(in_parts(model, model, x, size), 0.5), x)
+        torch.testing.assert_close(found, expected)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_untracked_statistics_stay_and_come_back():
-    layer = nn.BatchNorm1d(3)
-    with untracked(nn.Sequential(layer)):
-        seen = layer(torch.randn(8, 3) + 5)
-        assert float(seen.mean().abs().detach()) < 1e-5, "the batch's own statistics"
-    assert layer.track_running_stats
-    assert layer.running_mean.tolist() == [0, 0, 0]
+def test_statistics_are_each_parts_own_and_move_once_for_each():
+    layer, same, x = nn.BatchNorm1d(3), nn.BatchNorm1d(3), torch.randn(8, 3, requires_grad=True) + 5
+    z = in_parts(layer, layer, x, 4)
+    assert float(z[:4].mean().abs().detach()) < 1e-5, "the part's own statistics"
+    z.square().sum().backward()
+    same(x[:4]), same(x[4:])
+    for name, value in same.named_buffers():
+        assert torch.equal(layer.get_buffer(name), value)
 
 
 def test_the_learning_rate_rises_and_falls_over_all_steps(digits):
-    updater = bound(objective(warmup=0.3), without_norms(), steps=10)
+    updater = training(objective(warmup=0.3), without_norms(), steps=10)
     rates = []
     for _ in range(10):
         rates.append(updater.scalars()["learning_rate"])
@@ -186,7 +175,7 @@ def test_adversarial_views_raise_the_loss_within_epsilon(digits, monkeypatch):
 def test_adversarial_views_have_scales_of_their_own_and_leave_the_statistics_alone(digits):
     plain, model = network(), network()
     state_after_a_step(objective(), plain, digits[:30])
-    updater = bound(objective(adversary=CLAE), model)
+    updater = training(objective(adversary=CLAE), model)
     updater.step(digits[:30], None)
     for name, value in plain.named_buffers():
         torch.testing.assert_close(model.get_buffer(name), value)
@@ -240,10 +229,12 @@ def test_what_watches_a_fit_joins_its_scalars(fitted):
     history, _ = fitted(
         objective(),
         3,
-        watch=lambda model, epoch: (
-            {"mean": float(model.get_buffer("encoder.1.running_mean")[0])} if epoch == 2 else {}
+        callbacks=Callbacks(
+            watch=lambda model, epoch: (
+                {"mean": float(model.get_buffer("encoder.1.running_mean")[0])} if epoch == 2 else {}
+            ),
+            on_epoch=lambda _epoch, _loss, scalars: told.append(scalars),
         ),
-        on_epoch=lambda _epoch, _loss, scalars: told.append(scalars),
     )
     assert ["mean" in scalars for scalars in history.scalars] == [False, True, False]
     assert told == history.scalars
@@ -265,3 +256,31 @@ def test_the_least_loss_that_the_evaluation_tells_of():
     corners = torch.eye(size) - 1 / size
     least = math.log(1 + (2 * size - 2) * math.exp(-(1 + 1 / (size - 1)) / temperature))
     assert float(nt_xent(corners.repeat_interleave(2, 0), temperature)) == pytest.approx(least, rel=1e-5)
+
+
+def test_the_rise_is_linear_and_the_fall_half_a_cosine():
+    factors = [warmup_cosine(step, warmup=4, steps=10) for step in range(12)]
+    assert factors[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+    assert factors[7] == pytest.approx(0.5)
+    assert factors[10:] == [0.0, 0.0]
+    assert factors[4:11] == sorted(factors[4:11], reverse=True)
+    assert [f + g for f, g in zip(factors[4:11], factors[10:3:-1], strict=True)] == pytest.approx([1.0] * 7)
+
+
+def test_without_a_rise_it_starts_at_the_full_rate():
+    assert warmup_cosine(0, warmup=0, steps=10) == 1.0
+
+
+def test_a_rise_over_all_steps_never_falls():
+    assert [warmup_cosine(step, warmup=2, steps=2) for step in range(3)] == [0.5, 1.0, 0.0]
+
+
+def test_it_drives_torchs_scheduler():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2.0)
+    scheduler = LambdaLR(optimizer, partial(warmup_cosine, warmup=2, steps=4))
+    rates = []
+    for _ in range(4):
+        rates += scheduler.get_last_lr()
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([1.0, 2.0, 2.0, 1.0])

@@ -10,12 +10,8 @@ from uae_cli.training import AdversarialObjective, ReconstructionObjective, Spar
 sgd = partial(torch.optim.SGD, lr=0.1)
 
 
-def updater(objective, model, seed: int = 0):
-    return objective.bind(model, torch.Generator().manual_seed(seed), steps=1)
-
-
 @pytest.mark.parametrize(("loss", "function"), [("mse", F.mse_loss), ("bce", F.binary_cross_entropy)])
-def test_a_step_descends_the_named_loss(loss, function, network, digits):
+def test_a_step_descends_the_named_loss(loss, function, network, updater, digits):
     model, reference = network("dense"), network("dense")
     reported = updater(ReconstructionObjective(loss=loss, optimizer=sgd), model).step(digits[:16], None)
     expected = function(reference(digits[:16]), digits[:16])
@@ -77,12 +73,12 @@ def adversarial(network):
     return network("adversarial")
 
 
-def test_the_adversarial_objective_needs_a_discriminator(network):
+def test_the_adversarial_objective_needs_a_discriminator(network, updater):
     with pytest.raises(TypeError, match="DenseAutoencoder has no discriminator"):
         updater(AdversarialObjective(optimizer=sgd), network("dense"))
 
 
-def test_the_adversarial_step_is_three_updates_in_turn(adversarial, network, digits):
+def test_the_adversarial_step_is_three_updates_in_turn(adversarial, network, updater, digits):
     """Makhzani's three phases, written out with plain gradient descent."""
     batch, theirs = digits[:16], network("adversarial")
     reported = updater(AdversarialObjective(optimizer=sgd), adversarial, seed=4).step(batch, None)
@@ -107,7 +103,7 @@ def test_the_adversarial_step_is_three_updates_in_turn(adversarial, network, dig
         torch.testing.assert_close(ours, expected)
 
 
-def test_the_prior_is_drawn_from_the_given_generator(network, digits):
+def test_the_prior_is_drawn_from_the_given_generator(network, updater, digits):
     def discriminator(seed: int):
         model = network("adversarial")
         updater(AdversarialObjective(optimizer=sgd), model, seed).step(digits[:16], None)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from uae_cli.models import CarliniWagnerNet, glorot_
+from uae_cli.models import CarliniWagnerNet
 from uae_cli.training import Adversary, ClassificationObjective, MadryObjective, TradesObjective
 
 adam = partial(torch.optim.Adam, lr=3e-3)
@@ -18,15 +18,10 @@ OBJECTIVES = {
 
 
 def network(dropout: float = 0.5) -> CarliniWagnerNet:
-    model = CarliniWagnerNet(
+    torch.manual_seed(0)
+    return CarliniWagnerNet(
         shape=(1, 8, 8), classes=10, channels=[8, 16], hidden=[32, 32], dropout=dropout, padding="same"
     )
-    glorot_(model, torch.Generator().manual_seed(0))
-    return model
-
-
-def bound(name: str, model: CarliniWagnerNet, seed: int = 0):
-    return OBJECTIVES[name].bind(model, torch.Generator().manual_seed(seed), steps=1)
 
 
 @pytest.fixture
@@ -40,10 +35,10 @@ def fitted(trainer, fit, digits, digit_labels):
     return make
 
 
-def test_a_step_descends_the_cross_entropy(digits, digit_labels):
+def test_a_step_descends_the_cross_entropy(updater, digits, digit_labels):
     model, reference = network(0.0), network(0.0)
     plain = ClassificationObjective(optimizer=partial(torch.optim.SGD, lr=0.1))
-    reported = plain.bind(model, torch.Generator(), steps=1).step(digits[:16], digit_labels[:16])
+    reported = updater(plain, model).step(digits[:16], digit_labels[:16])
     expected = F.cross_entropy(reference(digits[:16]), digit_labels[:16])
     expected.backward()
     assert float(reported) == pytest.approx(float(expected.detach()))
@@ -52,14 +47,14 @@ def test_a_step_descends_the_cross_entropy(digits, digit_labels):
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_randomness_is_the_fits_own(name, digits, digit_labels):
+def test_randomness_is_the_fits_own(name, updater, digits, digit_labels):
     """Dropout and starts come from the fit's generator, and leave torch's own alone."""
     losses = []
     for seed in (0, 0, 1):
-        updater = bound(name, network(), seed)
+        training = updater(OBJECTIVES[name], network(), seed)
         torch.manual_seed(len(losses))
         before = torch.get_rng_state()
-        losses.append(float(updater.step(digits[:16], digit_labels[:16])))
+        losses.append(float(training.step(digits[:16], digit_labels[:16])))
         assert torch.equal(torch.get_rng_state(), before)
     assert losses[0] == losses[1] != losses[2]
 
@@ -91,11 +86,11 @@ def test_the_adversary_raises_the_loss_within_its_ball_and_leaves_the_mode(
     assert not moved.requires_grad
 
 
-def test_trades_without_a_weight_is_plain_training(digits, digit_labels):
+def test_trades_without_a_weight_is_plain_training(updater, digits, digit_labels):
     models = [network(0.0), network(0.0)]
     trades = TradesObjective(optimizer=adam, adversary=ADVERSARY, beta=0.0)
     losses = [
-        float(objective.bind(model, torch.Generator(), steps=1).step(digits[:16], digit_labels[:16]))
+        float(updater(objective, model).step(digits[:16], digit_labels[:16]))
         for objective, model in zip((trades, OBJECTIVES["plain"]), models, strict=True)
     ]
     assert losses[0] == pytest.approx(losses[1])

@@ -1,35 +1,18 @@
 import math
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
-from uae_cli.training import EarlyStopping, ReconstructionObjective
-from uae_cli.training import checkpoint as progress_module
-from uae_cli.training.objectives import Updater
+from uae_cli.settings import STRICT
+from uae_cli.training import Callbacks, EarlyStopping, Loss, Objective, ReconstructionObjective
 
 EPOCHS = 5
-
-
-class KilledError(Exception):
-    pass
-
-
-@pytest.fixture
-def saved_every_epoch(monkeypatch):
-    monkeypatch.setattr(progress_module, "_CHECKPOINT_SECONDS", 0)
-
-
-def killed_after(epochs: int):
-    def on_epoch(epoch: int, loss: float, scalars: dict[str, float]) -> None:
-        if epoch > epochs:
-            raise KilledError
-
-    return on_epoch
+sgd = partial(torch.optim.SGD, lr=1.0)
 
 
 def equal_weights(a: nn.Module, b: nn.Module) -> bool:
@@ -53,27 +36,27 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another(kind, train
     assert not equal_weights(models[0], models[2])
 
 
-@pytest.mark.usefixtures("saved_every_epoch")
 @pytest.mark.parametrize("keep", ["last", "best"])
 @pytest.mark.parametrize("killed", [0, 3])
-def test_a_killed_fit_resumes_bit_for_bit(kind, keep, killed, trainer, network, fit, digits, tmp_path):
-    settings = trainer(kind, keep=keep)
+def test_a_killed_fit_resumes_bit_for_bit(
+    kind, keep, killed, killed_after, trainer, network, fit, digits, tmp_path
+):
+    settings, killing = trainer(kind, keep=keep), killed_after(killed)
     whole = network(kind)
     losses = fit(settings, whole, digits, EPOCHS)
-    with pytest.raises(KilledError):
-        fit(settings, network(kind), digits, EPOCHS, on_epoch=killed_after(killed))
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings, network(kind), digits, EPOCHS, callbacks=killing)
     resumed, told = network(kind), []
-    again = fit(settings, resumed, digits, EPOCHS, on_epoch=lambda *of: told.append(of))
+    again = fit(settings, resumed, digits, EPOCHS, callbacks=Callbacks(on_epoch=lambda *of: told.append(of)))
     assert again == losses
     assert equal_weights(resumed, whole)
     assert told == [(epoch, loss, {}) for epoch, loss in enumerate(losses, start=1)], "told again"
     assert list(tmp_path.iterdir()) == [], "a checkpoint was left behind"
 
 
-@pytest.mark.usefixtures("saved_every_epoch")
-def test_finished_epochs_are_not_trained_again(trainer, network, fit, digits, monkeypatch):
-    with pytest.raises(KilledError):
-        fit(trainer(), network("dense"), digits, EPOCHS, on_epoch=killed_after(3))
+def test_finished_epochs_are_not_trained_again(killed_after, trainer, network, fit, digits, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer(), network("dense"), digits, EPOCHS, callbacks=killed_after(3))
     passes = []
     monkeypatch.setattr(
         torch, "randperm", lambda n, *, _real=torch.randperm, **o: passes.append(n) or _real(n, **o)
@@ -82,28 +65,24 @@ def test_finished_epochs_are_not_trained_again(trainer, network, fit, digits, mo
     assert passes == [len(digits)] * (EPOCHS - 3)
 
 
-class Script(Updater):
-    """An objective whose loss in epoch e is given; the model's one number counts the steps."""
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Script(Objective):
+    """Losses of every step, which move nothing; the model's one number counts the steps."""
 
-    def __init__(self, losses: list[float]) -> None:
-        self.losses = losses
+    losses: list[float]
 
-    supervised = False
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss:
+        return ScriptLoss(self, model, generator, steps)
 
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> "Script":
-        self.model, self.steps = model, 0
-        return self
 
-    def step(self, batch: Tensor, labels: Tensor | None) -> Tensor:
-        self.steps += 1
+class ScriptLoss(Loss[Script]):
+    def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:
         self.model.count.data += 1
-        return torch.tensor(self.losses[int(self.model.count) - 1])
+        return self.settings.losses[int(self.model.count) - 1] + 0 * self.model.count
 
-    def state_dict(self) -> dict[str, Any]:
-        return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        pass
+def script(*losses: float) -> Script:
+    return Script(optimizer=sgd, losses=losses)
 
 
 class Counter(nn.Module):
@@ -130,37 +109,36 @@ class Counter(nn.Module):
 )
 def test_early_stopping_by_hand(losses, min_delta, epochs, trainer, fit):
     rule = EarlyStopping(patience=2, min_delta=min_delta)
-    settings = trainer(objective=Script(losses), early_stopping=rule)
+    settings = trainer(objective=script(*losses), early_stopping=rule)
     assert fit(settings, Counter(), torch.zeros(4, 1), len(losses)) == pytest.approx(losses[:epochs])
 
 
 @pytest.mark.parametrize(("keep", "count"), [("last", 4), ("best", 2)])
 def test_the_weights_kept_are_the_last_or_those_of_the_lowest_loss(keep, count, trainer, fit):
     model = Counter()
-    losses = fit(trainer(objective=Script([3, 1, 1, 2]), keep=keep), model, torch.zeros(4, 1), 4)
+    losses = fit(trainer(objective=script(3, 1, 1, 2), keep=keep), model, torch.zeros(4, 1), 4)
     assert losses == [3, 1, 1, 2]
     assert float(model.count.detach()) == count
 
 
-@pytest.mark.usefixtures("saved_every_epoch")
-def test_the_best_weights_survive_a_kill(trainer, fit):
-    settings, x = trainer(objective=Script([3, 1, 2, 4]), keep="best"), torch.zeros(4, 1)
-    with pytest.raises(KilledError):
-        fit(settings, Counter(), x, 4, on_epoch=killed_after(3))
+def test_the_best_weights_survive_a_kill(killed_after, trainer, fit):
+    settings, x = trainer(objective=script(3, 1, 2, 4), keep="best"), torch.zeros(4, 1)
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings, Counter(), x, 4, callbacks=killed_after(3))
     model = Counter()
     assert fit(settings, model, x, 4) == [3, 1, 2, 4]
     assert float(model.count.detach()) == 2
 
 
 def test_an_epochs_loss_is_the_mean_over_samples(trainer, fit):
-    settings = trainer(objective=Script([3, 3, 9]), batch_size=4)  # batches of 4, 4 and 2
+    settings = trainer(objective=script(3, 3, 9), batch_size=4)  # batches of 4, 4 and 2
     assert fit(settings, Counter(), torch.zeros(10, 1), 1) == pytest.approx([(4 * 3 + 4 * 3 + 2 * 9) / 10])
 
 
 @pytest.mark.parametrize(("samples", "steps"), [(64, 2), (65, 3), (31, 1)])
 def test_the_steps_of_an_epoch_are_its_batches(samples, steps, trainer):
     settings = trainer(batch_size=32)
-    assert settings.steps(samples) == len(settings._batches(torch.arange(samples))) == steps
+    assert settings.steps(samples) == len(settings.batches(torch.arange(samples))) == steps
 
 
 def test_every_sample_is_seen_once_an_epoch_in_a_new_order(trainer, fit, monkeypatch):
@@ -168,10 +146,10 @@ def test_every_sample_is_seen_once_an_epoch_in_a_new_order(trainer, fit, monkeyp
 
     def remember(self, batch: Tensor, labels) -> Tensor:
         seen.append(batch[:, 0])
-        return torch.zeros(())
+        return 0 * self.model.count
 
-    monkeypatch.setattr(Script, "step", remember)
-    fit(trainer(objective=Script([]), batch_size=4), Counter(), torch.arange(10.0)[:, None], 2)
+    monkeypatch.setattr(ScriptLoss, "__call__", remember)
+    fit(trainer(objective=script(), batch_size=4), Counter(), torch.arange(10.0)[:, None], 2)
     first, second = torch.cat(seen[:3]).tolist(), torch.cat(seen[3:]).tolist()
     assert [len(batch) for batch in seen] == [4, 4, 2] * 2
     assert sorted(first) == sorted(second) == list(range(10))
@@ -228,35 +206,41 @@ def test_settings_out_of_range_are_refused(change, trainer):
         trainer(**change)
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Slow(Script):
     """Converges in the try whose number is given; every try is told how many steps it has."""
 
-    def __init__(self, in_try: int) -> None:
-        super().__init__([1.0] * 100)
-        self.in_try, self.planned = in_try, []
+    in_try: int
+    planned: list[int]
 
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> "Slow":
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss:
         self.planned.append(steps)
-        return super().bind(model, generator, steps=steps)
+        return SlowLoss(self, model, generator, steps)
 
+
+class SlowLoss(ScriptLoss):
     def converged(self) -> bool:
-        return len(self.planned) == self.in_try
+        return len(self.settings.planned) == self.settings.in_try
 
     def scalars(self) -> dict[str, float]:
-        return {"steps": self.steps}
+        return {"steps": self.done}
 
 
 @pytest.mark.parametrize(("in_try", "tries", "converged"), [(1, 3, True), (3, 3, True), (9, 2, False)])
 def test_it_tries_again_from_scratch_with_twice_the_epochs(in_try, tries, converged, trainer, tmp_path):
-    slow, model, told, begun = Slow(in_try), Counter(), [], []
+    slow, model = Slow(optimizer=sgd, losses=[1.0] * 100, in_try=in_try, planned=[]), Counter()
+    told: list[tuple[int, float]] = []
+    begun: list[int] = []
     history = trainer(objective=slow, tries=tries, batch_size=2).fit(
         model,
         torch.zeros(4, 1),
         epochs=2,
         seed=0,
         checkpoint=tmp_path / "checkpoint.pt",
-        on_try=begun.append,
-        on_epoch=lambda epoch, _loss, scalars: told.append((epoch, scalars["steps"])),
+        callbacks=Callbacks(
+            on_try=begun.append,
+            on_epoch=lambda epoch, _loss, scalars: told.append((epoch, scalars["steps"])),
+        ),
     )
     taken = min(in_try, tries)
     assert (history.tries, history.converged) == (taken, converged)

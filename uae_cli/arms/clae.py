@@ -8,8 +8,7 @@ from pydantic.dataclasses import dataclass
 from uae_cli.arms.base import ArmInputs, ExtraSamples
 from uae_cli.errors import ConfigError
 from uae_cli.settings import STRICT
-from uae_cli.training.contrastive import AdversarialViews, ContrastiveObjective
-from uae_cli.training.objectives import Objective
+from uae_cli.training import AdversarialViews, ContrastiveObjective, Objective
 
 
 @runtime_checkable

@@ -16,6 +16,7 @@ from uae_cli.mi import RandomProjections
 from uae_cli.models import TappedModel
 from uae_cli.randomness import generator
 from uae_cli.text import gib, one_line
+from uae_cli.training import Updater
 
 Result = TypeVar("Result")
 
@@ -83,7 +84,7 @@ def _check_objective(experiment: Experiment, data: Dataset) -> None:
 
     def one_step() -> Tensor:
         source = generator(0, "check", torch.device("cpu"))
-        return settings.trainer.objective.bind(model, source, steps=1).step(data.x_train[:2], labels)
+        return Updater(settings.trainer.objective, model, source, steps=1).step(data.x_train[:2], labels)
 
     _tried("model.trainer.objective", one_step)
 

@@ -22,8 +22,7 @@ from uae_cli.attacks.solvers.base import Solver
 from uae_cli.datasets import Dataset, Loader
 from uae_cli.errors import ConfigError, UaeError
 from uae_cli.evaluation.base import Evaluation
-from uae_cli.models import glorot_
-from uae_cli.randomness import generator
+from uae_cli.randomness import derive_seed
 from uae_cli.settings import STRICT, Count, Positive, Precision
 from uae_cli.text import check_optimizer, one_line, validation_error
 from uae_cli.training import Trainer
@@ -71,16 +70,16 @@ class ModelSettings:
         return self.trainer.objective.supervised
 
     def build(self, shape: tuple[int, ...], seed: int, *, classes: int) -> nn.Module:
-        """A fresh network for samples of this shape, its weights drawn from the seed."""
+        """A fresh network for samples of this shape; what its constructor draws, the seed decides."""
         try:
-            model = self.network(shape=shape, **({"classes": classes} if self.supervised else {}))
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(derive_seed(seed, "weights"))
+                return self.network(shape=shape, **({"classes": classes} if self.supervised else {}))
         except ValidationError as error:
             raise validation_error(error, "model.network") from None
         # A user's own network may check its settings in its own words, or not at all
         except (TypeError, ValueError, RuntimeError) as error:
             raise ConfigError(f"model.network: {one_line(error)}") from error
-        glorot_(model, generator(seed, "weights", torch.device("cpu")))
-        return model
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

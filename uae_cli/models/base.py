@@ -1,7 +1,6 @@
 """What the runner expects of an autoencoder, and how its weights start."""
 
 import math
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -12,38 +11,38 @@ from uae_cli.errors import ConfigError
 class Autoencoder(nn.Module):
     """A network Φ: [0, 1]^shape → [0, 1]^shape.
 
-    `feature_layer` names the submodule whose output is the K feature maps of the first convolution,
-    after its activation (paper §6.2); None for a network without a convolution.
+    Attributes:
+        encoder: samples to codes; a network that has none of that name reconstructs in its own `forward`.
+        decoder: codes to samples.
+        feature_layer: the submodule whose output is the K feature maps of the first convolution, after its
+            activation (paper §6.2); None for a network without a convolution.
     """
 
+    encoder: nn.Module
+    decoder: nn.Module
     feature_layer: str | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct (B, *shape) samples; same shape, values in [0, 1]."""
-        raise NotImplementedError
+        reconstruction: Tensor = self.decoder(self.encoder(x))
+        return reconstruction
 
 
-@runtime_checkable
-class StartsItself(Protocol):
-    """A layer with a start of its own."""
-
-    def start_(self, generator: torch.Generator) -> None:
-        """Draw the starting weights, in place."""
-        ...
+def generator_here() -> torch.Generator:
+    """A copy of torch's own generator as it stands, for `glorot_` once the layers have drawn from that."""
+    copy = torch.Generator()
+    copy.set_state(torch.get_rng_state())
+    return copy
 
 
 def glorot_(module: nn.Module, generator: torch.Generator) -> None:
     """Start every linear and convolutional layer as Keras does: Glorot-uniform weights, zero biases.
 
-    A layer that `StartsItself` does so.
-
     The authors trained with Keras's defaults, and sigmoid autoencoders train visibly slower from
-    torch's own start.
+    torch's own start. The models here do so in their constructors; a user's own start as they like.
     """
     for layer in module.modules():
-        if isinstance(layer, StartsItself):
-            layer.start_(generator)
-        elif isinstance(layer, nn.Linear | nn.Conv2d):
+        if isinstance(layer, nn.Linear | nn.Conv2d):
             nn.init.xavier_uniform_(layer.weight, generator=generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

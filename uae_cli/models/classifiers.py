@@ -7,7 +7,8 @@ from pydantic import Field, validate_call
 from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
-from uae_cli.models.base import image_shape
+from uae_cli.models.base import generator_here, glorot_, image_shape
+from uae_cli.models.simclr import SimCLR
 from uae_cli.settings import Count
 
 
@@ -15,14 +16,21 @@ class Classifier(nn.Module):
     """A network M: [0, 1]^shape → logits of the classes.
 
     Attributes:
+        head: the last linear layer.
         feature_layer: the submodule whose output is the first convolution's maps after activation.
     """
 
+    head: nn.Linear
     feature_layer: str | None = None
 
     @abstractmethod
     def embed(self, x: Tensor) -> Tensor:
         """What the last linear layer sees of (B, *shape) samples, (B, F)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, classes) of (B, *shape) samples."""
+        logits: Tensor = self.head(self.embed(x))
+        return logits
 
 
 class CarliniWagnerNet(Classifier):
@@ -57,6 +65,7 @@ class CarliniWagnerNet(Classifier):
         padding: Literal["valid", "same"],
     ) -> None:
         super().__init__()
+        generator = generator_here()
         colours, height, width = image_shape(shape, "a convolutional classifier")
         if classes < 2:
             raise ConfigError(
@@ -88,16 +97,31 @@ class CarliniWagnerNet(Classifier):
             nn.ReLU(),
         )
         self.head = nn.Linear(second, classes)
+        glorot_(self, generator)
 
     def embed(self, x: Tensor) -> Tensor:
         """See `Classifier.embed`."""
         embedding: Tensor = self.dense(self.features(x))
         return embedding
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, classes) of (B, C, H, W) images."""
-        logits: Tensor = self.head(self.embed(x))
-        return logits
+
+class ProbedEncoder(Classifier):
+    """Logits of a linear head on a frozen encoder's features (paper §6.17, Figure 10b).
+
+    Args:
+        model: whose encoder is used.
+        head: (B, F) → (B, classes).
+    """
+
+    def __init__(self, model: SimCLR, head: nn.Linear) -> None:
+        super().__init__()
+        self.encoder, self.head = model.encoder, head
+        self.feature_layer = model.feature_layer
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Features of (B, C, H, W) images, (B, F)."""
+        features: Tensor = self.encoder(x)
+        return features
 
 
 def _side_after(blocks: int, side: int, padding: str) -> int:

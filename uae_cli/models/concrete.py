@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uae_cli.errors import ConfigError
-from uae_cli.models.base import Autoencoder, flat_size
+from uae_cli.models.base import Autoencoder, flat_size, generator_here, glorot_
 from uae_cli.settings import Count
 
 _SLOPE = 0.2
@@ -31,7 +31,7 @@ class ConcreteSelector(nn.Module):
         self.logits = nn.Parameter(torch.zeros(selected, features))
 
     def start_(self, generator: torch.Generator) -> None:
-        """See `StartsItself`: Keras's Glorot-normal, as in the program of Balın et al."""
+        """Draw the logits in place: Keras's Glorot-normal, as in the program of Balın et al."""
         scale = (2 / sum(self.logits.shape)) ** 0.5 / _TRUNCATED_DEVIATION
         nn.init.trunc_normal_(self.logits, std=scale, a=-2 * scale, b=2 * scale, generator=generator)
 
@@ -118,6 +118,7 @@ class ConcreteAutoencoder(Autoencoder):
         output: Literal["linear", "sigmoid"],
     ) -> None:
         super().__init__()
+        generator = generator_here()
         size = flat_size(shape)
         if selected > size:
             raise ConfigError(
@@ -126,6 +127,8 @@ class ConcreteAutoencoder(Autoencoder):
         self.selector = ConcreteSelector(features=size, selected=selected)
         self.decoder = ConcreteDecoder(inputs=selected, hidden=hidden, outputs=size, dropout=dropout)
         self._output = torch.sigmoid if output == "sigmoid" else nn.Identity()
+        self.selector.start_(generator)
+        glorot_(self.decoder, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct (B, *shape) samples from the chosen features; nothing is random."""

@@ -6,7 +6,7 @@ from pydantic import validate_call
 from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
-from uae_cli.models.base import image_shape
+from uae_cli.models.base import generator_here, glorot_, image_shape
 from uae_cli.settings import Count
 
 EncoderName = Literal["resnet18", "small_conv"]
@@ -46,6 +46,7 @@ class SimCLR(nn.Module):
         self, *, shape: tuple[int, ...], encoder: EncoderName, hidden_dim: Count, projection_dim: Count
     ) -> None:
         super().__init__()
+        generator = generator_here()
         channels, height, width = image_shape(shape, "simclr")
         _check_sides(encoder, height, width)
         self.feature_layer = _FEATURE_LAYER[encoder]
@@ -53,6 +54,7 @@ class SimCLR(nn.Module):
         self.projection = nn.Sequential(
             nn.Linear(features, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, projection_dim)
         )
+        glorot_(self, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """Project (B, C, H, W) images to (B, P); not normalised."""

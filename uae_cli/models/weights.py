@@ -30,10 +30,14 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """
     state = _read(path)
     wanted = model.state_dict()
+    unequal = [name for name in state if name in wanted and state[name].shape != wanted[name].shape]
+    shapes = [
+        f"{name} ({tuple(state[name].shape)}, the model's is {tuple(wanted[name].shape)})" for name in unequal
+    ]
     problems = [
         *_told("lacks", [name for name in wanted if name not in state]),
         *_told("has no place for", [name for name in state if name not in wanted]),
-        *_told("has another shape for", [_shapes(name, state, wanted) for name in _unequal(state, wanted)]),
+        *_told("has another shape for", shapes),
     ]
     if problems:
         raise ConfigError(
@@ -83,11 +87,3 @@ def _told(what: str, names: list[Any]) -> list[str]:
         return []
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return [f"{what} {', '.join(map(str, names[:_SHOWN]))}{more}"]
-
-
-def _unequal(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> list[str]:
-    return [name for name in state if name in wanted and state[name].shape != wanted[name].shape]
-
-
-def _shapes(name: str, state: dict[str, Tensor], wanted: dict[str, Tensor]) -> str:
-    return f"{name} ({tuple(state[name].shape)}, the model's is {tuple(wanted[name].shape)})"

@@ -19,6 +19,7 @@ from uae_cli.machine import device_name, synchronize
 from uae_cli.models import TappedModel
 from uae_cli.paper.jobs import Job
 from uae_cli.randomness import generator
+from uae_cli.training import Updater
 
 FILE = "calibration.json"
 _CHUNK = 8  # samples of the attack that is timed
@@ -78,7 +79,7 @@ def _different(fits: Sequence[PlannedFit]) -> list[PlannedFit]:
 def _step_seconds(settings: ModelSettings, data: Dataset, device: torch.device) -> float:
     """One optimiser step on a whole batch."""
     model = settings.build(data.shape, 0, classes=data.classes).to(device).train()
-    updater = settings.trainer.objective.bind(model, generator(0, "calibration", device), steps=2)
+    updater = Updater(settings.trainer.objective, model, generator(0, "calibration", device), steps=2)
     x = data.x_train[: settings.trainer.batch_size].to(device)
     labels = data.y_train[: len(x)].to(device) if settings.supervised else None
     return _second_time(lambda: updater.step(x, labels), device)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from pydantic import InstanceOf
 from pydantic.dataclasses import dataclass
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -18,8 +19,7 @@ from uae_cli.models.weights import portable_state
 from uae_cli.settings import STRICT
 from uae_cli.stages import Fitted, Stages
 from uae_cli.stages.sources import described, own_code
-from uae_cli.training.contrastive import ContrastiveObjective
-from uae_cli.training.objectives import Objective
+from uae_cli.training import ContrastiveObjective, Objective
 
 HEAD = "head.safetensors"
 
@@ -100,7 +100,7 @@ class Trained:
         weights: a state dict that is used instead of training, as `model.weights`; null trains.
     """
 
-    objective: Objective | None
+    objective: InstanceOf[Objective] | None
     augmented: bool
     weights: Path | None
 

@@ -23,7 +23,7 @@ from uae_cli.models.weights import load_weights, portable_state
 from uae_cli.progress import Bars
 from uae_cli.stages.sources import described, own_code
 from uae_cli.stages.store import Stage, StageStore
-from uae_cli.training import History
+from uae_cli.training import Callbacks, History
 
 Metrics = dict[str, float]
 
@@ -217,9 +217,7 @@ class Stages:
                 seed=self.seed,
                 checkpoint=folder / "checkpoint.pt",
                 labels=None if labels is None else labels.to(self.device),
-                on_try=bar.begin,
-                on_epoch=note,
-                watch=self._watch,
+                callbacks=Callbacks(on_try=bar.begin, on_epoch=note, watch=self._watch),
             )
         save_file(portable_state(model), folder / MODEL)
         write_json(folder / "history.json", asdict(history))

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from uae_cli.hashing import write_whole
-from uae_cli.training.objectives import Updater
 
 log = logging.getLogger(__name__)
 
-_CHECKPOINT_SECONDS = 20.0
+SECONDS_BETWEEN = 20.0  # one checkpoint and the next
 
 
 @dataclass
@@ -46,44 +45,32 @@ class Checkpoint:
     Args:
         path: of the file; read if it is there.
         device: of the model.
+
+    Attributes:
+        history: of the fit so far.
+        best: weights of the lowest loss, where they are wanted.
+        training: state of what was being trained; empty at the beginning of a try.
     """
 
     def __init__(self, path: Path, device: torch.device) -> None:
         self._path = path
         self._saved_at = time.monotonic()
-        self._state: dict[str, Any] = {}
+        state: dict[str, Any] = {}
         if path.exists():
-            self._state = torch.load(path, map_location=device, weights_only=True)
-        self.history = History(**self._state["history"]) if self._state else History()
-        self.best: dict[str, Tensor] = self._state.get("best", {})
+            state = torch.load(path, map_location=device, weights_only=True)
+        self.history = History(**state.get("history", {}))
+        self.best: dict[str, Tensor] = state.get("best", {})
+        self.training: dict[str, Any] = state.get("training", {})
 
-    def restore(self, model: nn.Module, updater: Updater, generators: list[torch.Generator]) -> None:
-        """Put everything back as it was saved; does nothing at the beginning of a fit."""
-        if not self._state:
+    def begin_try(self, number: int) -> None:
+        """What was saved of the last try no longer counts."""
+        self.history, self.best, self.training = History(tries=number), {}, {}
+
+    def save_now_and_then(self, training: Callable[[], dict[str, Any]]) -> None:
+        """Write the file with this state, unless that was done a moment ago."""
+        if time.monotonic() - self._saved_at < SECONDS_BETWEEN:
             return
-        log.info("going on after epoch %d", len(self.history.losses))
-        model.load_state_dict(self._state["model"])
-        updater.load_state_dict(self._state["updater"])
-        for source, saved in zip(generators, self._state["generators"], strict=True):
-            source.set_state(saved.cpu())
-
-    def forget(self) -> None:
-        """Another try begins: what was saved of the last one no longer counts."""
-        self._state, self.best = {}, {}
-
-    def save_now_and_then(
-        self, history: History, model: nn.Module, updater: Updater, generators: list[torch.Generator]
-    ) -> None:
-        """Write the file, unless that was done a moment ago."""
-        if time.monotonic() - self._saved_at < _CHECKPOINT_SECONDS:
-            return
-        state = {
-            "model": model.state_dict(),
-            "updater": updater.state_dict(),
-            "generators": [source.get_state() for source in generators],
-            "history": asdict(history),
-            "best": self.best,
-        }
+        state = {"training": training(), "history": asdict(self.history), "best": self.best}
         write_whole(self._path, lambda part: torch.save(state, part))
         self._saved_at = time.monotonic()
 

@@ -1,38 +1,23 @@
 """Contrastive training: SimCLR (Chen et al. 2020), and CLAE on top of it (Ho and Vasconcelos 2020)."""
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.checkpoint import checkpoint
 
 from uae_cli.contrastive import Views, nt_xent
-from uae_cli.errors import ConfigError
 from uae_cli.settings import STRICT, Positive, Precision
-from uae_cli.training.gradient_cache import Embedding, norms, untracked
-from uae_cli.training.objectives import OptimizerFactory, Updater
-from uae_cli.training.schedules import warmup_cosine
-
-
-@runtime_checkable
-class ComparesSamples(Protocol):
-    """An objective whose loss compares the samples of a batch, and so depends on how many there are.
-
-    One that needs some to compare at all says so in `least_batch`; a smaller batch is left out.
-    """
-
-    def check_batch(self, batch_size: int, samples: int) -> None:
-        """See whether batches can be as large as they are meant to be.
-
-        Raises:
-            ConfigError: there are fewer samples than that.
-        """
-        ...
+from uae_cli.training.objectives import Loss, Objective
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -53,26 +38,23 @@ class AdversarialViews:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ContrastiveObjective:
+class ContrastiveObjective(Objective):
     """NT-Xent over two random views of each sample of a batch, every other sample's being negatives.
 
     A sample that is left alone in an epoch's last batch has no negatives, and batch normalisation would
     take its statistics for those of the data: it is left out of that epoch; the next one shuffles anew.
 
     Attributes:
-        optimizer: makes an optimiser of parameters.
         views: how a sample becomes views.
         temperature: τ > 0.
         warmup: share of all steps, in [0, 1), over which the learning rate rises; half a cosine follows.
         micro_batch: samples put through the network at once, at least 2, or null for a batch at once; the
-            loss is that of the whole batch all the same, see `Embedding`.
+            loss is that of the whole batch all the same, see `in_parts`.
         precision: of the network's passes under bfloat16; the loss is computed in float32.
         adversary: CLAE's views, or null.
     """
 
-    supervised: ClassVar[bool] = False
-    least_batch: ClassVar[int] = 2
-    optimizer: OptimizerFactory
+    compares_samples: ClassVar[bool] = True
     views: Views
     temperature: Positive
     warmup: Annotated[float, Field(ge=0, lt=1)]
@@ -80,109 +62,121 @@ class ContrastiveObjective:
     precision: Precision
     adversary: AdversarialViews | None
 
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> Updater:
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
         """See `Objective.bind`."""
-        return _ContrastiveUpdater(self, model, generator, steps)
-
-    def check_batch(self, batch_size: int, samples: int) -> None:
-        """See `ComparesSamples.check_batch`."""
-        if batch_size > samples:
-            raise ConfigError(
-                f"model.trainer.batch_size = {batch_size}: there are only {samples} training samples, and a "
-                "contrastive loss depends on how many it compares; use "
-                f"model.trainer.batch_size={samples} or less"
-            )
+        return _ContrastiveLoss(self, model, generator, steps)
 
 
-class _ContrastiveUpdater(Updater):
+class _ContrastiveLoss(Loss[ContrastiveObjective]):
     def __init__(
         self, settings: ContrastiveObjective, model: nn.Module, generator: torch.Generator, steps: int
     ) -> None:
-        self._settings, self._model, self._generator = settings, model, generator
-        # An auxiliary scale and shift for adversarial views, as (name of the layer's own, tensor)
-        self._auxiliary = _scales(model) if settings.adversary else {}
-        self._optimizer = settings.optimizer([*model.parameters(), *self._auxiliary.values()])
-        factor = partial(warmup_cosine, warmup=math.ceil(settings.warmup * steps), steps=steps)
-        self._schedule = LambdaLR(self._optimizer, factor)
+        super().__init__(settings, model, generator, steps)
+        self._statistics: dict[str, Tensor] = {}
+        if settings.adversary is not None:
+            self._copy_normalisations()
 
-    def step(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        views = self._settings.views
-        seen = views.apply(batch, views.draw_from(self._generator, len(batch), 2))
-        # CLAE's adversary must see the weights that the step then changes
-        moved = None if self._settings.adversary is None else self._moved(seen[::2], self._settings.adversary)
-        self._optimizer.zero_grad()
-        loss = self._differentiated(seen, moved)
-        self._optimizer.step()
-        self._schedule.step()
-        return loss
+    def _copy_normalisations(self) -> None:
+        """CLAE's own scales and shifts, which it learns, and statistics, which nothing reads."""
+        for name, layer in self.model.named_modules():
+            if isinstance(layer, _BatchNorm):
+                scales = layer.named_parameters(name, recurse=False)
+                self.auxiliary |= {place: nn.Parameter(own.detach().clone()) for place, own in scales}
+                statistics = layer.named_buffers(name, recurse=False)
+                self._statistics |= {place: own.clone() for place, own in statistics}
 
-    def _differentiated(self, seen: Tensor, moved: Tensor | None) -> Tensor:
-        """The loss, with its gradient added to those of the parameters."""
-        clean = self._embedded(seen, self._project, 2)
-        loss = self._nt_xent(clean.z)
-        if moved is not None:
-            assert self._settings.adversary is not None
-            other = self._embedded(moved, self._project_moved, 1)
-            loss = loss + self._settings.adversary.weight * self._nt_xent(_paired(clean.z[::2], other.z))
-        loss.backward()
-        clean.backward()
-        if moved is not None:
-            other.backward()
-        return loss.detach()
+    def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
+        views, adversary = self.settings.views, self.settings.adversary
+        seen = views.apply(batch, views.draw_from(self.generator, len(batch), 2))
+        if adversary is None:
+            return self._nt_xent(self._projected(self.model, seen, 2))
+        moved = self._moved(seen[::2], adversary.epsilon)
+        clean, other = self._projected(self.model, seen, 2), self._projected(self._auxiliary_pass, moved, 1)
+        return self._nt_xent(clean) + adversary.weight * self._nt_xent(_paired(clean[::2], other))
 
-    def _moved(self, first: Tensor, adversary: AdversarialViews) -> Tensor:
-        embedding = self._embedded(first.clone().requires_grad_(), self._project_moved, 1)
-        self._nt_xent(_paired(embedding.z.detach(), embedding.z)).backward()
-        return torch.clamp(first + adversary.epsilon * embedding.gradient().sign(), 0, 1)
+    def _moved(self, first: Tensor, epsilon: float) -> Tensor:
+        x = first.clone().requires_grad_()
+        z = self._projected(self._auxiliary_pass, x, 1)
+        (slope,) = torch.autograd.grad(self._nt_xent(_paired(z.detach(), z)), x)
+        return torch.clamp(first + epsilon * slope.sign(), 0, 1)
 
     def _nt_xent(self, z: Tensor) -> Tensor:
-        return nt_xent(z, self._settings.temperature)
+        return nt_xent(z, self.settings.temperature)
 
-    def _embedded(self, images: Tensor, project: Any, views: int) -> Embedding:
-        size = self._settings.micro_batch
-        return Embedding(self._model, project, images, None if size is None else views * size)
+    def _projected(self, network: Callable[[Tensor], Tensor], images: Tensor, views: int) -> Tensor:
+        def project(part: Tensor) -> Tensor:
+            with torch.autocast(part.device.type, torch.bfloat16, enabled=half):
+                z = network(part)
+            return z.float()
 
-    def _project(self, images: Tensor) -> Tensor:
-        with self._autocast(images):
-            z: Tensor = self._model(images)
-        return z.float()
+        half, size = self.settings.precision == "bfloat16", self.settings.micro_batch
+        if size is None or views * size >= len(images):
+            return project(images)
+        return in_parts(self.model, project, images, views * size)
 
-    def _project_moved(self, images: Tensor) -> Tensor:
-        with self._autocast(images), untracked(self._model):
-            z: Tensor = functional_call(self._model, {**self._auxiliary}, (images,))
-        return z.float()
+    def _auxiliary_pass(self, images: Tensor) -> Tensor:
+        z: Tensor = functional_call(self.model, {**self.auxiliary, **self._statistics}, (images,))
+        return z
 
-    def _autocast(self, images: Tensor) -> torch.autocast:
-        enabled = self._settings.precision == "bfloat16"
-        return torch.autocast(images.device.type, torch.bfloat16, enabled=enabled)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "optimizer": self._optimizer.state_dict(),
-            "schedule": self._schedule.state_dict(),
-            "auxiliary": {name: tensor.detach() for name, tensor in self._auxiliary.items()},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        with torch.no_grad():
-            for name, tensor in self._auxiliary.items():
-                tensor.copy_(state["auxiliary"][name])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._schedule.load_state_dict(state["schedule"])
-
-    def scalars(self) -> dict[str, float]:
-        return {"learning_rate": float(self._schedule.get_last_lr()[0])}
-
-
-def _scales(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Copies of the scale and shift of every layer of batch normalisation."""
-    found = {}
-    for name, layer in norms(model).items():
-        for kind, own in layer.named_parameters(recurse=False):
-            found[f"{name}.{kind}"] = nn.Parameter(own.detach().clone())
-    return found
+    def schedule(self, optimizer: torch.optim.Optimizer) -> LambdaLR:
+        warmup = math.ceil(self.settings.warmup * self.steps)
+        return LambdaLR(optimizer, partial(warmup_cosine, warmup=warmup, steps=self.steps))
 
 
 def _paired(first: Tensor, second: Tensor) -> Tensor:
     """(2N, P): rows 2k and 2k + 1 are row k of each."""
     return torch.stack([first, second], 1).flatten(0, 1)
+
+
+def in_parts(model: nn.Module, project: Callable[[Tensor], Tensor], images: Tensor, size: int) -> Tensor:
+    """Projections of a batch too large for one pass, for a loss that compares its samples.
+
+    Gradient caching (Gao et al. 2021, §3): the backward pass runs the network again, part by part, for the
+    memory of one part, a third more time, and the loss of the whole batch. Batch normalisation then takes
+    its statistics from each part, as it does from each card where there are several.
+
+    Args:
+        model: whose running statistics are to be touched once only.
+        project: its pass, (n, C, H, W) → (n, P).
+        images: (N, C, H, W).
+        size: images in a part.
+
+    Returns:
+        (N, P).
+    """
+
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _kept_buffers(model)
+
+    parts = images.split(size)
+    return torch.cat([checkpoint(project, part, use_reentrant=False, context_fn=contexts) for part in parts])
+
+
+@contextmanager
+def _kept_buffers(model: nn.Module) -> Iterator[None]:
+    before = [buffer.clone() for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in zip(model.buffers(), before, strict=True):
+            buffer.copy_(value)
+
+
+def warmup_cosine(step: int, *, warmup: int, steps: int) -> float:
+    """Factor of the learning rate: a linear rise, then half a cosine (Chen et al. 2020, §2.2).
+
+    Made for `torch.optim.lr_scheduler.LambdaLR`.
+
+    Args:
+        step: from 0.
+        warmup: steps of the rise; the last of them has factor 1.
+        steps: all steps, the rise included.
+
+    Returns:
+        A factor in (0, 1] for every step before `steps`, and 0 from there on.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    if step >= steps:
+        return 0.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))

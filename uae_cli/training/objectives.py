@@ -1,59 +1,62 @@
-"""What a model is trained for: each objective turns batches into optimiser steps."""
+"""What a model is trained for: an objective, bound to a model, is a loss; the trainer does the rest."""
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LRScheduler
 
-from uae_cli.models import AdversarialAutoencoder
-from uae_cli.settings import STRICT, NonNegative
+from uae_cli.models import AdversarialAutoencoder, ConcreteAutoencoder
+from uae_cli.settings import STRICT, NonNegative, Positive, UnitInterval
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+Settings = TypeVar("Settings")
 
 
-@runtime_checkable
-class Objective(Protocol):
-    """Settings of an objective.
+class Loss(ABC, Generic[Settings]):
+    """An objective on one model.
+
+    Args:
+        settings: the objective.
+        model: to be trained.
+        generator: on the model's device, draws whatever is random.
+        steps: how many there will be, for schedules.
 
     Attributes:
-        supervised: whether it is shown the labels; an unsupervised one never is.
+        done: optimiser steps begun, the current one included; the trainer counts.
+        auxiliary: parameters, by name, that are learned beside the model's and dropped after training.
     """
 
-    supervised: ClassVar[bool]
+    def __init__(self, settings: Settings, model: nn.Module, generator: torch.Generator, steps: int) -> None:
+        self.settings, self.model, self.generator, self.steps = settings, model, generator, steps
+        self.done = 0
+        self.auxiliary: dict[str, nn.Parameter] = {}
 
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> "Updater":
-        """Optimisers for this model.
+    @abstractmethod
+    def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:
+        """The loss that is reported, a scalar.
 
         Args:
-            model: to be trained.
-            generator: on the model's device, draws whatever is random.
-            steps: how many updates there will be, for schedules.
-        """
-        ...
-
-
-class Updater(ABC):
-    """Trains one model, batch by batch."""
-
-    @abstractmethod
-    def step(self, batch: Tensor, labels: Tensor | None) -> Tensor:
-        """One update on (B, *shape) samples; returns the loss that is reported, a detached scalar.
-
-        `labels` are the batch's (B,) classes, None for an unsupervised objective.
+            batch: (B, *shape) samples.
+            labels: (B,) their classes, None for an unsupervised objective.
         """
 
-    @abstractmethod
-    def state_dict(self) -> dict[str, Any]:
-        """Optimiser state, for resuming."""
+    def in_turn(self, batch: Tensor, labels: Tensor | None) -> Iterator[Tensor]:
+        """A scalar for each optimiser, which steps before the next is asked for; the first is reported."""
+        yield self(batch, labels)
 
-    @abstractmethod
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
+    def parameters(self) -> list[list[nn.Parameter]]:
+        """What each optimiser changes."""
+        return [[*self.model.parameters(), *self.auxiliary.values()]]
+
+    def schedule(self, optimizer: torch.optim.Optimizer) -> LRScheduler | None:  # noqa: ARG002
+        """How the optimiser's learning rate changes with the step; None keeps it."""
+        return None
 
     def scalars(self) -> dict[str, float]:
         """What is worth a curve beside the loss, as it stands."""
@@ -62,6 +65,29 @@ class Updater(ABC):
     def converged(self) -> bool:
         """Whether the training has reached what it must reach, apart from a low loss."""
         return True
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Objective(ABC):
+    """Settings of an objective.
+
+    Attributes:
+        optimizer: makes an optimiser of parameters (`_partial_: true` in YAML).
+        supervised: whether it is shown the labels; an unsupervised one never is.
+        compares_samples: whether the loss depends on how many samples a batch has, and of one alone is none.
+    """
+
+    supervised: ClassVar[bool] = False
+    compares_samples: ClassVar[bool] = False
+    optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+    @abstractmethod
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
+        """The loss of this model; see `Loss`.
+
+        Raises:
+            TypeError: it is a model of the wrong kind.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -85,23 +111,30 @@ class Sparsity:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class ReconstructionObjective:
+class ReconstructionObjective(Objective):
     """Each sample is its own target.
 
     Attributes:
         loss: mse, or bce for binary cross-entropy; both are means over samples and values.
-        optimizer: makes an optimiser of parameters (`_partial_: true` in YAML).
         sparsity: penalty on the code, or null.
     """
 
-    supervised: ClassVar[bool] = False
     loss: Literal["mse", "bce"]
-    optimizer: OptimizerFactory
     sparsity: Sparsity | None = None
 
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> Updater:  # noqa: ARG002
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
         """See `Objective.bind`."""
-        return _ReconstructionUpdater(self, model)
+        return _ReconstructionLoss(self, model, generator, steps)
+
+
+class _ReconstructionLoss(Loss[ReconstructionObjective]):
+    def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
+        distance = F.mse_loss if self.settings.loss == "mse" else _binary_cross_entropy
+        if self.settings.sparsity is None:
+            return distance(self.model(batch), batch)
+        code = self.model.encoder(batch)  # type: ignore[operator]
+        reconstruction = self.model.decoder(code)  # type: ignore[operator]
+        return distance(reconstruction, batch) + self.settings.sparsity.penalty(code)
 
 
 def _binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
@@ -109,87 +142,90 @@ def _binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
     return F.binary_cross_entropy(output.nan_to_num(), target) + 0 * output.mean()
 
 
-class _ReconstructionUpdater(Updater):
-    def __init__(self, settings: ReconstructionObjective, model: nn.Module) -> None:
-        self._model, self._sparsity = model, settings.sparsity
-        self._loss = F.mse_loss if settings.loss == "mse" else _binary_cross_entropy
-        self._optimizer = settings.optimizer(model.parameters())
-
-    def step(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        loss = self._total_loss(batch)
-        self._optimizer.zero_grad()
-        loss.backward()
-        self._optimizer.step()
-        return loss.detach()
-
-    def _total_loss(self, batch: Tensor) -> Tensor:
-        if self._sparsity is None:
-            return self._loss(self._model(batch), batch)
-        code = self._model.encoder(batch)  # type: ignore[operator]
-        reconstruction = self._model.decoder(code)  # type: ignore[operator]
-        return self._loss(reconstruction, batch) + self._sparsity.penalty(code)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"optimizer": self._optimizer.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._optimizer.load_state_dict(state["optimizer"])
-
-
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AdversarialObjective:
+class AdversarialObjective(Objective):
     """Per batch: reconstruction, discriminator against N(0, I), then generator (Makhzani et al. 2016).
 
-    The reported loss is the reconstruction's, a mean over samples and values.
-
-    Attributes:
-        optimizer: makes an optimiser of parameters; one each for the three updates.
+    Each of the three has an optimiser. The reported loss is the reconstruction's, a mean over samples and
+    values.
     """
 
-    supervised: ClassVar[bool] = False
-    optimizer: OptimizerFactory
-
-    def bind(self, model: nn.Module, generator: torch.Generator, *, steps: int) -> Updater:  # noqa: ARG002
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
         """See `Objective.bind`; needs an `AdversarialAutoencoder`."""
         if not isinstance(model, AdversarialAutoencoder):
             raise TypeError(f"{type(model).__name__} has no discriminator")
-        return _AdversarialUpdater(self, model, generator)
+        return _AdversarialLoss(self, model, generator, steps)
 
 
-class _AdversarialUpdater(Updater):
-    def __init__(
-        self, settings: AdversarialObjective, model: AdversarialAutoencoder, generator: torch.Generator
-    ) -> None:
-        self._model, self._generator = model, generator
-        self._optimizers = {
-            "reconstruction": settings.optimizer([*model.encoder.parameters(), *model.decoder.parameters()]),
-            "discriminator": settings.optimizer(model.discriminator.parameters()),
-            "generator": settings.optimizer(model.encoder.parameters()),
-        }
+class _AdversarialLoss(Loss[AdversarialObjective]):
+    model: AdversarialAutoencoder
 
-    def step(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        model = self._model
-        reconstruction = F.mse_loss(model(batch), batch)
-        self._update("reconstruction", reconstruction)
-        code = model.encoder(batch)
-        prior = torch.randn(code.shape, generator=self._generator, device=code.device, dtype=code.dtype)
-        real, fake = model.discriminator(prior), model.discriminator(code.detach())
-        self._update("discriminator", _judged(real, 1) + _judged(fake, 0))
-        self._update("generator", _judged(model.discriminator(code), 1))
-        return reconstruction.detach()
+    def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
+        return F.mse_loss(self.model(batch), batch)
 
-    def _update(self, name: str, loss: Tensor) -> None:
-        self._model.zero_grad()
-        loss.backward()
-        self._optimizers[name].step()
+    def in_turn(self, batch: Tensor, labels: Tensor | None) -> Iterator[Tensor]:
+        yield self(batch, labels)
+        code, judge = self.model.encoder(batch), self.model.discriminator
+        prior = torch.randn(code.shape, generator=self.generator, device=code.device, dtype=code.dtype)
+        yield _judged(judge(prior), 1) + _judged(judge(code.detach()), 0)
+        yield _judged(judge(code), 1)
 
-    def state_dict(self) -> dict[str, Any]:
-        return {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, optimizer in self._optimizers.items():
-            optimizer.load_state_dict(state[name])
+    def parameters(self) -> list[list[nn.Parameter]]:
+        encoder, decoder = [*self.model.encoder.parameters()], [*self.model.decoder.parameters()]
+        return [encoder + decoder, [*self.model.discriminator.parameters()], encoder]
 
 
 def _judged(logits: Tensor, label: int) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ConcreteObjective(Objective):
+    """Mean squared error of the relaxed model, whose selection hardens as it cools (Balın et al. 2019, §3).
+
+    The temperature falls exponentially over all steps.
+
+    Attributes:
+        start_temperature: T₀, before the first step.
+        end_temperature: T_B, of the last step.
+        target: mean of the nodes' highest probabilities from which on the selection has converged.
+    """
+
+    start_temperature: Positive
+    end_temperature: Positive
+    target: UnitInterval
+
+    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
+        """See `Objective.bind`; needs a `ConcreteAutoencoder`."""
+        if not isinstance(model, ConcreteAutoencoder):
+            raise TypeError(f"{type(model).__name__} has no concrete selector; use model=concrete_ae")
+        return _ConcreteLoss(self, model, generator, steps)
+
+    def temperature(self, share: float) -> float:
+        """T₀ · (T_B / T₀)^share once this share of the steps, in [0, 1], is done."""
+        ratio = self.end_temperature / self.start_temperature
+        return self.start_temperature * math.exp(share * math.log(ratio))
+
+
+class _ConcreteLoss(Loss[ConcreteObjective]):
+    model: ConcreteAutoencoder
+
+    def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
+        relaxed = self.model.relaxed(batch, temperature=self._temperature(), generator=self.generator)
+        return F.mse_loss(relaxed, batch)
+
+    def scalars(self) -> dict[str, float]:
+        return {
+            "temperature": self._temperature(),
+            "mean_maximum": self._mean_maximum(),
+            "distinct_features": float(len(self.model.selector.choice().unique())),
+        }
+
+    def converged(self) -> bool:
+        return self._mean_maximum() >= self.settings.target
+
+    def _temperature(self) -> float:
+        return self.settings.temperature(self.done / self.steps)
+
+    def _mean_maximum(self) -> float:
+        return float(self.model.selector.maxima().mean())

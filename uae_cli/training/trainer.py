@@ -3,10 +3,12 @@
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from pydantic import InstanceOf
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -14,13 +16,74 @@ from uae_cli.errors import ConfigError
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, NonNegative
 from uae_cli.training.checkpoint import Checkpoint, History
-from uae_cli.training.contrastive import ComparesSamples
-from uae_cli.training.objectives import Objective, Updater
+from uae_cli.training.objectives import Objective
 
 log = logging.getLogger(__name__)
 
-OnEpoch = Callable[[int, float, dict[str, float]], None]
-Watch = Callable[[nn.Module, int], dict[str, float]]
+
+class Updater:
+    """A model that is trained, step by step: its loss, the optimisers, and what is random.
+
+    Args:
+        objective: what for.
+        model: changed in place.
+        generator: on the model's device, draws whatever is random in the loss.
+        steps: how many there will be.
+    """
+
+    def __init__(
+        self, objective: Objective, model: nn.Module, generator: torch.Generator, steps: int
+    ) -> None:
+        self._model, self._generator = model, generator
+        self.loss = objective.bind(model, generator, steps)
+        self._optimizers = [objective.optimizer(parameters) for parameters in self.loss.parameters()]
+        made = (self.loss.schedule(optimizer) for optimizer in self._optimizers)
+        self._schedules = [schedule for schedule in made if schedule is not None]
+
+    def step(self, batch: Tensor, labels: Tensor | None) -> Tensor:
+        """One update on (B, *shape) samples; returns the loss that is reported, a detached scalar.
+
+        `labels` are the batch's (B,) classes, None for an unsupervised objective.
+        """
+        self.loss.done += 1
+        losses = []
+        for optimizer, loss in zip(self._optimizers, self.loss.in_turn(batch, labels), strict=True):
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        for schedule in self._schedules:
+            schedule.step()
+        return losses[0]
+
+    def scalars(self) -> dict[str, float]:
+        """What is worth a curve beside the loss, as it stands."""
+        rates = [float(schedule.get_last_lr()[0]) for schedule in self._schedules]
+        return self.loss.scalars() | ({"learning_rate": rates[0]} if rates else {})
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on."""
+        return {
+            "model": self._model.state_dict(),
+            "done": self.loss.done,
+            "auxiliary": {name: tensor.detach() for name, tensor in self.loss.auxiliary.items()},
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "schedules": [schedule.state_dict() for schedule in self._schedules],
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self._model.load_state_dict(state["model"])
+        self.loss.done = state["done"]
+        with torch.no_grad():
+            for name, tensor in self.loss.auxiliary.items():
+                tensor.copy_(state["auxiliary"][name])
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        for schedule, saved in zip(self._schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(saved)
+        self._generator.set_state(state["generator"].cpu())
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -29,6 +92,32 @@ class EarlyStopping:
 
     patience: Count
     min_delta: NonNegative
+
+    def stalled(self, losses: list[float]) -> bool:
+        """Whether to stop after epochs of these losses."""
+        if len(losses) <= self.patience:
+            return False
+        before = min(losses[: -self.patience])
+        return min(losses[-self.patience :]) >= before - self.min_delta * abs(before)
+
+
+@plain_dataclass(frozen=True)
+class Callbacks:
+    """Who is told of a fit.
+
+    Attributes:
+        on_try: called with the epochs of each fit from scratch, before the first of them.
+        on_epoch: called with the epoch (from 1), its mean loss and the objective's scalars; for past
+            epochs too on resuming, and from 1 again with another try.
+        watch: given the model after each new epoch; what it answers joins the scalars.
+    """
+
+    on_try: Callable[[int], None] = lambda _epochs: None
+    on_epoch: Callable[[int, float, dict[str, float]], None] = lambda _epoch, _loss, _scalars: None
+    watch: Callable[[nn.Module, int], dict[str, float]] = lambda _model, _epoch: {}
+
+
+SILENT = Callbacks()
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -49,7 +138,7 @@ class Trainer:
         ConfigError: batches are too small for the objective.
     """
 
-    objective: Objective
+    objective: InstanceOf[Objective]
     batch_size: Count
     epochs: Count
     refit_epochs: Count
@@ -73,9 +162,7 @@ class Trainer:
         seed: int,
         checkpoint: Path,
         labels: Tensor | None = None,
-        on_try: Callable[[int], None] = lambda _epochs: None,
-        on_epoch: OnEpoch = lambda _epoch, _loss, _scalars: None,
-        watch: Watch = lambda _model, _epoch: {},
+        callbacks: Callbacks = SILENT,
     ) -> History:
         """Train in place on (N, *shape) samples in [0, 1].
 
@@ -86,38 +173,22 @@ class Trainer:
             seed: of the shuffling and of the objective's own randomness.
             checkpoint: file that an interrupted fit leaves, and resumes from; removed at the end.
             labels: (N,) int64 classes on the device of `x`, for a supervised objective.
-            on_try: called with the epochs of each fit from scratch, before the first of them.
-            on_epoch: called with the epoch (from 1), its mean loss and the objective's scalars; for past
-                epochs too on resuming, and from 1 again with another try.
-            watch: given the model after each new epoch; what it answers joins the scalars.
+            callbacks: who is told.
 
         Raises:
             ConfigError: the loss is no longer a number.
         """
-        start = {name: value.clone() for name, value in model.state_dict().items()}
         saved = Checkpoint(checkpoint, x.device)
-        history = saved.history
-        while True:
-            planned = epochs * 2 ** (history.tries - 1)
-            on_try(planned)
-            self._try(
-                model, x, labels, saved, history, epochs=planned, seed=seed, on_epoch=on_epoch, watch=watch
-            )
-            if history.converged or history.tries == self.tries:
-                break
-            history = self._next_history(history.tries + 1, planned)
-            saved.forget()
-            model.load_state_dict(start)
-        if self.keep == "best":
-            model.load_state_dict(saved.best)
-        saved.remove()
-        model.eval()
-        return history
+        return _Fit(self, model, x, labels, seed, saved, callbacks).run(epochs)
 
     def steps(self, samples: int) -> int:
         """Optimiser steps of one epoch over so many samples."""
         full, rest = divmod(samples, self.batch_size)
         return full + (rest >= self._least_batch)
+
+    def batches(self, order: Tensor) -> list[Tensor]:
+        """The samples (N,) of an epoch, in the order in which they are seen, as those of each step."""
+        return [batch for batch in order.split(self.batch_size) if len(batch) >= self._least_batch]
 
     def check_samples(self, samples: int) -> None:
         """See whether there are enough training samples, where the objective compares those of a batch.
@@ -125,75 +196,93 @@ class Trainer:
         Raises:
             ConfigError: there aren't.
         """
-        if isinstance(self.objective, ComparesSamples):
-            self.objective.check_batch(self.batch_size, samples)
-
-    def _next_history(self, tries: int, planned: int) -> History:
-        log.info(
-            "not converged after %d epochs: try %d of %d, with twice as many", planned, tries, self.tries
-        )
-        return History(tries=tries)
-
-    def _try(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        labels: Tensor | None,
-        saved: Checkpoint,
-        history: History,
-        *,
-        epochs: int,
-        seed: int,
-        on_epoch: OnEpoch,
-        watch: Watch,
-    ) -> None:
-        """One fit from scratch."""
-        shuffler = generator(seed, "shuffle", torch.device("cpu"))
-        draws = generator(seed, "objective", x.device)
-        updater = self.objective.bind(model, draws, steps=epochs * self.steps(len(x)))
-        saved.restore(model, updater, [shuffler, draws])
-        history.replay(on_epoch)
-        model.train()
-        while len(history.losses) < epochs and not self._stalled(history.losses):
-            loss = self._epoch(updater, x, labels, shuffler)
-            _check_finite(loss, len(history.losses) + 1)
-            if self.keep == "best" and loss < min(history.losses, default=math.inf):
-                saved.best = {name: value.clone() for name, value in model.state_dict().items()}
-            history.losses.append(loss)
-            history.scalars.append(updater.scalars() | watch(model, len(history.losses)))
-            on_epoch(len(history.losses), loss, history.scalars[-1])
-            saved.save_now_and_then(history, model, updater, [shuffler, draws])
-        history.converged = updater.converged()
-
-    def _epoch(self, updater: Updater, x: Tensor, labels: Tensor | None, shuffler: torch.Generator) -> float:
-        """One pass over the data; returns the mean loss."""
-        order = torch.randperm(len(x), generator=shuffler).to(x.device)
-        total, seen = torch.zeros((), device=x.device), 0
-        for batch in self._batches(order):
-            own = None if labels is None else labels[batch]
-            total += updater.step(x[batch], own) * len(batch)
-            seen += len(batch)
-        return float(total) / seen
-
-    def _batches(self, order: Tensor) -> list[Tensor]:
-        """The samples of each step."""
-        least = self._least_batch
-        return [batch for batch in order.split(self.batch_size) if len(batch) >= least]
+        if self.objective.compares_samples and self.batch_size > samples:
+            raise ConfigError(
+                f"model.trainer.batch_size = {self.batch_size}: there are only {samples} training samples, "
+                "and a contrastive loss depends on how many it compares; use "
+                f"model.trainer.batch_size={samples} or less"
+            )
 
     @property
     def _least_batch(self) -> int:
-        return int(getattr(self.objective, "least_batch", 1))
-
-    def _stalled(self, losses: list[float]) -> bool:
-        rule = self.early_stopping
-        if rule is None or len(losses) <= rule.patience:
-            return False
-        before = min(losses[: -rule.patience])
-        return min(losses[-rule.patience :]) >= before - rule.min_delta * abs(before)
+        return 2 if self.objective.compares_samples else 1
 
 
-def _check_finite(loss: float, epoch: int) -> None:
-    if not math.isfinite(loss):
-        raise ConfigError(
-            f"model.trainer.objective.optimizer: the loss became {loss} in epoch {epoch}; set a lower lr"
-        )
+@plain_dataclass
+class _Fit:
+    """A fit under way; see `Trainer.fit`."""
+
+    trainer: Trainer
+    model: nn.Module
+    x: Tensor
+    labels: Tensor | None
+    seed: int
+    saved: Checkpoint
+    callbacks: Callbacks
+
+    def run(self, epochs: int) -> History:
+        start = {name: value.clone() for name, value in self.model.state_dict().items()}
+        planned = epochs * 2 ** (self.saved.history.tries - 1)
+        while not self._try(planned) and self.saved.history.tries < self.trainer.tries:
+            tries = self.saved.history.tries + 1
+            log.info(
+                "not converged after %d epochs: try %d of %d, with twice as many",
+                planned,
+                tries,
+                self.trainer.tries,
+            )
+            self.saved.begin_try(tries)
+            self.model.load_state_dict(start)
+            planned *= 2
+        if self.trainer.keep == "best":
+            self.model.load_state_dict(self.saved.best)
+        self.saved.remove()
+        self.model.eval()
+        return self.saved.history
+
+    def _try(self, epochs: int) -> bool:
+        """One fit from scratch; whether it converged."""
+        self.callbacks.on_try(epochs)
+        shuffler = generator(self.seed, "shuffle", torch.device("cpu"))
+        draws = generator(self.seed, "objective", self.x.device)
+        steps = epochs * self.trainer.steps(len(self.x))
+        updater = Updater(self.trainer.objective, self.model, draws, steps=steps)
+        history = self.saved.history
+        if self.saved.training:
+            log.info("going on after epoch %d", len(history.losses))
+            updater.load_state_dict(self.saved.training["updater"])
+            shuffler.set_state(self.saved.training["shuffler"].cpu())
+        history.replay(self.callbacks.on_epoch)
+        self.model.train()
+        stopping = self.trainer.early_stopping
+        while len(history.losses) < epochs and not (stopping and stopping.stalled(history.losses)):
+            self._note(self._epoch(updater, shuffler), updater)
+            self.saved.save_now_and_then(
+                lambda: {"updater": updater.state_dict(), "shuffler": shuffler.get_state()}
+            )
+        history.converged = updater.loss.converged()
+        return history.converged
+
+    def _epoch(self, updater: Updater, shuffler: torch.Generator) -> float:
+        """One pass over the data; returns the mean loss."""
+        order = torch.randperm(len(self.x), generator=shuffler).to(self.x.device)
+        total, seen = torch.zeros((), device=self.x.device), 0
+        for batch in self.trainer.batches(order):
+            labels = None if self.labels is None else self.labels[batch]
+            total += updater.step(self.x[batch], labels) * len(batch)
+            seen += len(batch)
+        return float(total) / seen
+
+    def _note(self, loss: float, updater: Updater) -> None:
+        """An epoch of this loss is over."""
+        history = self.saved.history
+        epoch = len(history.losses) + 1
+        if not math.isfinite(loss):
+            raise ConfigError(
+                f"model.trainer.objective.optimizer: the loss became {loss} in epoch {epoch}; set a lower lr"
+            )
+        if self.trainer.keep == "best" and loss < min(history.losses, default=math.inf):
+            self.saved.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+        history.losses.append(loss)
+        history.scalars.append(updater.scalars() | self.callbacks.watch(self.model, epoch))
+        self.callbacks.on_epoch(epoch, loss, history.scalars[-1])
