@@ -59,8 +59,8 @@ DIGITS_DENSE = (
 )
 DIGITS_CNN = (
     f"dataset=digits model=mnist_cnn {SUPERVISED} model.network.channels=[16,32] "
-    "model.network.hidden=[64,64] model.network.padding=same model.trainer.batch_size=32 data.attack_size=200 "
-    "attack.alpha=0.05 attack.delta_start=0.086"
+    "model.network.hidden=[64,64] model.network.padding=same model.trainer.batch_size=32 "
+    "data.attack_size=200 attack.alpha=0.05 attack.delta_start=0.086"
 )
 
 EXPERIMENTS = {
