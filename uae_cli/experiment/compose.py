@@ -31,7 +31,7 @@ from uae_cli.text import nearest
 CONFIG_NAME = "config"
 VERSION_BASE = "1.3"
 _WIDEST = 100  # columns of the help
-_CHOSEN_BY_OTHERS = ("scale_of", "scale_for", "scale_with")  # by config.yaml itself, never by a user
+_CHOSEN_BY_OTHERS = ("adversary", "scale_of", "scale_for", "scale_with")  # by other files, never by a user
 
 
 @dataclass(frozen=True)
