@@ -184,6 +184,7 @@ SECTIONS = {
         AttackProtocol(information=HeldOutInformation(checkpoints=20, hidden=10,
         learning_rate=0.001, sampling={CONV}, steps=1000), quality=ImageQuality(inception=False,
         subset_size=1000, subsets=100))""",
+    "protocol=augmentation": "Augment()",
     "protocol=robustness": "RobustnessProtocol(epsilons=[0.05, 0.1, 0.15, 0.2, 0.25, 0.3], victims=())",
     # Scalers see training rows alone, where the authors' saw all; Mice Protein's class means are theirs
     "dataset=activity": "Activity(name=activity, scaler_fit=train)",
