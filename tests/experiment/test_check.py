@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from uae_cli.datasets import Dataset, Digits
 from uae_cli.errors import ConfigError, DataError
+from uae_cli.experiment.check import Preparation
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
-from uae_cli.experiment.preparation import Preparation
 
 
 class Scrambler(nn.Module):
