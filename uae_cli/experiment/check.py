@@ -145,7 +145,7 @@ def _check_objective(experiment: Experiment, data: Dataset) -> None:
             raise ValueError("the model has no parameters to train")
         loss.done = 1
         for part in loss.in_turn(data.x_train[:2], labels):
-            part.backward()  # type: ignore[no-untyped-call]
+            part.backward()
 
     _tried("model.trainer.objective", one_step)
 
