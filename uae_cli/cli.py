@@ -130,16 +130,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _call(arguments: list[str]) -> int:
-    if arguments[:1] == ["run"]:
-        from uae_cli.run.command import run_command
-
-        return run_command(arguments[1:], announced=True)
-    if arguments[:1] == ["-sc"] and arguments[1:2] and arguments[1].startswith("query="):
+    if arguments[:1] == ["-sc"] and "query=" in "".join(arguments[1:2]):
         # What the shell calls at every <TAB>, once uae run -sc install=… has told it to
         from uae_cli.run.hydra_app import complete
 
         complete(arguments[1], _COMMANDS)
         return 0
+    if arguments[:1] in (["run"], ["-sc"]):
+        from uae_cli.run.command import run_command
+
+        return run_command(arguments[arguments[0] == "run" :], announced=True)
     if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
         from uae_cli.text import nearest
 

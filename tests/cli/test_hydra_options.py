@@ -79,6 +79,7 @@ def test_every_command_is_offered(uae: Uae, monkeypatch: pytest.MonkeyPatch) -> 
 def test_scripts_of_other_shells(uae: Uae) -> None:
     zsh = uae("run", "-sc", "install=zsh").out
     assert zsh.startswith("autoload -U +X bashcompinit && bashcompinit\n")
+    assert uae("-sc", "install=zsh").out == zsh
     assert zsh.endswith("-F hydra_bash_completion uae\n")
     fish = uae("run", "-sc", "install=fish").out
     assert "complete -c uae -x -a '(hydra_fish_completion)'" in fish
@@ -117,6 +118,7 @@ def test_the_composed_config_can_be_shown(uae: Uae) -> None:
         ("-sc install=word", ["--shell-completion install=word:"]),
         ("-m hydra/launcher=submitit_slurm seed=0,1", ["pip install hydra-submitit-launcher"]),
         ("-m hydra/sweeper=optuna seed=0,1", ["pip install hydra-optuna-sweeper"]),
+        ("hydra.launcher.jobs=2", ["hydra.launcher.jobs: no such setting of Hydra's", "--cfg hydra"]),
         ("hydra/launcher=jobli", ["hydra/launcher = jobli: no such choice"]),
     ],
 )

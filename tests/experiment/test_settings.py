@@ -9,8 +9,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from uae_cli.errors import ConfigError, SettingError, UnknownSettingError
+from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.experiment.schema import check_optimizer
-from uae_cli.experiment.settings import validation_error
+from uae_cli.experiment.settings import check_without_torch, validation_error
 from uae_cli.settings import STRICT, Count, Positive
 
 
@@ -67,3 +68,20 @@ def test_optimizers(settings: dict[str, object], line: str) -> None:
 
 def test_a_good_optimizer_passes() -> None:
     check_optimizer(partial(torch.optim.Adam, lr=1e-3), "o")
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("data.train_size=0", "data.train_size = 0: must be at least 1"),
+        ("+data.trainsize=1", "data.trainsize: no such setting"),
+        ("augmentation.rounds=0", "augmentation.rounds = 0: must be at least 1"),
+        ("chunk_size=x", "chunk_size = x: must be a whole number"),
+        ("precision=half", "precision = half: must be 'float32', 'tf32' or 'bfloat16'"),
+    ],
+)
+def test_what_needs_no_torch(override: str, line: str) -> None:
+    register_resolvers()
+    [job] = compose_jobs([override], multirun=False, extra_dir=None)
+    with pytest.raises(ConfigError, match=f"^{line}$"):
+        check_without_torch(job.config)

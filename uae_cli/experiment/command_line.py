@@ -12,7 +12,7 @@ from uae_cli.experiment.compose import conf_dir
 
 _PACKAGE = "# @package _global_"  # a user's own experiment without it is one that Hydra puts elsewhere
 # Settings that not every protocol reads
-_PROTOCOLS = {
+PROTOCOLS = {
     "uae_cli.protocols.Augment": "augmentation",
     "uae_cli.protocols.AttackProtocol": "attack",
     "uae_cli.protocols.RobustnessProtocol": "robustness",
@@ -74,7 +74,7 @@ def _part(override: str) -> str:
 def _protocol(config: dict[str, Any]) -> str | None:
     protocol = config.get("protocol")
     target = protocol.get("_target_") if isinstance(protocol, dict) else None
-    return _PROTOCOLS.get(str(target))
+    return PROTOCOLS.get(str(target))
 
 
 def check_own_files(folder: Path, overrides: Sequence[str]) -> None:

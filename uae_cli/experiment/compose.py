@@ -193,6 +193,8 @@ def _expand(overrides: list[str], hydra: _Hydra) -> list[list[str]]:
 
 def _unknown_key(key: str, overrides: list[str], extra_dir: str | None) -> str:
     """What to say of a key that isn't in the config, given where it leaves the tree."""
+    if key.startswith("hydra."):
+        return f"{key}: no such setting of Hydra's; see uae run --cfg hydra"
     choices = [o for o in overrides if "." not in o.split("=", 1)[0] and o.split("=", 1)[0] != key]
     try:
         node: Any = compose_jobs(choices, multirun=True, extra_dir=extra_dir)[0].config

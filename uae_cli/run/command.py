@@ -74,7 +74,7 @@ def _run(jobs: list[Job], options: argparse.Namespace, command: str) -> int:
     preparation = Preparation()
     _check_jobs(jobs, preparation, options)
     _note_inherited_settings(options.overrides)
-    failures = _Failures()
+    failures = Failures()
 
     def task(config: DictConfig) -> None:
         _job(config, failures, preparation, command)
@@ -144,7 +144,7 @@ def _note_inherited_settings(overrides: list[str]) -> None:
         )
 
 
-class _Failures:
+class Failures:
     """Mistakes of the user's, kept for the end, so that the other jobs of a sweep still run."""
 
     def __init__(self) -> None:
@@ -166,7 +166,7 @@ class _Failures:
             raise type(self._found[0])("; ".join(map(str, self._found)))
 
 
-def _job(config: DictConfig, failures: _Failures, preparation: "Preparation", command: str) -> None:
+def _job(config: DictConfig, failures: Failures, preparation: "Preparation", command: str) -> None:
     from uae_cli.results.collect import read_run
     from uae_cli.run.job import run
     from uae_cli.tables.run_table import print_run
