@@ -1,71 +1,8 @@
-"""A library's report of a bad setting, in the user's words."""
-
-from functools import partial
-from typing import Annotated, Literal
+"""Words and numbers as messages show them."""
 
 import pytest
-import torch
-from pydantic import Field, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass
 
-from uae_cli.errors import ConfigError, SettingError, UnknownSettingError
-from uae_cli.settings import STRICT, Count, Positive
-from uae_cli.text import check_optimizer, nearest, shown, validation_error
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Sample:
-    rate: Positive
-    count: Count | Literal["auto"] = "auto"
-    names: Annotated[list[str], Field(min_length=1)] | None = None
-
-
-def refused(**settings: object) -> ConfigError:
-    with pytest.raises(ValidationError) as raised:
-        TypeAdapter(Sample).validate_python(settings)
-    return validation_error(raised.value, "part")
-
-
-@pytest.mark.parametrize(
-    ("settings", "line"),
-    [
-        ({"rate": 0}, "part.rate = 0: must be greater than 0"),
-        ({"rate": "x"}, "part.rate = x: must be a number"),
-        ({"rate": None}, "part.rate = null: must be a number"),
-        ({"rate": 1, "count": 1.5}, "part.count = 1.5: must be a whole number, or 'auto'"),
-        ({"rate": 1, "count": 0}, "part.count = 0: must be at least 1, or 'auto'"),
-        ({"rate": 1, "rat": 2}, "part.rat: no such setting"),
-        ({}, "part.rate: must be given, e.g. part.rate=…"),
-        ({"rate": 0, "rat": 2}, "part.rate = 0: must be greater than 0; part.rat: no such setting"),
-    ],
-)
-def test_one_line(settings: dict[str, object], line: str) -> None:
-    assert str(refused(**settings)) == line
-
-
-def test_the_setting_can_be_looked_up() -> None:
-    bad, unknown = refused(rate=0), refused(rate=1, rat=2)
-    assert isinstance(bad, SettingError)
-    assert bad.setting == "part.rate"
-    assert isinstance(unknown, UnknownSettingError)
-    assert unknown.setting == "part.rat"
-
-
-@pytest.mark.parametrize(
-    ("settings", "line"),
-    [
-        ({"lr": -1}, "o.lr = -1: invalid learning rate"),
-        ({"lr": "x"}, "o.lr = x: must be a number"),
-        ({"lr": 1.0, "weight_deca": 1}, "o.weight_deca: no such setting; did you mean o.weight_decay?"),
-    ],
-)
-def test_optimizers(settings: dict[str, object], line: str) -> None:
-    with pytest.raises(ConfigError, match="^" + line.replace("?", r"\?")):
-        check_optimizer(partial(torch.optim.Adam, **settings), "o")
-
-
-def test_a_good_optimizer_passes() -> None:
-    check_optimizer(partial(torch.optim.Adam, lr=1e-3), "o")
+from uae_cli.text import nearest, shown
 
 
 def test_nearest() -> None:
@@ -73,7 +10,10 @@ def test_nearest() -> None:
     assert nearest("alfa", ["beta", "alpha"]) == "did you mean alpha? There are: alpha, beta"
     assert nearest("xyz", ["beta", "alpha"]) == "there are: alpha, beta"
     told = nearest("word7", [f"word{n}" for n in range(100)])
-    assert told.startswith("did you mean word7? There are: word7, ")
+    assert told.startswith("did you mean word7? There are: ")
+    listed = told.split("There are: ")[1].split(" … ")[0].split(", ")
+    assert "word7" in listed
+    assert listed == sorted(listed)
     assert told.endswith(" … (100 in all)")
     assert len(told) < 200
 
@@ -83,3 +23,8 @@ def test_nearest() -> None:
 )
 def test_shown(value: object, text: str) -> None:
     assert shown(value) == text
+
+
+def test_the_beginning_of_a_longer_name_counts() -> None:
+    known = ["fashion_mnist_conv_ae", "mnist_conv_ae", "mnist_simclr", "table3_mnist"]
+    assert nearest("nist", known).startswith("did you mean mnist_conv_ae or mnist_simclr? There are: fashion")

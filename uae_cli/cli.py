@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from uae_cli import __version__
 from uae_cli.errors import ConfigError, UaeError
@@ -85,6 +85,9 @@ run draws its own figures; this finds those that show what the paper's figure sh
   uae figure 7 --out figures                     attack success against ε, copied to figures/
 """
 
+_OUTPUTS: dict[str, Any] = {
+    "type": Path, "default": Path("outputs"), "help": "where runs are (default: outputs)"
+}  # fmt: skip
 _FORMATS: dict[str, Any] = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
 _COMMANDS = ("run", "table", "figure", "data", "bench", "paper")
 
@@ -127,10 +130,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _call(arguments: list[str]) -> int:
-    if arguments[:1] == ["run"]:
+    if arguments[:1] == ["-sc"] and "query=" in "".join(arguments[1:2]):
+        # What the shell calls at every <TAB>, once uae run -sc install=… has told it to
+        from uae_cli.run.hydra_app import complete
+
+        complete(arguments[1], _COMMANDS)
+        return 0
+    if arguments[:1] in (["run"], ["-sc"]):
         from uae_cli.run.command import run_command
 
-        return run_command(arguments[1:])
+        return run_command(arguments[arguments[0] == "run" :], announced=True)
     if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
         from uae_cli.text import nearest
 
@@ -154,6 +163,9 @@ def _call(arguments: list[str]) -> int:
     return status
 
 
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
 def _parser() -> _Parser:
     parser = _Parser(prog="uae", description=_TOP_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"uae {__version__}")
@@ -167,14 +179,13 @@ def _parser() -> _Parser:
     return parser
 
 
-def _command(commands: "argparse._SubParsersAction[_Parser]", name: str, line: str, page: str) -> _Parser:
+def _command(commands: _Commands, name: str, line: str, page: str) -> _Parser:
     """A subcommand with one line in the list of commands and a help page of its own."""
-    return commands.add_parser(
-        name, help=line, description=page, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    layout = argparse.RawDescriptionHelpFormatter
+    return commands.add_parser(name, help=line, description=page, formatter_class=layout)
 
 
-def _add_table(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_table(commands: _Commands) -> None:
     table = _command(commands, "table", "the paper's table N from all finished runs", _TABLE_HELP)
     table.add_argument("number", help="2 to 13, s6.6 or s6.15")
     table.add_argument(
@@ -183,9 +194,7 @@ def _add_table(commands: "argparse._SubParsersAction[_Parser]") -> None:
         help="default: what the ending of --out says (.csv, .md, .tex), else text",
     )
     table.add_argument("--out", type=Path, help="write to this file instead of the terminal")
-    table.add_argument(
-        "--outputs", type=Path, default=Path("outputs"), help="where runs are (default: outputs)"
-    )
+    table.add_argument("--outputs", **_OUTPUTS)
 
     def call(options: argparse.Namespace) -> int:
         from uae_cli.tables.command import table_command
@@ -197,13 +206,11 @@ def _add_table(commands: "argparse._SubParsersAction[_Parser]") -> None:
     table.set_defaults(call=call)
 
 
-def _add_figure(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_figure(commands: _Commands) -> None:
     figure = _command(commands, "figure", "the paper's figure N from all finished runs", _FIGURE_HELP)
     figure.add_argument("number", help="1 to 10")
     figure.add_argument("--out", type=Path, help="copy to this folder")
-    figure.add_argument(
-        "--outputs", type=Path, default=Path("outputs"), help="where runs are (default: outputs)"
-    )
+    figure.add_argument("--outputs", **_OUTPUTS)
 
     def call(options: argparse.Namespace) -> int:
         from uae_cli.paper.figures import figure_command
@@ -213,10 +220,9 @@ def _add_figure(commands: "argparse._SubParsersAction[_Parser]") -> None:
     figure.set_defaults(call=call)
 
 
-def _add_data(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    data = _command(
-        commands, "data", "which datasets are at hand, which are missing, where they come from", _DATA_HELP
-    )
+def _add_data(commands: _Commands) -> None:
+    line = "which datasets are at hand, which are missing, where they come from"
+    data = _command(commands, "data", line, _DATA_HELP)
     data.add_argument("--root", type=Path, help="the data root")
     data.add_argument("--verify", action="store_true", help="compare checksums too")
 
@@ -229,7 +235,7 @@ def _add_data(commands: "argparse._SubParsersAction[_Parser]") -> None:
     data.set_defaults(call=call)
 
 
-def _add_bench(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_bench(commands: _Commands) -> None:
     bench = _command(commands, "bench", "what the attack costs beside the model's own passes", _BENCH_HELP)
     bench.add_argument("what", choices=["attack"], help="what is measured")
     bench.add_argument("overrides", nargs="*", help="settings, as for uae run")
@@ -244,10 +250,9 @@ def _add_bench(commands: "argparse._SubParsersAction[_Parser]") -> None:
     bench.set_defaults(call=call)
 
 
-def _add_paper(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    paper = _command(
-        commands, "paper", "every table and figure: done, missing, run, as one page", _PAPER_HELP
-    )
+def _add_paper(commands: _Commands) -> None:
+    line = "every table and figure: done, missing, run, as one page"
+    paper = _command(commands, "paper", line, _PAPER_HELP)
     paper.add_argument("overrides", nargs="*", help="settings for every run, as for uae run")
     paper.add_argument("--run", action="store_true", help="make what is missing")
     paper.add_argument("--times", action="store_true", help="estimate the time of what is missing")
@@ -257,9 +262,7 @@ def _add_paper(commands: "argparse._SubParsersAction[_Parser]") -> None:
     paper.add_argument(
         "--partial", action="store_true", help="use a part of a dataset where the whole one is missing"
     )
-    paper.add_argument(
-        "--outputs", type=Path, default=Path("outputs"), help="where runs are (default: outputs)"
-    )
+    paper.add_argument("--outputs", **_OUTPUTS)
     paper.add_argument("--out", type=Path, help="the page (default: paper.html in the outputs folder)")
 
     def call(options: argparse.Namespace) -> int:

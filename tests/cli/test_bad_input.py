@@ -118,6 +118,7 @@ def assert_one_line(called: Called, folder: Path, *parts: str) -> None:
         ),
         ("dataset=npz dataset.path=gone.npz", ["gone.npz", "x_train, y_train, x_test, y_test"]),
         ("--config-dir gone", ["--config-dir = gone: no such folder"]),
+        ("--config-dir / hydra.searchpath=[]", ["hydra.searchpath: not beside --config-dir"]),
         # What isn't setting=value
         ("attack.alpha", ["attack.alpha: can't be read as setting=value"]),
         ("attack.alpha=[1", ["attack.alpha=[1: can't be read"]),
@@ -202,6 +203,11 @@ def test_results_that_cannot_be_written(uae: Uae, npz: Npz, tmp_path: Path, sett
             "experiment/own.yaml",
             "# @package _global_\ndefaults:\n  - override /modell: dense_ae",
             ["experiment/own.yaml", "/modell", "did you mean model?"],
+        ),
+        (
+            "model/conv_ae.yaml",
+            "name: of_mine",
+            ["model/conv_ae.yaml: uae has a file of this name", "give yours another"],
         ),
         ("experiment/owns.yaml", "# @package _global_", ["experiment = own:", "did you mean owns?"]),
         (

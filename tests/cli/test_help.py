@@ -8,7 +8,7 @@ from calling import Uae
 
 from uae_cli.experiment.compose import compose_jobs, conf_dir, register_resolvers
 
-NOT_FOR_USERS = {"adversary", "hydra", "scale_of", "scale_for", "scale_with"}
+NOT_FOR_USERS = {"adversary", "hydra", "scale_for_criterion", "scale_for_protocol", "scale_for_source"}
 
 
 @pytest.mark.parametrize("columns", [40, 100, 300])

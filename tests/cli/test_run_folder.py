@@ -54,6 +54,9 @@ def test_the_record(folder: Path, finished: Called) -> None:
     log = (folder / "run.log").read_text()
     assert "8 training samples from scikit-learn" in log
     assert all(stage in log for stage in stages)
+    assert "fit original is fit-" in log
+    assert "fit-" not in finished.err
+    assert "\nfit original: " in finished.err
     assert "finished in" in log
     assert "Warning" not in finished.err
     assert str(folder.relative_to(Path.cwd())) in finished.out

@@ -75,10 +75,21 @@ def test_own_files(uae: Uae, npz: Callable[..., Path], tmp_path: Path) -> None:
     )
     called = uae("run", "-m", "--config-dir", str(own), "experiment=tables", *TINY)
     assert called.status == 0, called.err
+    for number in (0, 1):  # of the job, before each of its lines
+        assert f"\n#{number} fit original: " in called.err
     records = [json.loads(path.read_text()) for path in sorted(tmp_path.rglob("results.json"))]
     assert [record["seed"] for record in records] == [3, 4]
     assert {record["note"] for record in records} == {"a made set"}
     assert {record["experiment"] for record in records} == {"mine_dense_ae"}
+
+
+def test_patterns_find_own_files(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    for name in ("of_mine", "of_mine_too"):
+        (tmp_path / "experiment" / f"{name}.yaml").write_text(f"# @package _global_\nname: {name}\n")
+    register_resolvers()
+    jobs = compose_jobs(["experiment=glob(of_*)"], multirun=True, extra_dir=str(tmp_path))
+    assert [job.config["name"] for job in jobs] == ["of_mine", "of_mine_too"]
 
 
 def test_a_bad_value_in_a_files_own_sweep(uae: Uae, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from uae_cli.arms import ContrastiveAdversary
 from uae_cli.attacks.dataset import judge
 from uae_cli.attacks.samples import Samples
 from uae_cli.errors import ConfigError
+from uae_cli.experiment.check import Preparation
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
-from uae_cli.experiment.preparation import Preparation
 from uae_cli.experiment.schema import from_config
 from uae_cli.models import TappedModel
 from uae_cli.training import AdversarialViews

@@ -4,7 +4,7 @@ import pytest
 
 from uae_cli import protocols
 from uae_cli.errors import ConfigError
-from uae_cli.experiment.heeded import check_heeded
+from uae_cli.experiment.command_line import check_reads
 
 OVERRIDES = {
     "arm": "arm=[replicate]",
@@ -23,7 +23,7 @@ def test_overrides_of_what_it_does_not_read_are_refused(name):
     refused = set()
     for section, override in OVERRIDES.items():
         try:
-            check_heeded([override], [config])
+            check_reads([override], [config])
         except ConfigError:
             refused.add(section)
     assert getattr(protocols, name).reads == set(OVERRIDES) - refused

@@ -19,8 +19,8 @@ from uae_cli.bench.measure import Bench, Row
 from uae_cli.bench.settings import LARGEST_CHUNK, main_setting, projection_setting, side_settings
 from uae_cli.bench.training import training_row
 from uae_cli.errors import ConfigError, DataError
+from uae_cli.experiment.check import Preparation, Prepared
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
-from uae_cli.experiment.preparation import Preparation, Prepared
 from uae_cli.machine import choose_threads, device_name, keep_freed_memory
 from uae_cli.progress import Bars
 from uae_cli.stages import Stages

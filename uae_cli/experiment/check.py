@@ -1,7 +1,8 @@
-"""Whether the parts of an experiment fit each other: tried on two samples, before any work."""
+"""Everything that is checked before a run begins: a mistake costs seconds and leaves nothing behind."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,15 +11,70 @@ from uae_cli.attacks.dataset import Attack
 from uae_cli.attacks.memory import choose_chunk, measure
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.experiment.schema import Experiment
-from uae_cli.machine import free_bytes
+from uae_cli.experiment.schema import Experiment, from_config
+from uae_cli.hashing import digest
+from uae_cli.machine import choose_device, free_bytes, use_precision
 from uae_cli.mi import RandomProjections
 from uae_cli.models import TappedModel
 from uae_cli.randomness import generator
 from uae_cli.text import gib, one_line
-from uae_cli.training import Updater
 
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that can begin: settings, device and samples fit each other."""
+
+    experiment: Experiment
+    device: torch.device
+    data: Dataset
+
+
+class Preparation:
+    """Checks jobs, each once, and keeps the dataset read last: a sweep over one dataset reads it once."""
+
+    def __init__(self) -> None:
+        self._checked: set[str] = set()
+        self._key = ""
+        self._dataset: Dataset | None = None
+
+    def __reduce__(self) -> tuple[type["Preparation"], tuple[()]]:
+        """Launchers that start processes copy the settings, not the samples."""
+        return Preparation, ()
+
+    def settings(self, config: dict[str, Any]) -> tuple[Experiment, torch.device]:
+        """What can be checked without data.
+
+        Raises:
+            UaeError: the first thing that would stop the run.
+        """
+        experiment = from_config(config)
+        device = choose_device(experiment.device)
+        use_precision(experiment.precision, device)
+        return experiment, device
+
+    def whole(self, config: dict[str, Any]) -> Prepared:
+        """Settings and data; the data are fetched if need be.
+
+        Raises:
+            UaeError: the first thing that would stop the run.
+        """
+        experiment, device = self.settings(config)
+        data = self._read(experiment, config["dataset"])
+        data = experiment.part_of(data)
+        if (job := digest(config)) not in self._checked:
+            check_fit(experiment, data, device)
+            self._checked.add(job)
+        return Prepared(experiment, device, data)
+
+    def _read(self, experiment: Experiment, settings: dict[str, Any]) -> Dataset:
+        key = digest({"dataset": settings, "root": experiment.data.root})
+        if self._dataset is None or self._key != key:
+            self._dataset = None  # the last one's memory is free before the next one is read
+            self._dataset = experiment.dataset.load(experiment.data.root, download=experiment.data.download)
+            self._key = key
+        return self._dataset
 
 
 def check_fit(experiment: Experiment, data: Dataset, device: torch.device) -> None:
@@ -78,13 +134,18 @@ def _check_projections(place: str, attack: Attack, samples: Tensor, device: torc
 
 
 def _check_objective(experiment: Experiment, data: Dataset) -> None:
+    """Without an optimiser, the first of which makes torch load its compiler, for a second."""
     settings = experiment.model
     model = settings.build(data.shape, 0, classes=data.classes)
     labels = data.y_train[:2] if settings.supervised else None
 
-    def one_step() -> Tensor:
-        source = generator(0, "check", torch.device("cpu"))
-        return Updater(settings.trainer.objective, model, source, steps=1).step(data.x_train[:2], labels)
+    def one_step() -> None:
+        loss = settings.trainer.objective.bind(model, generator(0, "check", torch.device("cpu")), steps=1)
+        if not all(loss.parameters()):
+            raise ValueError("the model has no parameters to train")
+        loss.done = 1
+        for part in loss.in_turn(data.x_train[:2], labels):
+            part.backward()
 
     _tried("model.trainer.objective", one_step)
 

@@ -2,20 +2,16 @@
 
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import TextWrapper
-from typing import Any
+from typing import Any, cast
 
 import yaml
-from hydra import compose, version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
+from hydra import __version__, compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # to expand a sweep as it will
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
@@ -24,14 +20,17 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from uae_cli.errors import ConfigError
-from uae_cli.experiment.hydra_errors import UnknownKeyError, complaint
+from uae_cli.errors import ConfigError, UnknownSettingError
+from uae_cli.experiment.hydra_errors import explained
 from uae_cli.text import nearest
 
 CONFIG_NAME = "config"
-VERSION_BASE = "1.3"
+_HYDRA_1_3 = __version__.startswith("1.3.")
+# Hydra 1.3 asks for it, 1.4 advises against it
+VERSION_BASE: dict[str, Any] = {"version_base": "1.3"} if _HYDRA_1_3 else {}
 _WIDEST = 100  # columns of the help
-_CHOSEN_BY_OTHERS = ("adversary", "scale_of", "scale_for", "scale_with")  # by other files, never by a user
+# By other files, never by a user
+_CHOSEN_BY_OTHERS = ("adversary", "scale_for_criterion", "scale_for_protocol", "scale_for_source")
 
 
 @dataclass(frozen=True)
@@ -58,37 +57,33 @@ def register_resolvers() -> None:
     """What the YAML files may refer to.
 
     `${uae_id:}` is six hex digits drawn once per process and job, so that no two runs share a folder;
-    `${uae_choices:}` a paragraph per group of choices, for the help.
+    `${uae_line:mode,number}` begins the lines of a sweep's job with its number; `${uae_choices:sources}`
+    is a paragraph per group of choices, for the help.
     """
-    OmegaConf.register_new_resolver("uae_id", lambda: secrets.token_hex(3), use_cache=True, replace=True)
-    OmegaConf.register_new_resolver("uae_choices", _choices, replace=True)
+    # By the name that OmegaConf 2.4 gives it; in 2.3 that was an older function's
+    register: Any = OmegaConf.register_new_resolver if _HYDRA_1_3 else OmegaConf.register_resolver
+    register("uae_id", lambda: secrets.token_hex(3), use_cache=True, replace=True)
+    register("uae_line", _line, replace=True)
+    register("uae_choices", _choices, replace=True)
 
 
-def _choices() -> str:
-    loader = GlobalHydra.instance().config_loader()
-    if not isinstance(loader, ConfigLoaderImpl):
-        raise TypeError("needs Hydra's own loader")
-    groups = dict(_groups(loader.repository))
+def _line(mode: object, number: object) -> str:
+    return f"#{number} %(message)s" if "MULTIRUN" in str(mode) else "%(message)s"
+
+
+def _choices(sources: Sequence[Mapping[str, str]]) -> str:
+    """Read from the folders: Hydra asks for the help at every composition, shown or not."""
+    groups: dict[str, set[str]] = {}
+    for folder in (Path(source["path"]) for source in sources if source["schema"] == "file"):
+        for file in folder.glob("*/**/*.yaml"):
+            groups.setdefault(file.parent.relative_to(folder).as_posix(), set()).add(file.stem)
     width = min(_WIDEST, shutil.get_terminal_size((_WIDEST, 0)).columns)
     layout = TextWrapper(width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
     return "\n".join(
-        layout.fill(f"{group}: {', '.join(choices)}")
+        layout.fill(f"{group}: {', '.join(sorted(choices))}")
         for group, choices in sorted(groups.items())
         if group.split("/")[0] not in ("hydra", *_CHOSEN_BY_OTHERS)
     )
-
-
-def _groups(repository: ConfigRepository, above: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Every group below a folder that has files, with their names.
-
-    Not through the loader, which copies all config it knows at each question: Hydra asks for the help at
-    every composition, shown or not.
-    """
-    for folder in repository.get_group_options(above, ObjectType.GROUP):
-        group = f"{above}/{folder}" if above else folder
-        if choices := repository.get_group_options(group, ObjectType.CONFIG):
-            yield group, choices
-        yield from _groups(repository, group)
 
 
 def compose_jobs(overrides: list[str], *, multirun: bool, extra_dir: str | None) -> list[Job]:
@@ -97,41 +92,47 @@ def compose_jobs(overrides: list[str], *, multirun: bool, extra_dir: str | None)
     Args:
         overrides: as on the command line.
         multirun: whether comma-separated values are swept over.
-        extra_dir: the user's own folder of configs, searched first.
+        extra_dir: the user's own folder of configs, searched after ours.
 
     Raises:
         ConfigError: an override doesn't parse, or names a setting or choice that isn't there.
     """
     try:
-        with _hydra(extra_dir) as loader:
-            try:
-                jobs = _expand(overrides, loader) if multirun else [overrides]
-                return [_job(job, multirun=multirun) for job in jobs]
-            except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
-                raise complaint(error, overrides, loader) from error
-    except UnknownKeyError as error:
-        raise ConfigError(_unknown_key(error.key, overrides, extra_dir)) from error
+        with _hydra(overrides, extra_dir) as hydra:
+            jobs = _expand(overrides, hydra) if multirun else [overrides]
+            return [_job(hydra.compose(job), multirun=multirun) for job in jobs]
+    except UnknownSettingError as error:
+        raise ConfigError(_unknown_key(error.setting, overrides, extra_dir)) from error
+
+
+def help_page(extra_dir: str | None) -> str:
+    """What `uae run --help` prints, with the choices of the user's own folder."""
+    with _hydra([], extra_dir) as hydra:
+        return str(hydra.compose([]).hydra.help.template)
 
 
 def default_of(setting: str, overrides: list[str], extra_dir: str | None) -> object:
     """The value a setting has where the user doesn't set it, and None if that can't be told."""
     others = [override for override in overrides if override.lstrip("+~").split("=", 1)[0] != setting]
     try:
-        node: object = compose_jobs(others, multirun=True, extra_dir=extra_dir)[0].config
+        config = compose_jobs(others, multirun=True, extra_dir=extra_dir)[0].config
     except ConfigError:
         return None
-    for part in setting.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
+    node = _at(config, setting.split("."))
     return None if isinstance(node, dict) else node
 
 
 def siblings(setting: str, config: dict[str, Any]) -> list[str]:
     """The other settings in the section of `config` that `setting` stands in."""
-    *parents, name = setting.split(".")
+    *section, name = setting.split(".")
+    return [other for other in _names(_at(config, section)) if other != name]
+
+
+def _at(config: dict[str, Any], path: list[str]) -> object:
     node: object = config
-    for part in parents:
-        node = node.get(part, {}) if isinstance(node, dict) else {}
-    return [other for other in _names(node) if other != name]
+    for part in path:
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -143,31 +144,48 @@ def _plain_value(node: object) -> object:
     return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
 
 
+class _Hydra:
+    """Hydra, asked with the user's own folder in its search path."""
+
+    def __init__(self, extra_dir: str | None) -> None:
+        folder = str(Path(extra_dir).resolve()).replace("'", "\\'") if extra_dir else ""
+        self._search_path = [f"hydra.searchpath=['file://{folder}']"] if folder else []
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """The config of one job, with Hydra's own section."""
+        return compose(CONFIG_NAME, [*self._search_path, *overrides], return_hydra_config=True)
+
+    def get_group_options(
+        self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG
+    ) -> list[str]:
+        """The choices of a group; named like `ConfigLoader`'s, for which Hydra's parser takes this."""
+        loader = GlobalHydra.instance().config_loader()
+        return loader.get_group_options(group_name, results_filter, CONFIG_NAME, self._search_path)
+
+
 @contextmanager
-def _hydra(extra_dir: str | None) -> Iterator[ConfigLoader]:
-    """Hydra with the search path that `uae run` will have."""
-    version.setbase(VERSION_BASE)
-    path = create_config_search_path(str(conf_dir()))
-    if extra_dir:
-        path.prepend("command-line", f"file://{Path(extra_dir).resolve()}")
-    Hydra.create_main_hydra2("uae", path)
-    try:
-        yield GlobalHydra.instance().config_loader()
-    finally:
-        GlobalHydra.instance().clear()
+def _hydra(overrides: list[str], extra_dir: str | None) -> Iterator[_Hydra]:
+    """Hydra with the search path that `uae run` will have; what it complains of becomes one line."""
+    with initialize_config_dir(str(conf_dir()), job_name="uae", **VERSION_BASE):
+        hydra = _Hydra(extra_dir)
+        try:
+            yield hydra
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, AttributeError) as error:
+            if isinstance(error, AttributeError) and "full_key: " not in str(error):
+                raise  # not OmegaConf's
+            raise explained(error, overrides, hydra.get_group_options) from error
 
 
-def _job(overrides: list[str], *, multirun: bool) -> Job:
-    config = compose(CONFIG_NAME, overrides, return_hydra_config=True)
+def _job(config: DictConfig, *, multirun: bool) -> Job:
     folder = config.hydra.sweep.dir if multirun else config.hydra.run.dir
     return Job(plain(config), Path(folder).parent)
 
 
-def _expand(overrides: list[str], loader: ConfigLoader) -> list[list[str]]:
+def _expand(overrides: list[str], hydra: _Hydra) -> list[list[str]]:
     """The overrides of each job; those of a YAML file's `hydra.sweeper.params` come first, as in Hydra."""
-    parser = OverridesParser.create(config_loader=loader)
+    parser = OverridesParser.create(config_loader=cast(ConfigLoader, hydra))
     once = [o.input_line for o in parser.parse_overrides(overrides) if not o.is_sweep_override()]
-    sweeper = compose(CONFIG_NAME, [str(o) for o in once], return_hydra_config=True).hydra.sweeper
+    sweeper = hydra.compose([str(o) for o in once]).hydra.sweeper
     params = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
     batches = BasicSweeper.split_arguments(parser.parse_overrides([*params, *overrides]), max_batch_size=None)
     return [list(job) for batch in batches for job in batch]
@@ -175,6 +193,8 @@ def _expand(overrides: list[str], loader: ConfigLoader) -> list[list[str]]:
 
 def _unknown_key(key: str, overrides: list[str], extra_dir: str | None) -> str:
     """What to say of a key that isn't in the config, given where it leaves the tree."""
+    if key.startswith("hydra."):
+        return f"{key}: no such setting of Hydra's; see uae run --cfg hydra"
     choices = [o for o in overrides if "." not in o.split("=", 1)[0] and o.split("=", 1)[0] != key]
     try:
         node: Any = compose_jobs(choices, multirun=True, extra_dir=extra_dir)[0].config

@@ -1,38 +1,35 @@
 """Hydra's and YAML's complaints about a command line or a config file, turned into one line each."""
 
 import re
-from typing import Any
+from collections.abc import Callable
 
 import yaml
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.errors import MissingConfigException, OverrideParseException
 
-from uae_cli.errors import ConfigError
+from uae_cli.errors import ConfigError, UnknownSettingError
 from uae_cli.text import nearest, one_line
+
+Choices = Callable[..., list[str]]
+"""The choices of a group by its name; with `ObjectType.GROUP`, the groups below it."""
 
 # What brings a setting that others refer to
 _NEEDS = {
     "model.trainer.objective.views": "criterion=contrastive goes with model=simclr, as in digits_simclr",
 }
+# Hydra's plugins, by the choices that they bring
+_PLUGINS = {
+    **dict.fromkeys(("joblib", "ray", "rq"), "hydra-{}-launcher"),
+    **dict.fromkeys(("submitit_local", "submitit_slurm"), "hydra-submitit-launcher"),
+    **dict.fromkeys(("optuna", "ax", "nevergrad"), "hydra-{}-sweeper"),
+}
+_SWEEP = "-m seed=0,1, or hydra: {sweeper: {params: {seed: '0,1'}}} in a file of your own"
 
 
-class UnknownKeyError(ConfigError):
-    """An override names a key that the config doesn't have.
-
-    Args:
-        key: the full name.
-    """
-
-    def __init__(self, key: str) -> None:
-        super().__init__(f"{key}: no such setting")
-        self.key = key
-
-
-def complaint(error: Exception, overrides: list[str], loader: ConfigLoader) -> ConfigError:
+def explained(error: Exception, overrides: list[str], choices: Choices) -> ConfigError:
     """The one line for an error of Hydra, OmegaConf or PyYAML."""
     if isinstance(error, MissingConfigException):
-        return _missing(error, loader)
+        return _missing(error, choices)
     if isinstance(error, OverrideParseException):
         return ConfigError(
             f"{error.override}: can't be read as setting=value; write attack.alpha=0.1, and quote "
@@ -41,17 +38,20 @@ def complaint(error: Exception, overrides: list[str], loader: ConfigLoader) -> C
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return ConfigError(f"{mark.name}, line {mark.line + 1}: not YAML: {error.problem}")
-    return _by_text(one_line(error), overrides, loader)
+    return _by_text(one_line(error), overrides, choices)
 
 
-def _missing(error: MissingConfigException, loader: ConfigLoader) -> ConfigError:
+def _missing(error: MissingConfigException, choices: Choices) -> ConfigError:
     group, _, choice = (error.missing_cfg_file or "").rpartition("/")
-    known = error.options or loader.get_group_options(group)
+    known = error.options or choices(group)
+    if group in ("hydra/launcher", "hydra/sweeper") and choice in _PLUGINS:
+        plugin = _PLUGINS[choice].format(choice)
+        return ConfigError(f"{group} = {choice}: not installed; pip install {plugin}")
     own = "; a file of your own is found with --config-dir DIR" if group == "experiment" else ""
     return ConfigError(f"{group} = {choice}: no such choice; {nearest(choice, known)}{own}")
 
 
-def _by_text(text: str, overrides: list[str], loader: ConfigLoader) -> ConfigError:
+def _by_text(text: str, overrides: list[str], choices: Choices) -> ConfigError:
     if found := re.match(r"Ambiguous value for argument '([^=]+)=(.*?)' 1\.", text):
         key, values = found.groups()
         return ConfigError(
@@ -59,31 +59,34 @@ def _by_text(text: str, overrides: list[str], loader: ConfigLoader) -> ConfigErr
             "if a list is meant"
         )
     if found := re.search(r"Could not (?:override|append to|delete from) '([^']+)'", text):
-        return _unknown_group(text, found.group(1), loader) or UnknownKeyError(found.group(1))
+        return _unknown_group(text, found.group(1), choices) or UnknownSettingError(found.group(1))
     if text.startswith("Config group override must be"):
-        return _no_choice(overrides, loader)
+        return _no_choice(overrides, choices)
     if found := re.match(r"Interpolation key '([^']+)' not found", text):
         way = _NEEDS.get(
             found.group(1), "choose the parts that an experiment names together, see uae run --help"
         )
         return ConfigError(f"{found.group(1)}: needed by another choice, and not there; {way}")
-    return ConfigError(text.split(" full_key:")[0])
+    reason, _, place = text.partition(" full_key: ")
+    if place.startswith("hydra.sweeper.params"):  # Hydra's own reason is a Python attribute's
+        reason = f"hydra.sweeper.params: can't be set as a whole; sweep with {_SWEEP}"
+    return ConfigError(reason)
 
 
-def _unknown_group(text: str, group: str, loader: ConfigLoader) -> ConfigError | None:
+def _unknown_group(text: str, group: str, choices: Choices) -> ConfigError | None:
     """Said of a config file's own defaults list, where Hydra names the file."""
     found = re.match(r"In '([^']+)': .*No match in the defaults list", text)
     if found is None or found.group(1) == "config":
         return None
-    known = [name for name in loader.get_group_options("", ObjectType.GROUP) if name != "hydra"]
+    known = [name for name in choices("", ObjectType.GROUP) if name != "hydra"]
     return ConfigError(f"{found.group(1)}.yaml: override /{group}: no such group; {nearest(group, known)}")
 
 
-def _no_choice(overrides: list[str], loader: ConfigLoader) -> ConfigError:
+def _no_choice(overrides: list[str], choices: Choices) -> ConfigError:
     """A group was set to a number or null."""
     for override in overrides:
         key, _, value = override.partition("=")
-        known: Any = loader.get_group_options(key) if key else []
+        known = choices(key) if key else []
         if not key:
             return ConfigError(f"{override}: a setting's name must stand before the =")
         if known and value not in known:

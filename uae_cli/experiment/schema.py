@@ -1,14 +1,16 @@
 """A whole experiment, checked before any data is read: what `conf/` composes, as objects."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import field
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from hydra import utils
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 from torch import nn
 
@@ -20,31 +22,17 @@ from uae_cli.attacks.methods import Method
 from uae_cli.attacks.similarities.similarities import Similarity
 from uae_cli.attacks.solvers.base import Solver
 from uae_cli.datasets import Dataset, Loader
-from uae_cli.errors import ConfigError, UaeError
+from uae_cli.errors import ConfigError, SettingError, UaeError
 from uae_cli.evaluation.base import Evaluation
+from uae_cli.experiment.settings import ArmSettings, RunSettings, check_without_torch, validation_error
 from uae_cli.randomness import derive_seed
-from uae_cli.settings import STRICT, Count, Positive, Precision
-from uae_cli.text import check_optimizer, one_line, validation_error
+from uae_cli.settings import STRICT
+from uae_cli.text import nearest, one_line
 from uae_cli.training import Trainer
 
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class DataSettings:
-    """Where the data are and how much of them is used.
-
-    Attributes:
-        root: the data root; `UAE_DATA` sets its default.
-        train_size: the first n training samples, or null for what the scale says.
-        test_size: likewise.
-        attack_size: how many samples are attacked, where not all of them are (protocol=attack, robustness).
-        download: whether missing files are fetched.
-    """
-
-    root: Path
-    train_size: Count | None
-    test_size: Count | None
-    attack_size: Count
-    download: bool
+# Hydra 1.4 asks which classes a config may name: any, since users name their own there
+_ANY_CLASS = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
+_TRUSTED = {} if _ANY_CLASS is None else {"_execution_whitelist_": _ANY_CLASS}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -83,32 +71,13 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Scale:
-    """How much of the full protocol is run.
-
-    Attributes:
-        name: stands beside every result.
-        train_size: the first n training samples at most, where `data.train_size` doesn't say; null: all.
-        test_size: likewise.
-    """
-
-    name: str
-    train_size: Count | None
-    test_size: Count | None
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Augmentation:
+class Augmentation(ArmSettings):
     """Settings shared by the arms.
 
     Attributes:
-        draws: how often an arm's noise is drawn anew within one seed.
-        rounds: how often samples are made of the model retrained on the samples before (paper §6.15).
         chain: arms after one another, by name; run beside the others (`augmentation=[flip,mine_uae]`).
     """
 
-    draws: Count
-    rounds: Count
     chain: dict[str, Arm]
 
 
@@ -173,33 +142,16 @@ class ProtocolSettings(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Experiment:
+class Experiment(RunSettings):
     """Dataset × model × attack × arms.
 
     Attributes:
-        name: as results call it; a folder is named after it.
-        seed: of everything random.
-        device: auto, cpu, cuda or cuda:N.
-        threads: CPU threads torch may use, or auto.
-        precision: float32; or tf32 (training and attack) or bfloat16 (the attacked model's passes).
-        chunk_size: samples attacked at once, or null to let the runner choose.
-        memory_budget: GiB that an attack may take, or null for half of what is free.
-        outputs: folder of runs and cached stages.
         protocol: what is done with all of this, and what comes out.
         evaluation: what trained models are judged by, by name.
         arm: what the model is retrained on, by name; `original` and `replicate` always run.
         method: the ways to attack that are compared, by name (protocol=attack, robustness).
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.+-]+$")]
-    seed: Annotated[int, Field(ge=0)]
-    device: str
-    threads: Count | Literal["auto"]
-    precision: Precision
-    chunk_size: Count | None
-    memory_budget: Positive | None
-    outputs: Path
-    data: DataSettings
     dataset: Loader
     model: ModelSettings
     criterion: Criterion
@@ -208,7 +160,6 @@ class Experiment:
     protocol: ProtocolSettings
     arm: dict[str, Arm] = field(default_factory=dict)
     augmentation: Augmentation
-    scale: Scale
     method: dict[str, Method] = field(default_factory=dict)
     evaluation: dict[str, Evaluation] = field(default_factory=dict)
 
@@ -239,15 +190,10 @@ def from_config(config: dict[str, Any]) -> Experiment:
     Raises:
         ConfigError: a setting is unknown, of the wrong type, out of range, or at odds with another.
     """
+    check_without_torch(config)  # first, since the arms repeat some values and would be blamed for them
     try:
-        # First, since the arms repeat its values and would be blamed for them
-        TypeAdapter(Augmentation).validate_python({**config.get("augmentation", {}), "chain": {}})
-    except ValidationError as error:
-        raise validation_error(error, "augmentation") from error
-    try:
-        experiment: Experiment = instantiate(
-            {"_target_": f"{__name__}.Experiment", "_convert_": "all", **config}
-        )
+        whole = {"_target_": f"{__name__}.Experiment", "_convert_": "all", **config}
+        experiment: Experiment = utils.instantiate(whole, **_TRUSTED)
     except InstantiationException as error:
         raise _explained(error) from error
     experiment.protocol.check_settings(experiment)
@@ -265,3 +211,40 @@ def _explained(error: InstantiationException) -> UaeError:
     if isinstance(cause, ValidationError):
         return validation_error(cause, place)
     return ConfigError(f"{place or 'config'}: {one_line(cause) if cause else text}")
+
+
+def check_optimizer(factory: Callable[..., Any], place: str) -> None:
+    """Try an optimiser's settings, on no parameters: with some, torch would load its compiler, for a second.
+
+    Raises:
+        ConfigError: torch refuses one of them; the line names it.
+    """
+    try:
+        factory([])
+    except (TypeError, ValueError) as error:
+        if "empty parameter list" in str(error):
+            return  # the last thing that torch looks at
+        raise _optimizer_error(factory, place, str(error)) from error
+
+
+def _optimizer_error(factory: Callable[..., Any], place: str, reason: str) -> ConfigError:
+    settings = factory.keywords if isinstance(factory, partial) else {}
+    known = _parameters(factory)
+    if unknown := [name for name in settings if name not in known]:
+        return ConfigError(
+            f"{place}.{unknown[0]}: no such setting; {nearest(unknown[0], known, f'{place}.')}"
+        )
+    for name, value in settings.items():
+        if isinstance(value, str):
+            return SettingError(f"{place}.{name}", value, "must be a number")
+        # torch ends its sentences with the value: "Invalid learning rate: -1"
+        if reason.endswith(f": {value}"):
+            return SettingError(f"{place}.{name}", str(value), reason.removesuffix(f": {value}").lower())
+    return ConfigError(f"{place}: {one_line(reason)}")
+
+
+def _parameters(factory: Callable[..., Any]) -> list[str]:
+    """The settings that torch's optimiser knows; Hydra wraps its class twice."""
+    target = factory.func if isinstance(factory, partial) else factory
+    target = getattr(target, "_target", getattr(target, "target", target))
+    return [name for name in inspect.signature(target).parameters if name != "params"]

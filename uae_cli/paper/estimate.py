@@ -12,7 +12,7 @@ import torch
 from uae_cli.attacks.dataset import attack_chunk
 from uae_cli.attacks.samples import Samples
 from uae_cli.datasets import Dataset
-from uae_cli.experiment.preparation import Preparation
+from uae_cli.experiment.check import Preparation
 from uae_cli.experiment.schema import Experiment, ModelSettings, PlannedAttack, PlannedFit
 from uae_cli.hashing import digest, settings_of, write_json
 from uae_cli.machine import device_name, synchronize

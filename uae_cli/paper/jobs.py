@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from uae_cli.experiment.command_line import reads
 from uae_cli.experiment.compose import compose_jobs
-from uae_cli.experiment.heeded import heeds
 from uae_cli.hashing import job_identity
 from uae_cli.paper.items import Run
 from uae_cli.results.attacked import CONFIG_FILE
@@ -92,7 +92,7 @@ def commit_of(folder: Path) -> str:
 
 def _job(run: Run, arguments: tuple[str, ...], *, partial: bool) -> Job:
     config = _composed(arguments)
-    if unread := [argument for argument in arguments if not heeds(config, argument)]:
+    if unread := [argument for argument in arguments if not reads(config, argument)]:
         # A setting for all runs, which this one's protocol would refuse
         arguments = tuple(argument for argument in arguments if argument not in unread)
         config = _composed(arguments)

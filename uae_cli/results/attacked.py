@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from uae_cli.experiment.heeded import attacks_some
+from uae_cli.experiment.command_line import attacks_some
 
 CONFIG_FILE = "config.yaml"
 

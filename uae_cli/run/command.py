@@ -4,102 +4,90 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from hydra import version
-from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from uae_cli.errors import ConfigError, SettingError, UaeError, UnknownSettingError
+from uae_cli.experiment.command_line import check_own_files, check_reads
 from uae_cli.experiment.compose import (
-    CONFIG_NAME,
-    VERSION_BASE,
     Job,
     compose_jobs,
-    conf_dir,
     default_of,
+    help_page,
     plain,
     register_resolvers,
     siblings,
 )
-from uae_cli.experiment.heeded import check_heeded
-from uae_cli.experiment.own_files import check_own_experiments
-from uae_cli.text import nearest, one_line, shown
+from uae_cli.experiment.settings import check_without_torch
+from uae_cli.run import hydra_app
+from uae_cli.text import nearest, shown
 
 if TYPE_CHECKING:
-    from uae_cli.experiment.preparation import Preparation
-
-Task = Callable[[DictConfig], None]
+    from uae_cli.experiment.check import Preparation
 
 
-def run_command(arguments: list[str]) -> int:
+def run_command(arguments: list[str], *, announced: bool = False) -> int:
     """Run the experiments that `arguments` (Hydra's) stand for.
+
+    Args:
+        arguments: of `uae run`.
+        announced: whether people at a terminal are told at once what begins.
 
     Raises:
         UaeError: a job can't run; none has been started then.
     """
     register_resolvers()
-    parser = _parser()
-    # Intermixed, so that `-m` may also stand after the settings
-    options = parser.parse_intermixed_args(arguments)
-    _check_options(options)
-    if options.hydra_help or options.shell_completion:
-        _hand_over(options, parser, lambda _config: None)
+    options = hydra_app.parse(arguments)
+    if options.shell_completion:
+        hydra_app.install_completion(options)
+        return 0
+    if options.hydra_help or options.version:
+        hydra_app.call(options, name="uae run")
         return 0
     if options.config_dir:
-        check_own_experiments(Path(options.config_dir), options.overrides)
-    jobs = compose_jobs(options.overrides, multirun=options.multirun, extra_dir=options.config_dir)
-    if options.help or options.cfg or options.info:
-        _hand_over(options, parser, lambda _config: None)
+        check_own_files(Path(options.config_dir), options.overrides)
+    if options.help:
+        print(help_page(options.config_dir))
         return 0
-    return _run(jobs, options, parser, command=shlex.join(["uae", "run", *arguments]))
+    jobs = compose_jobs(options.overrides, multirun=options.multirun, extra_dir=options.config_dir)
+    if options.cfg or options.info:
+        hydra_app.show(options, jobs[0].config)
+        return 0
+    check_reads(options.overrides, [job.config for job in jobs])
+    for job in jobs:
+        with _hints(options, job.config):
+            check_without_torch(job.config)
+    if announced and sys.stderr.isatty():  # a log's first line tells more, two seconds later
+        print(_announcement(jobs), file=sys.stderr)
+    return _run(jobs, options, command=shlex.join(["uae", "run", *arguments]))
 
 
-def _run(jobs: list[Job], options: argparse.Namespace, parser: argparse.ArgumentParser, command: str) -> int:
-    # Only now: with torch it takes two seconds, which a misspelled setting need not cost
-    from uae_cli.experiment.preparation import Preparation
+def _run(jobs: list[Job], options: argparse.Namespace, command: str) -> int:
+    # Only now: with torch it takes seconds, which a misspelled setting need not cost
+    from uae_cli.experiment.check import Preparation
 
     preparation = Preparation()
     _check_jobs(jobs, preparation, options)
     _note_inherited_settings(options.overrides)
-    failures = _Failures()
+    failures = Failures()
 
     def task(config: DictConfig) -> None:
         _job(config, failures, preparation, command)
 
-    _hand_over(options, parser, task)
+    hydra_app.call(options, task)
     failures.tell()
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = get_args_parser()
-    parser.prog = "uae run"
-
-    def error(message: str) -> NoReturn:
-        way = "settings are written without dashes, as in scale=smoke; " if "unrecognized" in message else ""
-        raise ConfigError(f"run: {message}; {way}see uae run --help")
-
-    parser.error = error  # type: ignore[method-assign]
-    return parser
-
-
-def _check_options(options: argparse.Namespace) -> None:
-    if options.config_dir and not Path(options.config_dir).is_dir():
-        raise ConfigError(
-            f"--config-dir = {options.config_dir}: no such folder; name the one above experiment/"
-        )
-    for name in ("config_name", "config_path"):
-        if value := getattr(options, name):
-            raise ConfigError(
-                f"--{name.replace('_', '-')} = {value}: uae always starts from its own config; put your own "
-                "files in DIR/experiment/ and use --config-dir DIR experiment=NAME"
-            )
+def _announcement(jobs: list[Job]) -> str:
+    names = sorted({f"{job.config['name']} ({job.config['scale']['name']} scale)" for job in jobs})
+    count = f"{len(jobs)} jobs: " if len(jobs) > 1 else ""
+    return f"{count}{', '.join(names)}, device {jobs[0].config['device']}"
 
 
 def _check_jobs(jobs: list[Job], preparation: "Preparation", options: argparse.Namespace) -> None:
@@ -108,16 +96,9 @@ def _check_jobs(jobs: list[Job], preparation: "Preparation", options: argparse.N
     Raises:
         UaeError: a job can't run.
     """
-    check_heeded(options.overrides, [job.config for job in jobs])
     for job in jobs:
-        try:
+        with _hints(options, job.config):
             preparation.settings(job.config)
-        except SettingError as error:
-            default = default_of(error.setting, options.overrides, options.config_dir)
-            hint = "" if default is None else f" (default: {shown(default)})"
-            raise ConfigError(f"{error}{hint}") from error
-        except UnknownSettingError as error:
-            raise ConfigError(_unknown(error, job.config)) from error
     for job in jobs:
         preparation.whole(job.config)
     for job in jobs:
@@ -125,9 +106,19 @@ def _check_jobs(jobs: list[Job], preparation: "Preparation", options: argparse.N
         _check_writable("hydra.run.dir or hydra.sweep.dir", job.above)
 
 
-def _unknown(error: UnknownSettingError, config: dict[str, object]) -> str:
-    section, dot, name = error.setting.rpartition(".")
-    return f"{error}; {nearest(name, siblings(error.setting, config), section + dot)}"
+@contextmanager
+def _hints(options: argparse.Namespace, config: dict[str, Any]) -> Iterator[None]:
+    """Tell the default beside a value that is refused, and the known names beside an unknown one."""
+    try:
+        yield
+    except SettingError as error:
+        default = default_of(error.setting, options.overrides, options.config_dir)
+        hint = "" if default is None else f" (default: {shown(default)})"
+        raise ConfigError(f"{error}{hint}") from error
+    except UnknownSettingError as error:
+        section, dot, name = error.setting.rpartition(".")
+        known = siblings(error.setting, config)
+        raise ConfigError(f"{error}; {nearest(name, known, section + dot)}") from error
 
 
 def _check_writable(setting: str, folder: Path) -> None:
@@ -153,41 +144,7 @@ def _note_inherited_settings(overrides: list[str]) -> None:
         )
 
 
-def _hand_over(options: argparse.Namespace, parser: argparse.ArgumentParser, task: Task) -> None:
-    version.setbase(VERSION_BASE)
-    with _whole_errors():
-        try:
-            _run_hydra(
-                args=options,
-                args_parser=parser,
-                task_function=task,
-                config_path=str(conf_dir()),
-                config_name=CONFIG_NAME,
-            )
-        except HydraException as error:
-            raise ConfigError(one_line(error)) from error
-        except SystemExit as end:
-            # Hydra leaves so when it has shown its help
-            if end.code:
-                raise
-
-
-@contextmanager
-def _whole_errors() -> Iterator[None]:
-    """Have Hydra let exceptions through: `main` tells a user's mistake in one line, shows a failure whole."""
-    name = "HYDRA_FULL_ERROR"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
-class _Failures:
+class Failures:
     """Mistakes of the user's, kept for the end, so that the other jobs of a sweep still run."""
 
     def __init__(self) -> None:
@@ -209,7 +166,7 @@ class _Failures:
             raise type(self._found[0])("; ".join(map(str, self._found)))
 
 
-def _job(config: DictConfig, failures: _Failures, preparation: "Preparation", command: str) -> None:
+def _job(config: DictConfig, failures: Failures, preparation: "Preparation", command: str) -> None:
     from uae_cli.results.collect import read_run
     from uae_cli.run.job import run
     from uae_cli.tables.run_table import print_run

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from uae_cli import __version__
 from uae_cli.errors import UaeError
-from uae_cli.experiment.preparation import Preparation
+from uae_cli.experiment.check import Preparation
 from uae_cli.machine import choose_threads, describe, keep_freed_memory
 from uae_cli.progress import Bars
 from uae_cli.protocols import Runnable

@@ -2,14 +2,14 @@ import pytest
 import yaml
 
 from uae_cli.errors import ConfigError
+from uae_cli.experiment.command_line import PROTOCOLS, check_reads
 from uae_cli.experiment.compose import compose_jobs, conf_dir, register_resolvers
-from uae_cli.experiment.heeded import _PROTOCOLS, check_heeded
 
 
 def check(*overrides: str) -> None:
     register_resolvers()
     jobs = compose_jobs(list(overrides), multirun=True, extra_dir=None)
-    check_heeded(overrides, [job.config for job in jobs])
+    check_reads(overrides, [job.config for job in jobs])
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_protocols_of_ones_own_are_trusted() -> None:
 def test_the_protocols_told_apart_are_those_there_are() -> None:
     folder = conf_dir() / "protocol"
     targets = {yaml.safe_load(file.read_text())["_target_"]: file.stem for file in folder.glob("*.yaml")}
-    assert targets == _PROTOCOLS
+    assert targets == PROTOCOLS

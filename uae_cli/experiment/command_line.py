@@ -1,11 +1,18 @@
-"""Settings that not every protocol reads: one of the command line that none would read is refused."""
+"""What of the command line and of a user's own files can be refused before torch is loaded."""
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from uae_cli.errors import ConfigError
+import yaml
 
-_PROTOCOLS = {
+from uae_cli.errors import ConfigError
+from uae_cli.experiment.compose import conf_dir
+
+_PACKAGE = "# @package _global_"  # a user's own experiment without it is one that Hydra puts elsewhere
+# Settings that not every protocol reads
+PROTOCOLS = {
     "uae_cli.protocols.Augment": "augmentation",
     "uae_cli.protocols.AttackProtocol": "attack",
     "uae_cli.protocols.RobustnessProtocol": "robustness",
@@ -21,7 +28,7 @@ _READERS = {
 }
 
 
-def check_heeded(overrides: Sequence[str], configs: Sequence[dict[str, Any]]) -> None:
+def check_reads(overrides: Sequence[str], configs: Sequence[dict[str, Any]]) -> None:
     """See whether every override is read by one of the jobs at least.
 
     Args:
@@ -37,7 +44,7 @@ def check_heeded(overrides: Sequence[str], configs: Sequence[dict[str, Any]]) ->
                 f"{override}: a scale is chosen whole, scale=smoke, subset or full; set data.train_size, "
                 "data.test_size or what else differs"
             )
-        if configs and not any(heeds(config, override) for config in configs):
+        if configs and not any(reads(config, override) for config in configs):
             part = _part(override)
             raise ConfigError(
                 f"{override}: protocol = {_protocol(configs[0])} doesn't read {part}; leave it out, or "
@@ -45,7 +52,7 @@ def check_heeded(overrides: Sequence[str], configs: Sequence[dict[str, Any]]) ->
             )
 
 
-def heeds(config: dict[str, Any], override: str) -> bool:
+def reads(config: dict[str, Any], override: str) -> bool:
     """Whether a job reads this override; a protocol of the user's own is trusted to."""
     part, protocol = _part(override), _protocol(config)
     if part == "evaluation" and any("watch_every" in settings for settings in config[part].values()):
@@ -67,4 +74,40 @@ def _part(override: str) -> str:
 def _protocol(config: dict[str, Any]) -> str | None:
     protocol = config.get("protocol")
     target = protocol.get("_target_") if isinstance(protocol, dict) else None
-    return _PROTOCOLS.get(str(target))
+    return PROTOCOLS.get(str(target))
+
+
+def check_own_files(folder: Path, overrides: Sequence[str]) -> None:
+    """See whether the files of a user's own folder mean what their author thinks.
+
+    Raises:
+        ConfigError: one is named like one of ours, which is found first; or an experiment that `overrides`
+            name would come to stand below `experiment`, or sets a group like a value, which what the group's
+            own file says replaces.
+    """
+    for file in sorted(folder.glob("*/**/*.yaml")):
+        if (conf_dir() / file.relative_to(folder)).exists():
+            raise ConfigError(f"{file}: uae has a file of this name, which it would take; give yours another")
+    named = " ".join(override for override in overrides if override.startswith("experiment="))
+    for file in sorted(folder.glob("experiment/*.yaml")):
+        if file.stem in re.findall(r"[\w.-]+", named):
+            _check(file)
+
+
+def _check(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    if _PACKAGE not in text:
+        raise ConfigError(
+            f"{file}: its settings would come to stand below experiment; make its first line {_PACKAGE}"
+        )
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return  # which Hydra tells
+    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    for name, value in settings.items() if isinstance(settings, dict) else ():
+        if name in groups and isinstance(value, str | list):
+            raise ConfigError(
+                f"{file}: {name}: {value}: has no effect here; choose it under defaults, as in "
+                f"- override /{name}: {value}"
+            )

@@ -1,6 +1,8 @@
 """What is checked before a run begins."""
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,8 @@ from torch import Tensor, nn
 
 from uae_cli.datasets import Dataset, Digits
 from uae_cli.errors import ConfigError, DataError
+from uae_cli.experiment.check import Preparation
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
-from uae_cli.experiment.preparation import Preparation
 
 
 class Scrambler(nn.Module):
@@ -46,6 +48,21 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(Digits, "load", counted)
     return seen
+
+
+def test_checking_does_not_load_torchs_compiler() -> None:
+    """Which takes a second; the first optimiser does it."""
+    lines = (
+        "import sys",
+        "from uae_cli.experiment.check import Preparation",
+        "from uae_cli.experiment.compose import compose_jobs, register_resolvers",
+        "register_resolvers()",
+        "[job] = compose_jobs(['scale=smoke'], multirun=False, extra_dir=None)",
+        "Preparation().whole(job.config)",
+        "assert 'torch._dynamo' not in sys.modules",
+    )
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_sweep_reads_its_data_once(reads: list[str]) -> None:

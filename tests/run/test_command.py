@@ -3,11 +3,11 @@ import os
 import pytest
 
 from uae_cli.errors import ConfigError, DataError, SettingError
-from uae_cli.run.command import _Failures
+from uae_cli.run.command import Failures
 
 
 def test_mistakes_are_told_together_at_the_end() -> None:
-    failures = _Failures()
+    failures = Failures()
     failures.tell()
     failures.add(DataError("no numbers"))
     failures.add(ConfigError("no sense"))
@@ -16,7 +16,7 @@ def test_mistakes_are_told_together_at_the_end() -> None:
 
 
 def test_a_launchers_own_process_sends_its_mistake_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    failures = _Failures()
+    failures = Failures()
     monkeypatch.setattr(os, "getpid", lambda: -1)
     with pytest.raises(ConfigError, match=r"^seed = x: must be a whole number$") as caught:
         failures.add(SettingError("seed", "x", "must be a whole number"))
