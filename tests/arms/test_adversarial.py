@@ -17,7 +17,7 @@ from uae_cli.arms import (
     attacks_of,
     parts_of,
 )
-from uae_cli.attacks.similarities.similarities import L2Distance, Similarity
+from uae_cli.attacks import L2Distance, Similarity
 
 FLIP, ROTATION = Flip(draws=1), Rotation(degrees=10, draws=1)
 NOISE, UAE = Gaussian(sigma=0.1, draws=1), Adversarial(similarity=L2Distance(goal="maximize"))

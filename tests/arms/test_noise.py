@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from uae_cli.arms import Adversarial, Arm, ExtraSamples, Gaussian, MatchedNoise, Replicate
-from uae_cli.attacks.similarities.similarities import ReconstructionError, Similarity
+from uae_cli.attacks import ReconstructionError, Similarity
 
 
 @dataclass

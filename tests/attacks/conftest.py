@@ -10,12 +10,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from uae_cli.attacks.criteria.reconstruction import Reconstruction
-from uae_cli.attacks.dataset import RESULT, Attack, generate
-from uae_cli.attacks.samples import Samples
-from uae_cli.attacks.similarities.similarities import Mine
-from uae_cli.attacks.solvers.base import Problem
-from uae_cli.attacks.solvers.minmax import MinMax
+from uae_cli.attacks import RESULT, Attack, Samples, generate
+from uae_cli.attacks.criteria import Reconstruction
+from uae_cli.attacks.similarities import Mine
+from uae_cli.attacks.solvers import Found, MinMax, Problem, Solver
 from uae_cli.mi import FeatureMaps, RandomProjections
 from uae_cli.models import TappedModel
 
@@ -76,7 +74,7 @@ def problem() -> Callable[..., Problem]:
             model=TappedModel(Identity(), None),
             batch=Samples(x, index, seed),
             criterion=lambda response: criterion(response.x),
-            begin=lambda: lambda response, iteration: similarity(response.x, iteration),
+            bind_similarity=lambda: lambda response, iteration: similarity(response.x, iteration),
             **settings,
         )
 
@@ -98,6 +96,31 @@ def mine_attack(minmax: Callable[..., MinMax]) -> Callable[..., Attack]:
         )
         settings = {"alpha": 0.05, "iterations": 10, "c_start": 1e-3, "delta_start": 0.086} | solver
         return Attack(Reconstruction(kappa=0.0), mine, minmax(**settings))
+
+    return make
+
+
+class ShortOfMemory:
+    """A solver on a machine with memory for `limit` samples; `sizes` are those it was asked for."""
+
+    def __init__(self, solver: Solver, limit: int, error: Exception) -> None:
+        self.solver, self.limit, self.error = solver, limit, error
+        self.total_iterations, self.sizes = solver.total_iterations, []
+
+    def run(self, problem: Problem, *, on_iteration: Callable[[int], None]) -> Found:
+        self.sizes.append(len(problem.x))
+        if len(problem.x) > self.limit:
+            on_iteration(1)  # one iteration went well
+            raise self.error
+        return self.solver.run(problem, on_iteration=on_iteration)
+
+
+@pytest.fixture
+def short_of_memory() -> Callable[..., Attack]:
+    """The same attack with memory for so many samples."""
+
+    def make(attack: Attack, limit: int, error: Exception | None = None) -> Attack:
+        return replace(attack, solver=ShortOfMemory(attack.solver, limit, error or MemoryError()))
 
     return make
 

@@ -4,12 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from uae_cli.attacks.criteria import contrastive
-from uae_cli.attacks.criteria.contrastive import Contrastive, RandomCriterion
-from uae_cli.attacks.criteria.reconstruction import Reconstruction
-from uae_cli.attacks.dataset import Attack, judge
-from uae_cli.attacks.samples import Samples
-from uae_cli.attacks.similarities.similarities import Mine
+from uae_cli.attacks import Attack, Contrastive, RandomCriterion, Samples, judge
+from uae_cli.attacks.criteria import Reconstruction, contrastive
+from uae_cli.attacks.similarities import Mine
 from uae_cli.contrastive import Views, nt_xent
 from uae_cli.errors import ConfigError
 from uae_cli.mi import FeatureMaps
@@ -56,7 +53,7 @@ def f(
 ) -> Tensor:
     index = torch.arange(len(x)) if index is None else index
     tapped = TappedModel(model, None)
-    bound = settings.against(tapped, tapped(x), Samples(x, index, seed=0))
+    bound = settings.bind(tapped, tapped(x), Samples(x, index, seed=0))
     return bound(tapped(moved))
 
 
@@ -90,7 +87,7 @@ def test_a_sample_is_judged_alike_in_any_batch(model, x, moved, same_views):
 def test_judging_in_parts_changes_nothing(model, x, moved, monkeypatch):
     whole = f(criterion(), model, x, moved)
     sizes = []
-    monkeypatch.setattr(contrastive, "_VIEWS_AT_ONCE", 13)
+    monkeypatch.setattr(contrastive, "VIEWS_AT_ONCE", 13)
     model.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
     torch.testing.assert_close(f(criterion(), model, x, moved), whole)
     plain, views = [len(x)], [2 * 6] * 6  # two samples of six views at once

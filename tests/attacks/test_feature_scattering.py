@@ -1,23 +1,23 @@
 """Distances and feature scattering: against closed forms, an assignment solver, and from chunk to chunk."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 
-from uae_cli.attacks import dataset as generate
-from uae_cli.attacks.criteria.reconstruction import Reconstruction
-from uae_cli.attacks.dataset import Attack
+from uae_cli.attacks import Attack, Samples, attack_batch
+from uae_cli.attacks.criteria import Reconstruction
 from uae_cli.attacks.memory import Need, choose_chunk, measure
-from uae_cli.attacks.samples import Samples
-from uae_cli.attacks.similarities.feature_scattering import FeatureScattering, transport_plan
-from uae_cli.attacks.similarities.similarities import (
+from uae_cli.attacks.similarities import (
     CosineDistance,
     Grouped,
     L2Distance,
     Similarity,
     group_of,
 )
+from uae_cli.attacks.similarities.comparisons import FeatureScattering, transport_plan
 from uae_cli.errors import ConfigError
 from uae_cli.models import Response, TappedModel
 
@@ -37,7 +37,7 @@ def attack(minmax) -> Attack:
 
 
 def between(similarity: Similarity, x: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
-    bound = similarity.begin(Response(x, x, None), torch.arange(len(x)), 0)
+    bound = similarity.bind(Response(x, x, None), Samples.first(x, seed=0))
     return bound(Response(moved, moved, None), 1)
 
 
@@ -96,7 +96,7 @@ def test_groups_are_those_of_the_dataset_wherever_their_samples_stand():
         part = slice(start, start + GROUP)
         torch.testing.assert_close(whole[part], between(scattering(), x[part], moved[part]))
     order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
-    bound = scattering().begin(Response(x[order], x[order], None), order, 0)
+    bound = scattering().bind(Response(x[order], x[order], None), Samples(x[order], order, 0))
     torch.testing.assert_close(bound(Response(moved[order], moved[order], None), 1), whole[order])
 
 
@@ -119,20 +119,17 @@ def test_chunks_leave_every_sample_where_it_was(attack, trained_ae, digits, resu
 
 
 def test_chosen_samples_are_grouped_as_they_stand(attack, trained_ae, digits):
-    x, model, chosen = digits[:6], TappedModel(trained_ae, "encoder"), 10 * torch.arange(6)
-    known = []
+    class Noted(FeatureScattering):
+        def bind(self, clean, batch):
+            known.append(batch.index.tolist())
+            return super().bind(clean, batch)
 
-    def begin(_self, clean, index, seed):
-        known.append(index.tolist())
-        return whole(_self, clean, index, seed)
-
-    whole = FeatureScattering.begin
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FeatureScattering, "begin", begin)
-        batch = Samples(x, chosen, 0)
-        generate.attack_chunk(attack, model, batch, lambda _: None)
+    known: list[list[int]] = []
+    batch = Samples(digits[:6], 10 * torch.arange(6), 0)
+    noted = replace(attack, similarity=Noted(**vars(attack.similarity)))
+    attack_batch(noted, TappedModel(trained_ae, "encoder"), batch)
     assert known == [[0, 1, 2, 3, 4, 5]]
-    assert batch.index.tolist() == chosen.tolist()
+    assert batch.index.tolist() == [0, 10, 20, 30, 40, 50]
 
 
 def test_a_chunk_smaller_than_a_group_is_refused(attack, trained_ae, digits, result_of):
@@ -141,26 +138,14 @@ def test_a_chunk_smaller_than_a_group_is_refused(attack, trained_ae, digits, res
     assert len(result_of(attack, trained_ae, digits[:3], chunk_size=3)["x"]) == 3
 
 
-def test_memory_that_runs_out_halves_by_whole_groups(attack, trained_ae, digits, result_of, monkeypatch):
-    x, sizes, whole = digits[:18], [], generate.attack_chunk
+def test_memory_that_runs_out_halves_by_whole_groups(attack, trained_ae, digits, result_of, short_of_memory):
+    x, short = digits[:18], short_of_memory(attack, 7)
     expected = result_of(attack, trained_ae, x, "whole", chunk_size=20)
-
-    def with_room_for(limit):
-        def attack_chunk(attack, model, batch, on_iteration):
-            sizes.append(len(batch))
-            if len(batch) > limit:
-                raise MemoryError
-            return whole(attack, model, batch, on_iteration)
-
-        return attack_chunk
-
-    monkeypatch.setattr(generate, "attack_chunk", with_room_for(7))
-    found = result_of(attack, trained_ae, x, "halved", chunk_size=12)
-    assert sizes == [12, 4, 4, 4, 4, 2]
+    found = result_of(short, trained_ae, x, "halved", chunk_size=12)
+    assert short.solver.sizes == [12, 4, 4, 4, 4, 2]
     torch.testing.assert_close(found["x"], expected["x"], rtol=0, atol=1e-5)
-    monkeypatch.setattr(generate, "attack_chunk", with_room_for(3))
     with pytest.raises(ConfigError, match="too little memory for 4 samples that belong together"):
-        result_of(attack, trained_ae, x, "none", chunk_size=12)
+        result_of(short_of_memory(attack, 3), trained_ae, x, "none", chunk_size=12)
 
 
 def test_chunks_are_chosen_in_whole_groups(attack, trained_ae, digits):
@@ -192,7 +177,7 @@ def test_it_reads_the_layer_it_is_told(trained_ae, digits):
         features = [r.output if layer is None else trained_ae.encoder(r.x) for r in (clean, moved)]
         cost = 1 - F.cosine_similarity(*(f.flatten(1)[None] if i else f.flatten(1)[:, None]
                                          for i, f in enumerate(features)), dim=2)  # fmt: skip
-        shares = scattering(layer=layer).begin(clean, torch.arange(4), 0)(moved, 1)
+        shares = scattering(layer=layer).bind(clean, Samples.first(digits[:4], seed=0))(moved, 1)
         plan = transport_plan(cost, 0.01, 50)
         torch.testing.assert_close(shares, 4 * (plan * cost).sum(0), rtol=1e-3, atol=1e-5)
     with pytest.raises(ConfigError, match=r"similarity.layer = foo: the model has no such layer; it has enc"):

@@ -1,11 +1,15 @@
+from contextlib import nullcontext
+
 import pytest
 import torch
+from torch import nn
 
-from uae_cli.attacks.criteria.misclassification import Misclassification
-from uae_cli.attacks.criteria.reconstruction import Reconstruction
-from uae_cli.attacks.dataset import RESULT, Attack, judge
-from uae_cli.attacks.samples import Samples
-from uae_cli.attacks.similarities.similarities import L2Distance, ReconstructionError
+from uae_cli.attacks import RESULT, Attack, Samples, judge
+from uae_cli.attacks.criteria import Misclassification, Reconstruction
+from uae_cli.attacks.memory import measure
+from uae_cli.attacks.model_checks import warnings_about
+from uae_cli.attacks.similarities import L2Distance, ReconstructionError
+from uae_cli.errors import DataError
 from uae_cli.models import TappedModel
 
 N = 20
@@ -127,6 +131,56 @@ def test_the_model_is_not_changed(attack, trained_ae, digits, result_of):
     result_of(attack, trained_ae, digits[:N])
     assert all(torch.equal(value, before[name]) for name, value in trained_ae.state_dict().items())
     assert all(parameter.grad is None for parameter in trained_ae.parameters())
+
+
+class Failing(nn.Module):
+    """A model that answers so many times."""
+
+    def __init__(self, model: nn.Module, answers: int) -> None:
+        super().__init__()
+        self.model, self.left = model, answers
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("broken")
+        return self.model(x)
+
+
+@pytest.mark.parametrize("answers", [1000, 3], ids=["sound", "failing"])
+def test_modes_and_gradients_of_the_model_are_again_as_they_were(
+    answers, attack, trained_ae, digits, result_of
+):
+    model = Failing(trained_ae.train(), answers)
+    model.model.encoder.eval()
+    next(model.parameters()).requires_grad_(False)
+    modes = [module.training for module in model.modules()]
+    wanted = [parameter.requires_grad for parameter in model.parameters()]
+    assert len(set(modes)) == len(set(wanted)) == 2
+    with pytest.raises(RuntimeError, match="broken") if answers == 3 else nullcontext():
+        result_of(attack, model, digits[:4])
+    if answers != 3:
+        measure(attack, model, digits[:4])
+        warnings_about(model, attack.criterion, Samples.first(digits[:4], seed=0))
+    assert [module.training for module in model.modules()] == modes
+    assert [parameter.requires_grad for parameter in model.parameters()] == wanted
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (-0.5, r"these go from -0\.5 to 1; scale them to \[0, 1\]"),
+        (255, r"these go from 0 to 255; "),
+        (float("inf"), r"these go from 0 to inf; "),
+        (float("nan"), r"0 to 1, but there are some that are no number; "),
+    ],
+)
+def test_values_outside_the_unit_interval_are_refused(value, told, attack, trained_ae, digits, result_of):
+    x = digits[:N].clone()
+    x[7, 0, 3, 3] = value
+    with pytest.raises(DataError, match=told) as refused:
+        result_of(attack, trained_ae, x)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_chosen_sample_is_attacked_as_in_its_dataset(mine_attack, trained_ae, digits, result_of):

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from uae_cli.attacks.dataset import Attack
-from uae_cli.attacks.samples import Samples
+from uae_cli.attacks import Attack, Samples
 from uae_cli.attacks.solvers.base import Found, Problem
 from uae_cli.models import TappedModel
 
@@ -19,8 +18,8 @@ def run(attack: Attack, model: nn.Module, x: Tensor, index: Tensor) -> Found:
     problem = Problem(
         model=tapped,
         batch=batch,
-        criterion=attack.criterion.against(tapped, clean, batch),
-        begin=lambda: attack.similarity.begin(clean, index, 0),
+        criterion=attack.criterion.bind(tapped, clean, batch),
+        bind_similarity=lambda: attack.similarity.bind(clean, batch),
         goal=attack.similarity.goal,
         require_positive=attack.similarity.require_positive,
     )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from uae_cli.attacks.solvers.descent import glorot_limit
+from uae_cli.attacks.solvers.base import glorot_limit
 
 X = torch.tensor([[0.5, 0.5, 0.05], [0.9, 0.1, 0.3]], dtype=torch.float64)
 SLOPE = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from uae_cli.attacks.criteria.misclassification import Misclassification
-from uae_cli.attacks.samples import Samples
+from uae_cli.attacks import Samples
+from uae_cli.attacks.criteria import Misclassification
 from uae_cli.errors import ConfigError
 from uae_cli.models import Response
 
@@ -20,7 +20,7 @@ def bound(labels=LABELS, logits=LOGITS, index=None, seed=0, **settings):
     index = torch.arange(len(logits)) if index is None else index
     batch = Samples(torch.zeros(len(logits), 1), index, seed, labels)
     criterion = Misclassification(**({"kappa": 0.0, "target": None} | settings))
-    return criterion.against(None, response(logits), batch)
+    return criterion.bind(None, response(logits), batch)
 
 
 @pytest.mark.parametrize(

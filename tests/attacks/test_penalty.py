@@ -1,5 +1,7 @@
 """The binary search over c against sequences worked by hand, and what the solver shares with MinMax."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -81,10 +83,9 @@ def test_the_best_iterate_of_all_searches_is_kept(problem):
 def test_each_search_begins_anew_from_the_same_start(problem):
     begun = []
     attacked = problem(X, lambda x, _t: x.sum(1), lambda x: x[:, 0] - 0.2)
-    begin = attacked.begin
 
     def counted():
-        similarity, seen = begin(), []
+        similarity, seen = attacked.bind_similarity(), []
         begun.append(seen)
 
         def call(response, iteration):
@@ -93,9 +94,9 @@ def test_each_search_begins_anew_from_the_same_start(problem):
 
         return call
 
-    object.__setattr__(attacked, "begin", counted)
     told: list[int] = []
-    penalty(iterations=6, searches=3, delta_start=0.1).run(attacked, on_iteration=told.append)
+    counting = replace(attacked, bind_similarity=counted)
+    penalty(iterations=6, searches=3, delta_start=0.1).run(counting, on_iteration=told.append)
     assert [[iteration for iteration, _ in seen] for seen in begun] == [[0, 1, 2]] * 3
     starts = [seen[0][1] for seen in begun]
     assert torch.equal(starts[0], starts[1])

@@ -2,18 +2,16 @@
 
 import math
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from uae_cli.attacks.criteria.misclassification import Misclassification
-from uae_cli.attacks.criteria.reconstruction import Reconstruction
-from uae_cli.attacks.dataset import Attack
-from uae_cli.attacks.samples import Samples
-from uae_cli.attacks.similarities.similarities import Nothing
-from uae_cli.attacks.solvers.base import Problem
-from uae_cli.attacks.solvers.descent import uniform_start
+from uae_cli.attacks import Attack, Samples
+from uae_cli.attacks.criteria import BoundMisclassification, Misclassification, Reconstruction
+from uae_cli.attacks.similarities import Nothing
+from uae_cli.attacks.solvers.base import Problem, uniform_start
 from uae_cli.attacks.solvers.pgd import Pgd
 from uae_cli.errors import ConfigError
 from uae_cli.models import TappedModel
@@ -38,8 +36,8 @@ def problem_of(model, batch: Samples, criterion) -> Problem:
     return Problem(
         model=tapped,
         batch=batch,
-        criterion=criterion.against(tapped, clean, batch),
-        begin=lambda: Nothing().begin(clean, batch.index, 0),
+        criterion=criterion.bind(tapped, clean, batch),
+        bind_similarity=lambda: Nothing().bind(clean, batch),
         goal="minimize",
         require_positive=False,
     )
@@ -73,21 +71,10 @@ def test_it_walks_as_foolbox_does(trained_classifier, batch, target, step_size, 
     else:
         aim = foolbox.criteria.TargetedMisclassification(problem.criterion.targets)
     expected = theirs.run(model, batch.x, aim, epsilon=0.2)
-    traced = problem_of(trained_classifier, batch, _Always(criterion))
-    found = pgd(step_size=step_size).run(traced)
+    # The same loss under a criterion that always holds, so that every last iterate is answered
+    always = BoundMisclassification(batch.labels, problem.criterion.targets, kappa=-1e9)
+    found = pgd(step_size=step_size).run(replace(problem, criterion=always))
     torch.testing.assert_close(found.x, expected, rtol=0, atol=1e-6)
-
-
-class _Always:
-    """The same loss under a criterion that always holds, so that every last iterate is answered."""
-
-    def __init__(self, criterion: Misclassification) -> None:
-        self._criterion = criterion
-
-    def against(self, model, clean, batch):
-        bound = self._criterion.against(model, clean, batch)
-        bound._kappa = -1e9
-        return bound
 
 
 def test_it_fools_a_plain_classifier(trained_classifier, batch, digit_labels):

@@ -1,14 +1,13 @@
 """A whole MINE-UAE attack against one written as plainly as the paper, one sample at a time, in float64."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from uae_cli.attacks.dataset import attack_chunk
-from uae_cli.attacks.samples import Samples
+from uae_cli.attacks import Samples, attack_batch
 from uae_cli.models import TappedModel
 from uae_cli.randomness import generator, uniform
 
@@ -126,7 +125,7 @@ def attacked(attack, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     seen: list[Tensor] = []
     hook = model.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].detach().clone()))
     tapped = TappedModel(model, attack.similarity.tapped_layer(model))
-    found = attack_chunk(attack, tapped, Samples(x, INDEX, SEED), lambda _samples: None)
+    found = attack_batch(attack, tapped, Samples(x, INDEX, SEED))
     hook.remove()
     iterates = seen[2 : 2 + ITERATIONS]  # after the clean samples and the starting point
     assert bool(found.success.any())
@@ -140,10 +139,7 @@ def attacked(attack, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("marginals", ["all_pairs", "shuffle"])
 @pytest.mark.parametrize("way", ["compiled", "torch"])
-def test_every_iteration_is_that_of_the_plain_attack(
-    way, marginals, mine_attack, trained_ae, digits, monkeypatch
-):
-    monkeypatch.setattr("uae_cli.mi.networks.kernel_pays", lambda *_: way == "compiled")
+def test_every_iteration_is_that_of_the_plain_attack(way, marginals, mine_attack, trained_ae, digits):
     model, x = trained_ae.double(), digits[INDEX].double()
     attack = mine_attack(
         marginals=marginals,
@@ -153,7 +149,8 @@ def test_every_iteration_is_that_of_the_plain_attack(
         c_start=C_START,
         delta_start=DELTA_START,
     )
-    fast = attacked(attack, model, x)
+    mine = replace(attack.similarity, compiled=way == "compiled")
+    fast = attacked(replace(attack, similarity=mine), model, x)
     for row, index in enumerate(INDEX.tolist()):
         plain = plain_attack(model, x[row : row + 1], index, marginals)
         torch.testing.assert_close(fast["delta"][row], torch.cat(plain.pop("delta")), rtol=0, atol=TOLERANCE)

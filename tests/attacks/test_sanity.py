@@ -2,10 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from uae_cli.attacks.criteria.misclassification import Misclassification
-from uae_cli.attacks.criteria.reconstruction import Reconstruction
+from uae_cli.attacks import Samples
+from uae_cli.attacks.criteria import Misclassification, Reconstruction
 from uae_cli.attacks.model_checks import warnings_about
-from uae_cli.attacks.samples import Samples
 
 UNTARGETED = Misclassification(kappa=0.0, target=None)
 
@@ -49,17 +48,13 @@ def test_a_spoilt_one_is_named(trained_classifier, digits, digit_labels, spoil, 
     assert names(spoil(trained_classifier), UNTARGETED, digits[:32], digit_labels[:32]) == {name}
 
 
-def test_a_random_target_is_that_of_the_sample_in_its_dataset(
-    trained_classifier, digits, digit_labels, monkeypatch
-):
-    seen = []
-    against = Misclassification.against
+def test_a_random_target_is_that_of_the_sample_in_its_dataset(trained_classifier, digits, digit_labels):
+    class Noted(Misclassification):
+        def bind(self, model, clean, batch):
+            seen.append(batch.index.tolist())
+            return super().bind(model, clean, batch)
 
-    def noted(self, model, clean, batch):
-        seen.append(batch.index.tolist())
-        return against(self, model, clean, batch)
-
-    monkeypatch.setattr(Misclassification, "against", noted)
-    targeted, index = Misclassification(kappa=0.0, target="random"), torch.tensor([3, 8, 40])
+    seen: list[list[int]] = []
+    targeted, index = Noted(kappa=0.0, target="random"), torch.tensor([3, 8, 40])
     warnings_about(trained_classifier, targeted, Samples(digits[index], index, 0, digit_labels[index]))
     assert seen == [[3, 8, 40]]

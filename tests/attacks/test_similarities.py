@@ -1,13 +1,14 @@
 import pytest
 import torch
 
-from uae_cli.attacks.similarities.similarities import Mine, ReconstructionError, Similarity
+from uae_cli.attacks import Samples
+from uae_cli.attacks.similarities import Mine, ReconstructionError, Similarity
 from uae_cli.errors import ConfigError
 from uae_cli.mi import FeatureMaps
 from uae_cli.models import DenseAutoencoder, Response, TappedModel
 
-INDEX = torch.arange(2)
 X = torch.tensor([[0.0, 1.0], [0.5, 0.5]], dtype=torch.float64)
+BATCH = Samples.first(X, seed=0)
 
 
 def mine(**changes) -> Mine:
@@ -23,7 +24,7 @@ def mine(**changes) -> Mine:
 
 
 def error_of(output: torch.Tensor) -> torch.Tensor:
-    return ReconstructionError(goal="maximize").begin(Response(X, X, None), INDEX, 0)(
+    return ReconstructionError(goal="maximize").bind(Response(X, X, None), BATCH)(
         Response(X, output, None), 1
     )
 
@@ -38,7 +39,7 @@ def test_the_reconstruction_error_is_the_norm_of_a_samples_error():
 def test_its_gradient_is_finite_however_small_the_error(dtype, size):
     clean = X.to(dtype)
     output = torch.full_like(clean, size).requires_grad_()
-    bound = ReconstructionError(goal="maximize").begin(Response(0 * clean, clean, None), INDEX, 0)
+    bound = ReconstructionError(goal="maximize").bind(Response(0 * clean, clean, None), BATCH)
     error = bound(Response(clean, output, None), 1)
     (slope,) = torch.autograd.grad(error.sum(), output)
     assert bool(error.isfinite().all())
@@ -57,7 +58,7 @@ def test_it_is_differentiable():
 def test_mine_reads_the_feature_maps_of_the_attacked_model(trained_ae, digits):
     model = TappedModel(trained_ae, mine().tapped_layer(trained_ae))
     clean = model(digits[:2])
-    similarity = mine().begin(clean, INDEX, 0)
+    similarity = mine().bind(clean, BATCH)
     moved = model(digits[:2].clone().requires_grad_())
     estimate = similarity(moved, 0)
     (slope,) = torch.autograd.grad(estimate.sum(), moved.x)
@@ -67,7 +68,7 @@ def test_mine_reads_the_feature_maps_of_the_attacked_model(trained_ae, digits):
 
 def test_mine_learns_from_call_to_call(trained_ae, digits):
     clean = TappedModel(trained_ae, "encoder.1")(digits[:8])
-    similarity = mine(learning_rate=0.01).begin(clean, torch.arange(8), 0)
+    similarity = mine(learning_rate=0.01).bind(clean, Samples.first(clean.x, seed=0))
     estimates = [float(similarity(clean, t).mean()) for t in range(12)]
     assert estimates[-1] > estimates[0] + 0.1
 

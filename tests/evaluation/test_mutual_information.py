@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from uae_cli.attacks.samples import Samples
+from uae_cli.attacks import Samples
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.mutual_information import HeldOutInformation
 from uae_cli.mi import FeatureMaps, RandomProjections

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from uae_cli.mi.bound import MARGINALS
-from uae_cli.mi.networks import StatisticsNetworks
+from uae_cli.mi.networks import CompiledNetworks
 from uae_cli.models import TappedModel
 from uae_cli.randomness import uniform
 
@@ -63,7 +63,7 @@ def in_full_space(u: Tensor, v: Tensor, seed: int, marginals: str, orders: Tenso
 def in_coordinates(u: Tensor, v: Tensor, seed: int, marginals: str, orders: Tensor) -> Tensor:
     """The same as the attack does it, entering and leaving once a round."""
     left, right, bias, head = start(seed, u.shape[2])
-    networks = StatisticsNetworks(
+    networks = CompiledNetworks(
         left=left,
         right=right,
         bias=bias,

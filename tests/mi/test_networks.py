@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from uae_cli.mi.bound import MARGINALS
-from uae_cli.mi.networks import LinearLayer, StatisticsNetworks
+from uae_cli.mi.networks import CompiledNetworks, LinearLayer, StatisticsNetworks
 
 SIZES = [(4, 9), (5, 6), (6, 6), (9, 4)]  # K vectors of D values; reduced where K < D
 
@@ -19,8 +19,10 @@ def layer(k: int, d: int) -> LinearLayer:
     return LinearLayer(weights, weights.new_empty(2, 3, min(k, d)))
 
 
-def networks(k: int, d: int, *, dtype: torch.dtype = torch.float64, **settings) -> StatisticsNetworks:
-    return StatisticsNetworks(
+def networks(
+    k: int, d: int, *, compiled: bool, dtype: torch.dtype = torch.float64, **settings
+) -> StatisticsNetworks:
+    return (CompiledNetworks if compiled else StatisticsNetworks)(
         left=normal(2, 3, d, seed=10, dtype=dtype),
         right=normal(2, 3, d, seed=11, dtype=dtype),
         bias=normal(2, 3, seed=12, dtype=dtype),

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from uae_cli.attacks.dataset import RESULT
+from uae_cli.attacks import RESULT
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.mutual_information import HeldOutInformation
 from uae_cli.experiment.check import check_fit

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from uae_cli.attacks.criteria.reconstruction import squared_error
+from uae_cli.attacks import squared_error
 
 ARMS = ["original", "replicate", "mine_uae", "l2_uae", "gaussian_1e-2", "gaussian_1e-3", "matched_noise"]
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from uae_cli.arms import ContrastiveAdversary
-from uae_cli.attacks.dataset import judge
-from uae_cli.attacks.samples import Samples
+from uae_cli.attacks import Samples, judge
 from uae_cli.errors import ConfigError
 from uae_cli.experiment.check import Preparation
 from uae_cli.experiment.compose import compose_jobs, register_resolvers

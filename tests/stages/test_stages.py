@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from uae_cli.attacks.samples import Samples
-from uae_cli.attacks.similarities.similarities import ReconstructionError
+from uae_cli.attacks import ReconstructionError, Samples
 from uae_cli.protocols.attacked import plain_metrics
 from uae_cli.stages import Fitted, Stages
 

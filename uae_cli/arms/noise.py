@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from uae_cli.arms.base import ArmInputs, ExtraSamples, Transform
-from uae_cli.attacks.samples import per_sample
+from uae_cli.attacks import per_sample
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, Positive
 

@@ -1,9 +1,16 @@
 """Attacks: criterion × similarity × solver; every attack of the paper is one such triple."""
 
-from uae_cli.attacks.criteria import Contrastive, Criterion, Misclassification, Reconstruction
-from uae_cli.attacks.dataset import Attack
-from uae_cli.attacks.methods import Method
-from uae_cli.attacks.samples import Samples
+from uae_cli.attacks.attack import Attack, Method, attack_batch, judge
+from uae_cli.attacks.criteria import (
+    Contrastive,
+    Criterion,
+    Misclassification,
+    RandomCriterion,
+    Reconstruction,
+    squared_error,
+)
+from uae_cli.attacks.dataset import RESULT, generate
+from uae_cli.attacks.samples import Samples, per_sample
 from uae_cli.attacks.similarities import (
     CosineDistance,
     FeatureScattering,
@@ -16,6 +23,7 @@ from uae_cli.attacks.similarities import (
 from uae_cli.attacks.solvers import MinMax, Penalty, Pgd, Solver
 
 __all__ = [
+    "RESULT",
     "Attack",
     "Contrastive",
     "CosineDistance",
@@ -29,9 +37,15 @@ __all__ = [
     "Nothing",
     "Penalty",
     "Pgd",
+    "RandomCriterion",
     "Reconstruction",
     "ReconstructionError",
     "Samples",
     "Similarity",
     "Solver",
+    "attack_batch",
+    "generate",
+    "judge",
+    "per_sample",
+    "squared_error",
 ]

@@ -1,47 +1,32 @@
 """Attack a whole dataset, chunk by chunk; a killed process loses at most the chunk in flight.
 
-The result, `uae.safetensors`, holds `x` (N, *shape) in [0, 1], the clean sample where none was found;
+Finished chunks are files, `chunk-FIRST-LAST.safetensors`, until all are merged into the result,
+`uae.safetensors`, which holds `x` (N, *shape) in [0, 1], the clean sample where none was found;
 `success` (N,) bool; `similarity` (N,), NaN without success; `index` (N,) int64; the iterations' `trace_f`,
 `trace_similarity`, `trace_c` (N, T); and `seconds` (N,), each sample's share of its chunk's time.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from uae_cli.attacks.chunk_files import clear, end_of, find_chunk, merge, save_chunk
-from uae_cli.attacks.criteria.reconstruction import Criterion
+from uae_cli.attacks.attack import Attack, attack_batch
 from uae_cli.attacks.samples import Samples
-from uae_cli.attacks.similarities.similarities import Grouped, Similarity, group_of
-from uae_cli.attacks.solvers.base import Found, Problem, Solver
-from uae_cli.errors import ConfigError
+from uae_cli.attacks.similarities import group_of
+from uae_cli.attacks.solvers import Found
+from uae_cli.errors import ConfigError, DataError
 from uae_cli.machine import is_out_of_memory
-from uae_cli.models.hooked import TappedModel
-from uae_cli.settings import Precision
 from uae_cli.text import gib, one_line
 
 log = logging.getLogger(__name__)
 
 RESULT = "uae.safetensors"
-
-
-@dataclass(frozen=True)
-class Attack:
-    """Criterion × similarity × solver: everything but the model and the samples.
-
-    `precision` is that of the attacked model's forward and backward passes; f, S and δ stay float32.
-    """
-
-    criterion: Criterion
-    similarity: Similarity
-    solver: Solver
-    precision: Precision = "float32"
 
 
 def generate(
@@ -58,7 +43,7 @@ def generate(
 
     Args:
         attack: what to do.
-        model: the attacked model, on the device to use.
+        model: the attacked model, on the device to use; left as it was.
         samples: N clean ones, wherever they lie; groups of coupled samples are of neighbours among them.
         chunk_size: samples attacked at once, rounded down to whole groups where the similarity couples
             samples; halved whenever memory runs out; the outcome doesn't depend on it.
@@ -68,63 +53,42 @@ def generate(
             negative number when those of a chunk that ran out of memory count no more.
 
     Raises:
+        DataError: there are values outside [0, 1].
         ConfigError: there is too little memory for one sample, or for one group; `chunk_size` is smaller
             than a group.
     """
-    tapped = TappedModel(model, attack.similarity.tapped_layer(model), precision=attack.precision)
-    size = whole_groups(chunk_size, min(group_of(attack.similarity), len(samples)))
+    _check_values(samples.x)
+    group = group_of(attack.similarity)
+    size = whole_groups(chunk_size, min(group, len(samples)))
     if (folder / RESULT).exists():  # an earlier attempt was stopped between writing it and clearing up
-        clear(folder)
+        _clear(folder)
         return
-    chunks = _Chunks(attack, tapped, samples, size, folder, sample_bytes, on_iteration)
-    parts: list[Path] = []
-    while (start := end_of(parts)) < len(samples):
-        if part := chunks.finished(start) or chunks.attack(start):
-            parts.append(part)
-    merge(parts, folder / RESULT)
+    parts = _finished(folder)
+    for part in parts:
+        on_iteration(_count(part) * attack.solver.total_iterations)
+    if parts and _end(parts) < len(samples):
+        log.info("going on after %d of %d samples", _end(parts), len(samples))
+    told: list[int] = []
 
+    def tell(count: int) -> None:
+        told.append(count)
+        on_iteration(count)
 
-def judge(
-    criterion: Criterion, model: TappedModel, samples: Samples, candidates: Tensor, *, chunk_size: int
-) -> Tensor:
-    """F of every candidate (N, *shape) against its clean sample, (N,): what success is judged by.
-
-    The samples' index and seed must be those of the attack, where criteria draw numbers from them.
-    """
-    values = []
-    with torch.no_grad():
-        for rows in torch.arange(len(samples)).split(chunk_size):
-            batch = samples.rows(rows).to(model.device)
-            bound = criterion.against(model, model(batch.x), batch)
-            values.append(bound(model(candidates[rows].to(model.device))).cpu())
-    return torch.cat(values)
-
-
-def attack_chunk(
-    attack: Attack, model: TappedModel, batch: Samples, on_iteration: Callable[[int], None]
-) -> Found:
-    """Attack one batch; `on_iteration` is told its size after each of the solver's iterations."""
-    with torch.no_grad():
-        clean = model(batch.x)
-    criterion = attack.criterion.against(model, clean, batch)
-    problem = Problem(
-        model=model,
-        batch=batch,
-        criterion=criterion,
-        begin=partial(attack.similarity.begin, clean, _known_by(attack.similarity, batch), batch.seed),
-        goal=attack.similarity.goal,
-        require_positive=attack.similarity.require_positive,
-    )
-    found = attack.solver.run(problem, on_iteration=lambda _: on_iteration(len(batch)))
-    moved = (found.x != batch.x).flatten(1).any(dim=1)  # where δ = 0, f is 0 and nothing was found
-    with torch.no_grad():
-        holds = found.success & moved & (criterion(model(found.x)) <= 0)
-    return found.restrict(holds, batch.x)
-
-
-def _known_by(similarity: Similarity, batch: Samples) -> Tensor:
-    """Coupled samples are neighbours among those attacked, and chunks hold whole groups: places will do."""
-    return torch.arange(len(batch), device=batch.x.device) if isinstance(similarity, Grouped) else batch.index
+    with attack.frozen(model) as attacked:
+        while (start := _end(parts)) < len(samples):
+            batch = samples.rows(torch.arange(start, min(start + size, len(samples))))
+            told.clear()
+            started = time.perf_counter()
+            try:
+                found = attack_batch(attack, attacked, batch.to(attacked.device), tell)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                size = _halved(len(batch), group, attacked.device, sample_bytes, error)
+                on_iteration(-sum(told))
+            else:
+                parts.append(_save(folder, start, found, batch.index, started))
+    _merge(parts, folder / RESULT)
 
 
 def whole_groups(chunk_size: int, group: int) -> int:
@@ -141,51 +105,16 @@ def whole_groups(chunk_size: int, group: int) -> int:
     return chunk_size // group * group
 
 
-@dataclass
-class _Chunks:
-    """Attacks samples in chunks of `size`, from now on in smaller ones whenever memory runs out."""
-
-    settings: Attack
-    model: TappedModel
-    samples: Samples
-    size: int
-    folder: Path
-    sample_bytes: int
-    on_iteration: Callable[[int], None]
-    begun: bool = False
-
-    def finished(self, start: int) -> Path | None:
-        """The chunk that an earlier attempt made from sample `start` on, whatever its size."""
-        part = find_chunk(self.folder, start)
-        if part is not None:
-            self.on_iteration((end_of([part]) - start) * self.settings.solver.total_iterations)
-        return part
-
-    def attack(self, start: int) -> Path | None:
-        """Make the chunk from sample `start` on; None where it was too large for the memory."""
-        if start and not self.begun:
-            log.info("going on after %d of %d samples", start, len(self.samples))
-        self.begun = True
-        rows = torch.arange(start, min(start + self.size, len(self.samples)))
-        told: list[int] = []
-
-        def tell(samples: int) -> None:
-            told.append(samples)
-            self.on_iteration(samples)
-
-        started = time.perf_counter()
-        try:
-            found = attack_chunk(
-                self.settings, self.model, self.samples.rows(rows).to(self.model.device), tell
-            )
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            group, device = group_of(self.settings.similarity), self.model.device
-            self.size = _halved(len(rows), group, device, self.sample_bytes, error)
-            self.on_iteration(-sum(told))
-            return None
-        return save_chunk(self.folder, start, found, self.samples.index[rows], started)
+def _check_values(x: Tensor) -> None:
+    low, high = (float(value) for value in x.aminmax())  # NaN where there is any
+    if not (low >= 0 and high <= 1):
+        found = (
+            "there are some that are no number" if math.isnan(low) else f"these go from {low:g} to {high:g}"
+        )
+        raise DataError(
+            f"samples: attacks need values from 0 to 1, but {found}; scale them to [0, 1], as by "
+            "(x - x.min()) / (x.max() - x.min())"
+        )
 
 
 def _halved(size: int, group: int, device: torch.device, sample_bytes: int, error: BaseException) -> int:
@@ -202,3 +131,56 @@ def _halved(size: int, group: int, device: torch.device, sample_bytes: int, erro
     if device.type == "cuda":
         torch.cuda.empty_cache()
     return half
+
+
+def _finished(folder: Path) -> list[Path]:
+    """The chunks that an earlier attempt made, from sample 0 on, whatever their size."""
+    parts: list[Path] = []
+    while part := next(folder.glob(f"chunk-{_end(parts)}-*.safetensors"), None):
+        parts.append(part)
+    return parts
+
+
+def _end(parts: list[Path]) -> int:
+    """How many samples these chunks, one after another, hold."""
+    return int(parts[-1].stem.rsplit("-", 1)[1]) + 1 if parts else 0
+
+
+def _count(part: Path) -> int:
+    _, first, last = part.stem.split("-")
+    return int(last) - int(first) + 1
+
+
+def _save(folder: Path, start: int, found: Found, index: Tensor, started: float) -> Path:
+    """Write what was found for the samples from number `start` on, in one step.
+
+    `index` (B,) are their positions in the dataset; `started` is when their attack began, on the clock
+    `time.perf_counter`.
+    """
+    tensors = {"x": found.x, "success": found.success, "similarity": found.similarity, "index": index}
+    tensors |= {f"trace_{name}": values for name, values in vars(found.trace).items()}
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    # After the copies above, the device has finished its work
+    tensors["seconds"] = torch.full((len(index),), (time.perf_counter() - started) / len(index))
+    path = folder / f"chunk-{start}-{start + len(index) - 1}.safetensors"
+    _write(tensors, path)
+    return path
+
+
+def _merge(parts: list[Path], path: Path) -> None:
+    """Put all chunks into one file, of the size of the data, which are in memory anyway; remove them."""
+    chunks = [load_file(part) for part in parts]
+    _write({name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}, path)
+    _clear(path.parent)
+
+
+def _write(tensors: dict[str, Tensor], path: Path) -> None:
+    part = path.with_suffix(".part")
+    save_file(tensors, part)
+    part.replace(path)
+
+
+def _clear(folder: Path) -> None:
+    """Remove all chunks, also those of an attempt with another chunk size."""
+    for chunk in folder.glob("chunk-*"):
+        chunk.unlink()

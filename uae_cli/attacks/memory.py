@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,12 +11,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from uae_cli.attacks.dataset import Attack, attack_chunk, whole_groups
+from uae_cli.attacks.attack import Attack, attack_batch
+from uae_cli.attacks.dataset import whole_groups
 from uae_cli.attacks.samples import Samples
-from uae_cli.attacks.similarities.similarities import group_of
+from uae_cli.attacks.similarities import group_of
 from uae_cli.errors import ConfigError
 from uae_cli.machine import free_bytes
-from uae_cli.models.hooked import TappedModel
 from uae_cli.text import gib
 
 # On a CPU larger chunks are no faster (64 to 256 are equal) and leave the cache; on a card they fill it
@@ -78,31 +79,29 @@ def choose_chunk(
 def measure(attack: Attack, model: nn.Module, x: Tensor, labels: Tensor | None = None) -> Need:
     """What an attack on samples like the first of `x` (N, *shape) takes, by an iteration on one and on two.
 
-    `model` is on its device; `labels` (N,) are for a supervised attack.
+    `model` is on its device, and left as it was; `labels` (N,) are for a supervised attack.
     """
     short = replace(attack, solver=attack.solver.probe())
-    tapped = TappedModel(model, attack.similarity.tapped_layer(model), precision=attack.precision)
-    pairs = ((torch.cat([x[:1]] * n), None if labels is None else labels[:1].repeat(n)) for n in (1, 2))
-    one, two = (_live_bytes(short, tapped, samples, own) for samples, own in pairs)
+    first = Samples.first(x[:1], seed=0, labels=None if labels is None else labels[:1])
+    with attack.frozen(model) as attacked:
+        batches = [first.rows(torch.zeros(count, dtype=torch.int64)).to(attacked.device) for count in (1, 2)]
+        one, two = (live_bytes(partial(attack_batch, short, attacked, batch)) for batch in batches)
     if len(one) != len(two):  # a library may copy where it needn't for one, or import something at first
         one, two = [max(one)], [max(two)]
     lines = [(2 * a - b, b - a) for a, b in zip(one, two, strict=True)]
     return Need(lines, min(group_of(attack.similarity), len(x)))
 
 
-def _live_bytes(attack: Attack, model: TappedModel, x: Tensor, labels: Tensor | None = None) -> list[int]:
-    device = model.device
-    index = torch.arange(len(x), device=device)
-    own = None if labels is None else labels.to(device)
-    live = _LiveBytes()
-    with live:
-        attack_chunk(attack, model, Samples(x.clone().to(device), index, 0, own), lambda _samples: None)
-    history: list[int] = live.history
-    return history
+def live_bytes(work: Callable[[], object]) -> list[int]:
+    """Bytes of the tensors made by `work` that are alive, after each of its operations."""
+    counter = _LiveBytes()
+    with counter:
+        work()
+    return counter.history
 
 
 class _LiveBytes(TorchDispatchMode):
-    """Counts the bytes of all tensors made in its block that are alive, after each operation."""
+    """See `live_bytes`."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from uae_cli.attacks.criteria.reconstruction import Criterion
+from uae_cli.attacks.attack import frozen
+from uae_cli.attacks.criteria import Criterion
 from uae_cli.attacks.samples import Samples
 from uae_cli.models.hooked import TappedModel
 
@@ -15,15 +16,15 @@ def warnings_about(model: nn.Module, criterion: Criterion, samples: Samples) -> 
     """What is suspicious about attacking `model`, each as a line that begins with its name.
 
     Args:
-        model: on its device.
+        model: on its device; left as it was.
         criterion: of the attack.
         samples: some of those to be attacked.
     """
-    tapped = TappedModel(model, None)
-    batch = samples.to(tapped.device)
-    found = [_different_answers(tapped, batch), _zero_gradients(tapped, criterion, batch)]
-    if criterion.supervised:
-        found.append(_softmax_outputs(tapped, batch))
+    with frozen(model) as attacked:
+        batch = samples.to(attacked.device)
+        found = [_different_answers(attacked, batch), _zero_gradients(attacked, criterion, batch)]
+        if criterion.supervised:
+            found.append(_softmax_outputs(attacked, batch))
     return [line for line in found if line]
 
 
@@ -40,7 +41,7 @@ def _different_answers(model: TappedModel, batch: Samples) -> str:
 
 def _zero_gradients(model: TappedModel, criterion: Criterion, batch: Samples) -> str:
     with torch.no_grad():
-        bound = criterion.against(model, model(batch.x), batch)
+        bound = criterion.bind(model, model(batch.x), batch)
     response = model(batch.x.clone().requires_grad_())
     (gradient,) = torch.autograd.grad(bound(response).sum(), response.x)
     share = float((gradient.flatten(1).abs().amax(1) == 0).double().mean())

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from uae_cli.attacks import Samples
 from uae_cli.errors import ConfigError
-from uae_cli.mi import Sampling
-from uae_cli.mi.networks import begin_networks
+from uae_cli.mi import Sampling, initial_networks
 from uae_cli.models.hooked import TappedModel
 from uae_cli.randomness import derive_seed, generator
 from uae_cli.settings import STRICT, Count, Positive
@@ -111,13 +110,12 @@ class HeldOutInformation:
         self, u: Tensor, v: Tensor, fold: tuple[Tensor, Tensor], index: Tensor, seed: int
     ) -> Tensor:
         train, test = fold
-        networks = begin_networks(
+        networks = initial_networks(
             u[:, train],
             index,
             hidden=self.hidden,
             seed=seed,
             stream="",
-            redrawn=False,
             marginals="all_pairs",
             learning_rate=self.learning_rate,
         )

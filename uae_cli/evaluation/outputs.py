@@ -6,7 +6,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from uae_cli.attacks.criteria.reconstruction import squared_error
+from uae_cli.attacks import squared_error
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.base import Evaluation, EvaluationData

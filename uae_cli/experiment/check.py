@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from uae_cli.attacks.dataset import Attack
+from uae_cli.attacks import Attack
 from uae_cli.attacks.memory import choose_chunk, measure
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError

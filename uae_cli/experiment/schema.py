@@ -15,12 +15,8 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from uae_cli.arms import Arm
-from uae_cli.attacks.criteria.reconstruction import Criterion
-from uae_cli.attacks.dataset import Attack
+from uae_cli.attacks import Attack, Criterion, Method, Similarity, Solver
 from uae_cli.attacks.memory import MOST_SAMPLES
-from uae_cli.attacks.methods import Method
-from uae_cli.attacks.similarities.similarities import Similarity
-from uae_cli.attacks.solvers.base import Solver
 from uae_cli.datasets import Dataset, Loader
 from uae_cli.errors import ConfigError, SettingError, UaeError
 from uae_cli.evaluation.base import Evaluation

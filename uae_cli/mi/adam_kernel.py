@@ -2,7 +2,7 @@
 
 A sample's whole network (some 350 numbers, twice as many moments) stays in the first-level cache for
 all its steps, where torch streams every intermediate of the batch through memory. The torch path in
-`ascent.py` is the reference; the two agree to rounding, which the tests hold them to.
+`networks.py` is the reference; the two agree to rounding, which the tests hold them to.
 
 Shapes for one sample: coefficients a, b (H, R); coordinates u, v (K, R) and transposed u_t, v_t (R, K);
 bias and head (H,); parts p = a uᵀ + bias and q = b vᵀ, and their slopes, (H, K). Both layouts of the

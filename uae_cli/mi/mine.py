@@ -2,9 +2,10 @@
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from uae_cli.mi.bound import MarginalsName
-from uae_cli.mi.networks import begin_networks
+from uae_cli.mi.networks import initial_networks
 from uae_cli.mi.sampling import Sampler
 from uae_cli.models.hooked import Response
 from uae_cli.randomness import generator
@@ -22,6 +23,7 @@ class PerSampleMine:
         steps: Adam steps per attack iteration.
         learning_rate: Adam's.
         seed: the experiment's seed.
+        reduced, compiled: see `initial_networks`; vectors that are drawn anew are never reduced.
     """
 
     def __init__(
@@ -35,23 +37,27 @@ class PerSampleMine:
         steps: int,
         learning_rate: float,
         seed: int,
+        reduced: bool = True,
+        compiled: bool | None = None,
     ) -> None:
         self._clean, self._sampler, self._steps, self._seed = clean, sampler, steps, seed
-        vectors = sampler(clean, 0).detach()
-        self._networks = begin_networks(
-            vectors,
-            index,
-            hidden=hidden,
-            seed=seed,
-            stream="mine/",
-            redrawn=sampler.redraws,
-            marginals=marginals,
-            learning_rate=learning_rate,
-        )
-        self._u = self._networks.left.enter(vectors)
-        # One fixed order to judge by: iterates are compared under the same shuffle, not under noise
-        self._k = vectors.shape[1]
-        self._judging = torch.randperm(self._k, generator=self._generator("judge")).to(vectors.device)
+        with record_function("uae.mine"):
+            vectors = sampler(clean, 0).detach()
+            self._networks = initial_networks(
+                vectors,
+                index,
+                hidden=hidden,
+                seed=seed,
+                stream="mine/",
+                marginals=marginals,
+                learning_rate=learning_rate,
+                reduced=reduced and not sampler.redraws,
+                compiled=compiled,
+            )
+            self._u = self._networks.left.enter(vectors)
+            # One fixed order to judge by: iterates are compared under the same shuffle, not under noise
+            self._k = vectors.shape[1]
+            self._judging = torch.randperm(self._k, generator=self._generator("judge")).to(vectors.device)
 
     def __call__(self, response: Response, iteration: int) -> Tensor:
         """Train on (x, `response.x`), then give the bound (B,) in nats, differentiable in `response.x`.
@@ -59,16 +65,17 @@ class PerSampleMine:
         Iteration 0 only evaluates: the attack's first gradient is taken before any training.
         """
         networks = self._networks
-        vectors = self._sampler(response, iteration)
-        if self._sampler.redraws:
-            self._u = networks.left.enter(self._sampler(self._clean, iteration).detach())
-        v = networks.right.enter(vectors.detach())
-        if iteration > 0:
-            networks.ascend(self._u, v, self._orders(iteration))
-            networks.right.leave()
+        with record_function("uae.mine"):
+            vectors = self._sampler(response, iteration)
             if self._sampler.redraws:
-                networks.left.leave()
-        return networks.bound(self._u, v, vectors, self._judging)
+                self._u = networks.left.enter(self._sampler(self._clean, iteration).detach())
+            v = networks.right.enter(vectors.detach())
+            if iteration > 0:
+                networks.ascend(self._u, v, self._orders(iteration))
+                networks.right.leave()
+                if self._sampler.redraws:
+                    networks.left.leave()
+            return networks.bound(self._u, v, vectors, self._judging)
 
     def _orders(self, iteration: int) -> Tensor:
         source = self._generator(f"train/{iteration}")

@@ -12,14 +12,40 @@ as much (`tests/mi/test_coordinates.py`). The moments stay in the coordinates, w
 attack iterations.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
-from uae_cli.mi.adam import Ascent, CompiledAscent, Weights, kernel_pays
-from uae_cli.mi.bound import MarginalsName
+from uae_cli.errors import ConfigError
+from uae_cli.mi.bound import MARGINALS, MarginalsName
+from uae_cli.progress import said_if_slow
 from uae_cli.randomness import uniform
+
+_COMPILING = "compiling the statistics networks' loop (once), or loading it: up to half a minute"
+_KERNEL_MOST = 64 * 64  # values of a sample's vectors; above, a library's matrix products beat plain loops
+
+
+class Weights:
+    """The trained numbers of B networks in one tensor (B, P), and the four parts as views of it.
+
+    One row a sample is what the compiled kernel copies into the cache; torch works on the views.
+
+    Args:
+        shape: B, H and R.
+        like: gives type and device.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], like: Tensor) -> None:
+        batch, hidden, rank = shape
+        self.all = like.new_zeros(batch, hidden * (2 * rank + 2))
+        left, right, self.bias, self.head = self.all.split(
+            [hidden * rank, hidden * rank, hidden, hidden], dim=1
+        )
+        self.left, self.right = left.view(batch, hidden, rank), right.view(batch, hidden, rank)
 
 
 class LinearLayer:
@@ -68,10 +94,10 @@ class LinearLayer:
 
 
 class StatisticsNetworks:
-    """T(u, v) = w · relu(A u + B v + b) for B samples.
+    """T(u, v) = w · relu(A u + B v + b) for B samples, trained by torch's operations.
 
-    Adam's step count is the same for every sample and its update is elementwise, so samples don't
-    influence each other.
+    These are the reference, and the way on a GPU. Adam's step count is the same for every sample and its
+    update is elementwise, so samples don't influence each other.
 
     Args:
         left, right: starting weights A and B, (B, H, D).
@@ -79,7 +105,9 @@ class StatisticsNetworks:
         vectors: K, the number of vectors a sample.
         marginals: how the bound's second term is sampled.
         learning_rate: Adam's.
-        compiled: whether to ascend by the CPU kernel; None takes it where it is the faster way.
+
+    Attributes:
+        left, right: the linear layers of either side; what they `enter` is given to the other methods.
     """
 
     def __init__(
@@ -92,40 +120,101 @@ class StatisticsNetworks:
         vectors: int,
         marginals: MarginalsName,
         learning_rate: float,
-        compiled: bool | None = None,
     ) -> None:
         batch, hidden, size = left.shape
-        weights = Weights((batch, hidden, min(vectors, size)), left)
+        self._weights = weights = Weights((batch, hidden, min(vectors, size)), left)
         weights.bias.copy_(bias)
         weights.head.copy_(head)
         self.left, self.right = LinearLayer(left, weights.left), LinearLayer(right, weights.right)
-        by_kernel = kernel_pays(weights, vectors) if compiled is None else compiled
-        way = CompiledAscent if by_kernel else Ascent
-        self._ascent = way(weights, marginals, learning_rate)
+        self._prepare(marginals, learning_rate)
+
+    def _prepare(self, marginals: MarginalsName, learning_rate: float) -> None:
+        batch, hidden, rank = self._weights.left.shape
+        self._marginals = MARGINALS[marginals]
+        self._slopes = Weights((batch, hidden, rank), self._weights.all)
+        self._weights.all.grad = self._slopes.all
+        self._adam = torch.optim.Adam([self._weights.all], lr=learning_rate, maximize=True, fused=True)
 
     @torch.no_grad()
     def ascend(self, u: Tensor, v: Tensor, orders: Tensor) -> None:
-        """One Adam step per row of `orders` (steps, K), on coordinates that the layers' `enter` gave."""
-        self._ascent.run(u, v, orders)
+        """One Adam step per row of `orders` (steps, K), on coordinates (B, R, K)."""
+        for order in orders:
+            slope = self._marginals.gradients(*self._parts(u, v), self._weights.head, order)
+            self._slopes.left.copy_(torch.bmm(slope.p, u.mT))
+            self._slopes.right.copy_(torch.bmm(slope.q, v.mT))
+            self._slopes.bias.copy_(slope.p.sum(2))
+            self._slopes.head.copy_(slope.w)
+            self._adam.step()
 
     def bound(self, u: Tensor, v: Tensor, vectors: Tensor, order: Tensor) -> Tensor:
         """The bound (B,), differentiable in `vectors` (B, K, D), whose coordinates are v; after `leave`."""
         with torch.no_grad():
-            value, slopes = self._ascent.judge(u, v, order)
+            found = self._marginals.gradients(*self._parts(u, v), self._weights.head, order)
+        bound: Tensor = _KnownGradient.apply(vectors, found.bound, found.q, self.right.weights)
+        return bound
+
+    def _parts(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        weights = self._weights
+        return torch.baddbmm(weights.bias[..., None], weights.left, u), torch.bmm(weights.right, v)
+
+
+class CompiledNetworks(StatisticsNetworks):
+    """The same by the kernel of `adam_kernel`, the batch shared among torch's number of threads."""
+
+    def _prepare(self, marginals: MarginalsName, learning_rate: float) -> None:
+        from uae_cli.mi import adam_kernel  # numba takes half a second to import
+
+        self._kernel, self._all_pairs = adam_kernel.ascend, marginals == "all_pairs"
+        self._moments = [torch.zeros_like(self._weights.all).numpy() for _ in range(2)]
+        self._constants = adam_kernel.constants(self._moments[0].dtype, learning_rate)  # type: ignore[no-untyped-call]
+        self._steps = 0
+
+    @torch.no_grad()
+    def ascend(self, u: Tensor, v: Tensor, orders: Tensor) -> None:
+        """See `StatisticsNetworks.ascend`."""
+        self._run(u, v, orders, learn=True)
+        self._steps += len(orders)
+
+    def bound(self, u: Tensor, v: Tensor, vectors: Tensor, order: Tensor) -> Tensor:
+        """See `StatisticsNetworks.bound`."""
+        with torch.no_grad():
+            value, slopes = self._run(u, v, order[None], learn=False)
         bound: Tensor = _KnownGradient.apply(vectors, value, slopes, self.right.weights)
         return bound
 
+    def _run(self, u: Tensor, v: Tensor, orders: Tensor, *, learn: bool) -> tuple[Tensor, Tensor]:
+        """The kernel's steps; or its judgement, the bound (B,) and its slopes in q = B v, (B, H, K)."""
+        batch, hidden = self._weights.head.shape
+        value, slopes = u.new_empty(batch), u.new_empty(batch, hidden, u.shape[2])
+        weights, order = self._weights.all.numpy(), orders.contiguous().numpy()
+        coordinates = [tensor.contiguous().numpy() for tensor in (u.mT, v.mT, u, v)]
+        threads, shares = min(torch.get_num_threads(), batch), []
+        for thread in range(threads):
+            own = slice(batch * thread // threads, batch * (thread + 1) // threads)
+            parts = [tuple(a[own] for a in arrays) for arrays in (self._moments, coordinates)]
+            judged = value.numpy()[own], slopes.numpy()[own]
+            settings = (self._all_pairs, learn, self._steps, self._constants)
+            shares.append((weights[own], *parts, order, judged, *settings))
+        with nullcontext() if self._kernel.signatures else said_if_slow(_COMPILING):
+            if threads == 1:
+                self._kernel(*shares[0])
+            else:
+                with ThreadPoolExecutor(threads) as pool:
+                    list(pool.map(self._kernel, *zip(*shares, strict=True)))
+        return value, slopes
 
-def begin_networks(
+
+def initial_networks(
     vectors: Tensor,
     index: Tensor,
     *,
     hidden: int,
     seed: int,
     stream: str,
-    redrawn: bool,
     marginals: MarginalsName,
     learning_rate: float,
+    reduced: bool = True,
+    compiled: bool | None = None,
 ) -> StatisticsNetworks:
     """Networks at their random start: torch's own of linear layers, ±1/√fan_in.
 
@@ -135,10 +224,14 @@ def begin_networks(
         hidden: H.
         seed: the experiment's seed.
         stream: what the names of the random numbers begin with.
-        redrawn: whether the vectors will be drawn anew each time; their coordinates would mix up Adam's
-            moments, so the ascent is in full space.
         marginals: see `StatisticsNetworks`.
         learning_rate: Adam's.
+        reduced: whether to train in coordinates of the vectors' span. Not where vectors are drawn anew each
+            time, whose coordinates would mix up Adam's moments.
+        compiled: whether to train by the CPU kernel; None takes it where it is the faster way.
+
+    Raises:
+        ConfigError: the kernel is asked for elsewhere than on a CPU.
     """
     _, count, size = vectors.shape
 
@@ -146,13 +239,20 @@ def begin_networks(
         numbers = uniform(seed, f"{stream}{name}", index, torch.Size(shape).numel(), vectors.dtype)
         return numbers.mul_(2 * bound).sub_(bound).view(-1, *shape)
 
+    known, on_cpu = count if reduced else size, vectors.device.type == "cpu"
+    if compiled and not on_cpu:
+        raise ConfigError(
+            f"similarity.compiled = true: the kernel is for CPUs, and this is {vectors.device}; use null"
+        )
+    pays = on_cpu and known * min(known, size) <= _KERNEL_MOST
     entry = (2 * size) ** -0.5  # u and v enter one layer together
-    return StatisticsNetworks(
+    way = CompiledNetworks if (pays if compiled is None else compiled) else StatisticsNetworks
+    return way(
         left=start("left", entry, hidden, size),
         right=start("right", entry, hidden, size),
         bias=start("bias", entry, hidden),
         head=start("head", hidden**-0.5, hidden),
-        vectors=size if redrawn else count,
+        vectors=known,
         marginals=marginals,
         learning_rate=learning_rate,
     )
@@ -170,11 +270,12 @@ class _KnownGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
         slopes, weights = ctx.saved_tensors
-        scaled = slopes * upstream[:, None, None]
-        # In the memory layout of the vectors (channels last or not), or autograd's sum would crawl
-        if ctx.vectors_innermost:
-            return torch.bmm(weights.mT, scaled).mT, None, None, None
-        return torch.bmm(scaled.mT, weights), None, None, None
+        with record_function("uae.mine"):
+            scaled = slopes * upstream[:, None, None]
+            # In the memory layout of the vectors (channels last or not), or autograd's sum would crawl
+            if ctx.vectors_innermost:
+                return torch.bmm(weights.mT, scaled).mT, None, None, None
+            return torch.bmm(scaled.mT, weights), None, None, None
 
 
 def _solved(triangle: Tensor, values: Tensor, *, upper: bool) -> Tensor:

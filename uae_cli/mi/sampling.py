@@ -5,6 +5,7 @@ from typing import Annotated, Protocol, runtime_checkable
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from uae_cli.errors import ConfigError
 from uae_cli.mi.bound import MarginalsName
@@ -75,7 +76,8 @@ class _TappedFeatures:
     def __call__(self, response: Response, iteration: int) -> Tensor:  # noqa: ARG002
         if response.features is None:
             raise RuntimeError("the attacked model was not tapped")
-        return response.features.flatten(2)
+        with record_function("uae.features"):
+            return response.features.flatten(2)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -119,10 +121,11 @@ class _Projector:
         self._drawn: int | None = None
 
     def __call__(self, response: Response, iteration: int) -> Tensor:
-        self._draw(iteration if self.redraws else 0)
-        vectors = response.x.flatten(1) @ self._matrix
-        vectors = vectors.view(-1, self._settings.count, self._settings.dimension)
-        return _standardized(vectors) if self._settings.standardize else vectors
+        with record_function("uae.features"):
+            self._draw(iteration if self.redraws else 0)
+            vectors = response.x.flatten(1) @ self._matrix
+            vectors = vectors.view(-1, self._settings.count, self._settings.dimension)
+            return _standardized(vectors) if self._settings.standardize else vectors
 
     def _draw(self, iteration: int) -> None:
         if self._drawn == iteration:

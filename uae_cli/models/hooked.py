@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from uae_cli.errors import ConfigError
 from uae_cli.settings import Precision
@@ -39,7 +40,7 @@ class TappedModel:
 
     def __call__(self, x: Tensor) -> Response:
         """Run (B, *shape) samples through the model, differentiably in x."""
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self._half):
+        with record_function("uae.model"), torch.autocast(x.device.type, torch.bfloat16, enabled=self._half):
             output, features = self._pass(x)
         if self._half:
             return Response(x, output.float(), None if features is None else features.float())

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from uae_cli.attacks.dataset import attack_chunk
-from uae_cli.attacks.samples import Samples
+from uae_cli.attacks import Samples, attack_batch
 from uae_cli.datasets import Dataset
 from uae_cli.experiment.check import Preparation
 from uae_cli.experiment.schema import Experiment, ModelSettings, PlannedAttack, PlannedFit
@@ -98,9 +97,9 @@ def _iteration_seconds(assault: PlannedAttack, data: Dataset, device: torch.devi
     def begin() -> None:
         with torch.no_grad():
             clean = tapped(batch.x)
-        attack.similarity.begin(clean, batch.index, batch.seed)
+        attack.similarity.bind(clean, batch)
 
-    whole = _second_time(lambda: attack_chunk(short, tapped, batch, lambda _samples: None), device)
+    whole = _second_time(lambda: attack_batch(short, tapped, batch, lambda _samples: None), device)
     return max(whole - _second_time(begin, device), 0.1 * whole) / len(x)
 
 

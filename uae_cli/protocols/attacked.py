@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from uae_cli.arms import ExtraSamples
-from uae_cli.attacks import Criterion, Samples
-from uae_cli.attacks.dataset import judge
+from uae_cli.attacks import Criterion, Samples, judge
 from uae_cli.attacks.model_checks import warnings_about
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.outputs import predicted

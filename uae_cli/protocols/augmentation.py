@@ -24,8 +24,7 @@ from uae_cli.arms import (
     attacks_of,
     parts_of,
 )
-from uae_cli.attacks import Attack, Samples, Similarity
-from uae_cli.attacks.criteria.contrastive import RandomCriterion
+from uae_cli.attacks import Attack, RandomCriterion, Samples, Similarity
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.outputs import reconstruct

@@ -12,8 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from uae_cli.arms import ExtraSamples
-from uae_cli.attacks import Attack, Samples
-from uae_cli.attacks.dataset import RESULT, generate
+from uae_cli.attacks import RESULT, Attack, Samples, generate
 from uae_cli.attacks.memory import choose_chunk, measure
 from uae_cli.datasets import Dataset
 from uae_cli.evaluation import EvaluationData, Watcher

@@ -8,14 +8,14 @@ from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from uae_cli.attacks.criteria.reconstruction import BoundCriterion, Criterion
+from uae_cli.attacks.criteria.base import BoundCriterion, Criterion
 from uae_cli.attacks.samples import Samples
 from uae_cli.contrastive import Views, per_sample_nt_xent
 from uae_cli.errors import ConfigError
 from uae_cli.models.hooked import Response, TappedModel
 from uae_cli.settings import STRICT, NonNegative, Positive
 
-_VIEWS_AT_ONCE = 4096  # where no gradient is wanted, so that judging many samples takes little memory
+VIEWS_AT_ONCE = 4096  # where no gradient is wanted, so that judging many samples takes little memory
 
 
 @runtime_checkable
@@ -57,8 +57,8 @@ class Contrastive:
     kappa: NonNegative
     draw: Annotated[int, Field(ge=0)]
 
-    def against(self, model: TappedModel, clean: Response, batch: Samples) -> BoundCriterion:  # noqa: ARG002
-        """See `Criterion.against`."""
+    def bind(self, model: TappedModel, clean: Response, batch: Samples) -> BoundCriterion:  # noqa: ARG002
+        """See `Criterion.bind`."""
         return _BoundContrastive(self, model, batch)
 
     def check(self, x: Tensor, output: Tensor) -> None:
@@ -90,7 +90,7 @@ class _BoundContrastive:
         """ℓ of each sample, (B,)."""
         size = len(x)
         if not (torch.is_grad_enabled() and x.requires_grad):
-            size = max(1, _VIEWS_AT_ONCE // (2 * self._settings.copies))
+            size = max(1, VIEWS_AT_ONCE // (2 * self._settings.copies))
         parts = zip(x.split(size), self._batch.index.split(size), strict=True)
         return torch.cat([self._part(samples, index, stream) for samples, index in parts])
 

@@ -33,8 +33,8 @@ class Misclassification:
     kappa: NonNegative
     target: ClassIndex | Literal["random", "least_likely"] | None
 
-    def against(self, model: TappedModel, clean: Response, batch: Samples) -> "BoundMisclassification":  # noqa: ARG002
-        """See `Criterion.against`.
+    def bind(self, model: TappedModel, clean: Response, batch: Samples) -> "BoundMisclassification":  # noqa: ARG002
+        """See `Criterion.bind`.
 
         Raises:
             ConfigError: there are no labels, or a sample's class is the target.

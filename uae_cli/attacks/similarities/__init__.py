@@ -1,18 +1,13 @@
 """What a solver optimises besides the criterion: S(x, x + δ) (paper §3.2)."""
 
-from uae_cli.attacks.similarities.feature_scattering import FeatureScattering
-from uae_cli.attacks.similarities.similarities import (
-    BoundSimilarity,
+from uae_cli.attacks.similarities.base import BoundSimilarity, Goal, Grouped, Mine, Similarity, group_of
+from uae_cli.attacks.similarities.comparisons import (
     Comparison,
     CosineDistance,
-    Goal,
-    Grouped,
+    FeatureScattering,
     L2Distance,
-    Mine,
     Nothing,
     ReconstructionError,
-    Similarity,
-    group_of,
 )
 
 __all__ = [

@@ -1,16 +1,21 @@
-"""The loop every gradient attack of the paper shares; a solver adds how c moves."""
+"""What solvers share: the problem, what is found, how δ starts and moves; a solver adds how c moves."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, Self, runtime_checkable
 
+import pydantic.dataclasses
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
-from uae_cli.attacks.criteria.reconstruction import BoundCriterion
+from uae_cli.attacks.criteria import BoundCriterion
 from uae_cli.attacks.samples import Samples, per_sample
-from uae_cli.attacks.similarities.similarities import BoundSimilarity, Goal
-from uae_cli.models.hooked import Response, TappedModel
+from uae_cli.attacks.similarities import BoundSimilarity, Goal
+from uae_cli.models.hooked import TappedModel
+from uae_cli.randomness import uniform
+from uae_cli.settings import STRICT, Count, Positive
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Problem:
         model: the attacked model.
         batch: B clean samples.
         criterion: success means f ≤ 0.
-        begin: makes S as it is before any learning; a solver may begin more than once.
+        bind_similarity: makes S as it is before any learning; a solver may do so more than once.
         goal: whether S is minimised or maximised.
         require_positive: whether an iterate with S ≤ 0 is refused.
     """
@@ -29,7 +34,7 @@ class Problem:
     model: TappedModel
     batch: Samples
     criterion: BoundCriterion
-    begin: Callable[[], BoundSimilarity]
+    bind_similarity: Callable[[], BoundSimilarity]
     goal: Goal
     require_positive: bool
 
@@ -50,8 +55,8 @@ class Trace:
     @classmethod
     def joined(cls, traces: Sequence["Trace"]) -> "Trace":
         """One trace after another."""
-        names = [field.name for field in fields(cls)]
-        return cls(*(torch.cat([getattr(trace, name) for trace in traces], dim=1) for name in names))
+        columns = zip(*(vars(trace).values() for trace in traces), strict=True)
+        return cls(*(torch.cat(column, dim=1) for column in columns))
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,66 @@ class Solver(Protocol):
     def probe(self) -> "Solver":
         """The same with a single iteration, by which memory is measured."""
         ...
+
+
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
+class Descent:
+    """Settings of projected gradient descent on δ.
+
+    Attributes:
+        alpha: α > 0, step size of δ.
+        iterations: T, all gradient steps that a sample costs.
+        epsilon: ε > 0, largest |δ| of any value; 1 leaves only the box [0, 1].
+        delta_start: zero as in the paper's text; glorot as in its program, which means uniform in
+            ±√(6/(fan_in + fan_out)), ±0.086 on MNIST; or a number b for uniform in ±b. Then clipped to
+            the feasible box.
+        step: gradient (the paper's), or sign, which moves every value by α.
+    """
+
+    alpha: Positive
+    iterations: Count
+    epsilon: Positive
+    delta_start: Literal["zero", "glorot"] | Positive
+    step: Literal["gradient", "sign"]
+
+    @property
+    def total_iterations(self) -> int:
+        """See `Solver.total_iterations`."""
+        return self.iterations
+
+    def probe(self) -> Self:
+        """See `Solver.probe`."""
+        return replace(self, iterations=1)
+
+    def start(self, batch: Samples) -> Tensor:
+        """The first iterate, (B, *shape) in the feasible box."""
+        if self.delta_start == "zero":
+            return batch.x.clone()
+        glorot = self.delta_start == "glorot"
+        limit = glorot_limit(tuple(batch.x.shape[1:])) if glorot else float(self.delta_start)
+        return uniform_start(batch, limit, self.epsilon)
+
+    def move(self, gradient: Tensor) -> Tensor:
+        """What is subtracted from x + δ."""
+        return self.alpha * (gradient.sign() if self.step == "sign" else gradient)
+
+
+def uniform_start(batch: Samples, limit: float, epsilon: float) -> Tensor:
+    """X + δ with δ uniform in ±limit, clipped to ±ε and then to [0, 1]; drawn from (seed, index)."""
+    x = batch.x
+    delta = uniform(batch.seed, "delta", batch.index, x[0].numel(), x.dtype).mul_(2 * limit).sub_(limit)
+    return (x + delta.view_as(x).clamp_(-epsilon, epsilon)).clamp_(0, 1)
+
+
+def glorot_limit(shape: tuple[int, ...]) -> float:
+    """Bound of TensorFlow's default start for a variable of shape (1, H, W, C), or (1, d) for a table.
+
+    It takes the last two axes for fan-in and fan-out and the others for a receptive field.
+    """
+    if len(shape) == 3:
+        colours, height, width = shape
+        return math.sqrt(6 / (height * width + height * colours))
+    return math.sqrt(6 / (1 + math.prod(shape)))
 
 
 class Best:
@@ -165,26 +230,21 @@ def descend(
     """
     low, high = (problem.x - epsilon).clamp_min_(0), (problem.x + epsilon).clamp_max_(1)
     sign = 1 if problem.goal == "minimize" else -1
-    best, c, measure = best or Best(problem), first_c, problem.begin()
+    best, c, x, measure = best or Best(problem), first_c, start, problem.bind_similarity()
     history: list[tuple[Tensor, Tensor, Tensor]] = []
-    candidate, f, similarity = _evaluate(problem, measure, start, 0)
-    for t in range(1, iterations + 1):
-        loss = (c * f.relu() + sign * similarity).sum()
-        (gradient,) = torch.autograd.grad(loss, candidate.x)
-        x = torch.clamp(candidate.x.detach() - step(gradient), low, high)
-        # Or two iterations' feature maps would be alive at once
-        del candidate, f, similarity, loss, gradient
-        candidate, f, similarity = _evaluate(problem, measure, x, t)  # noqa: RUF059 - the next turn does
-        c = next_c(c, f.detach().relu(), t)
-        best.offer(x, f.detach(), similarity.detach())
-        history.append((f.detach(), similarity.detach(), c))
-        on_iteration(t)
-    columns = [torch.stack(column, dim=1) for column in zip(*history, strict=True)]
-    return best.found(Trace(*columns))
-
-
-def _evaluate(
-    problem: Problem, measure: BoundSimilarity, x: Tensor, iteration: int
-) -> tuple[Response, Tensor, Tensor]:
-    response = problem.model(x.detach().requires_grad_())
-    return response, problem.criterion(response), measure(response, iteration)
+    for t in range(iterations + 1):
+        candidate = problem.model(x.detach().requires_grad_())
+        f, similarity = problem.criterion(candidate), measure(candidate, t)
+        if t > 0:
+            c = next_c(c, f.detach().relu(), t)
+            best.offer(x, f.detach(), similarity.detach())
+            history.append((f.detach(), similarity.detach(), c))
+            on_iteration(t)
+        if t < iterations:
+            loss = (c * f.relu() + sign * similarity).sum()
+            with record_function("uae.backward"):
+                (gradient,) = torch.autograd.grad(loss, candidate.x)
+            x = torch.clamp(candidate.x.detach() - step(gradient), low, high)
+            # Or two iterations' feature maps would be alive at once
+            del candidate, f, similarity, loss, gradient
+    return best.found(Trace(*(torch.stack(column, dim=1) for column in zip(*history, strict=True))))

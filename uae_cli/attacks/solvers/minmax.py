@@ -1,14 +1,12 @@
 """The MinMax solver (paper §3.3, Algorithm 1)."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from uae_cli.attacks.solvers.base import Found, Problem, descend
-from uae_cli.attacks.solvers.descent import Descent
+from uae_cli.attacks.solvers.base import Descent, Found, Problem, descend
 from uae_cli.settings import STRICT, NonNegative, UnitInterval
 
 
@@ -25,15 +23,6 @@ class MinMax(Descent):
     beta: UnitInterval
     c_start: NonNegative
     c_decay_exponent: NonNegative
-
-    @property
-    def total_iterations(self) -> int:
-        """See `Solver.total_iterations`."""
-        return self.iterations
-
-    def probe(self) -> "MinMax":
-        """See `Solver.probe`."""
-        return replace(self, iterations=1)
 
     def run(self, problem: Problem, *, on_iteration: Callable[[int], None] = lambda _: None) -> Found:
         """See `Solver.run`."""

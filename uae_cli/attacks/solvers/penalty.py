@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Self
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from uae_cli.attacks.solvers.base import Best, Found, Problem, Trace, descend
-from uae_cli.attacks.solvers.descent import Descent
+from uae_cli.attacks.solvers.base import Best, Descent, Found, Problem, Trace, descend
 from uae_cli.settings import STRICT, Count, Positive
 
 _FACTOR = 10  # c grows by it until it has once sufficed (Carlini and Wagner 2017)
@@ -39,7 +39,7 @@ class Penalty(Descent):
         searches, each = self._split()
         return searches * each
 
-    def probe(self) -> "Penalty":
+    def probe(self) -> Self:
         """See `Solver.probe`."""
         return replace(self, searches=1, iterations=1)
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from uae_cli.attacks.criteria.misclassification import BoundMisclassification
+from uae_cli.attacks.criteria import BoundMisclassification
 from uae_cli.attacks.samples import per_sample
-from uae_cli.attacks.solvers.base import Found, Problem, Trace
-from uae_cli.attacks.solvers.descent import uniform_start
+from uae_cli.attacks.solvers.base import Found, Problem, Trace, uniform_start
 from uae_cli.errors import ConfigError
 from uae_cli.models.hooked import Response
 from uae_cli.settings import STRICT, Count, Positive
@@ -44,7 +43,7 @@ class Pgd:
         """See `Solver.total_iterations`."""
         return self.iterations
 
-    def probe(self) -> "Pgd":
+    def probe(self) -> Self:
         """See `Solver.probe`."""
         return replace(self, iterations=1)
 

@@ -1,4 +1,4 @@
-"""When an attack has succeeded: f(x + δ) ≤ 0, apart from how it is found (paper §3.2)."""
+"""What a criterion is, and the one of autoencoders: f(x + δ) ≤ 0 means success (paper §3.2)."""
 
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -21,7 +21,7 @@ class Criterion(Protocol):
 
     supervised: ClassVar[bool]
 
-    def against(self, model: TappedModel, clean: Response, batch: Samples) -> "BoundCriterion":
+    def bind(self, model: TappedModel, clean: Response, batch: Samples) -> "BoundCriterion":
         """The criterion for these clean samples; `clean` is the model's response to them."""
         ...
 
@@ -55,8 +55,8 @@ class Reconstruction:
     supervised: ClassVar[bool] = False
     kappa: NonNegative
 
-    def against(self, model: TappedModel, clean: Response, batch: Samples) -> BoundCriterion:  # noqa: ARG002
-        """See `Criterion.against`."""
+    def bind(self, model: TappedModel, clean: Response, batch: Samples) -> BoundCriterion:  # noqa: ARG002
+        """See `Criterion.bind`."""
         return _BoundReconstruction(clean, self.kappa)
 
     def check(self, x: Tensor, output: Tensor) -> None:

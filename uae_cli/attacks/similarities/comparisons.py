@@ -1,14 +1,96 @@
-"""Feature scattering: how far a group of samples is from itself, perturbed (Zhang & Wang 2019)."""
+"""Similarities that learn nothing: distances of single samples, and feature scattering, of whole groups."""
+
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from uae_cli.attacks.similarities.similarities import BoundSimilarity, Goal
+from uae_cli.attacks.criteria import squared_error
+from uae_cli.attacks.samples import Samples
+from uae_cli.attacks.similarities.base import BoundSimilarity, Goal
 from uae_cli.errors import ConfigError
 from uae_cli.models.hooked import Response
 from uae_cli.settings import STRICT, Count, Positive
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Comparison(ABC):
+    """A similarity that learns nothing: a fixed function of the clean sample and the model's response.
+
+    Attributes:
+        goal: whether solvers minimise or maximise it.
+        require_positive: whether an iterate with S ≤ 0 is refused.
+        unit: of its values, for reports.
+    """
+
+    goal: Goal
+    require_positive: bool = False
+    unit: str = ""
+
+    @abstractmethod
+    def compare(self, x: Tensor, response: Response) -> Tensor:
+        """S (B,) of clean samples x (B, *shape) and what the model makes of the perturbed ones."""
+
+    def tapped_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
+        """See `Similarity.tapped_layer`: none."""
+        return None
+
+    def bind(self, clean: Response, batch: Samples) -> BoundSimilarity:  # noqa: ARG002
+        """See `Similarity.bind`."""
+        x = clean.x.detach()
+        return lambda response, iteration: self.compare(x, response)  # noqa: ARG005
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ReconstructionError(Comparison):
+    """‖x − Φ(x + δ)‖, which the L2-UAE baseline maximises under the same criterion (paper §4.4)."""
+
+    unit: str = "L2"
+
+    def compare(self, x: Tensor, response: Response) -> Tensor:
+        """See `Comparison.compare`."""
+        return _root(squared_error(x, response.output))
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class L2Distance(Comparison):
+    """‖δ‖₂, in units of the [0, 1] range, which is maximised (paper §6.14, Table 13).
+
+    At δ = 0 it has no direction, and its gradient counts as 0: a start at zero moves nothing.
+    """
+
+    unit: str = "L2"
+
+    def compare(self, x: Tensor, response: Response) -> Tensor:
+        """See `Comparison.compare`."""
+        return _root(squared_error(x, response.x))
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CosineDistance(Comparison):
+    """1 − cos(x, x + δ) over a sample's values, from 0 to 1 in the box; maximised (paper §6.14, Table 13).
+
+    At δ = 0 it is smallest, and its gradient 0: a start at zero moves nothing.
+    """
+
+    unit: str = "1 − cos"
+
+    def compare(self, x: Tensor, response: Response) -> Tensor:
+        """See `Comparison.compare`."""
+        return 1 - F.cosine_similarity(x.flatten(1), response.x.flatten(1), dim=1)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Nothing(Comparison):
+    """No similarity at all: S = 0, for attacks that care about the criterion alone."""
+
+    goal: Goal = "minimize"
+
+    def compare(self, x: Tensor, response: Response) -> Tensor:  # noqa: ARG002
+        """See `Comparison.compare`."""
+        return 0 * response.x.flatten(1).sum(1)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -55,13 +137,13 @@ class FeatureScattering:
             )
         return self.layer
 
-    def begin(self, clean: Response, index: Tensor, seed: int) -> BoundSimilarity:  # noqa: ARG002
-        """See `Similarity.begin`; samples of one group may stand anywhere in the batch.
+    def bind(self, clean: Response, batch: Samples) -> BoundSimilarity:
+        """See `Similarity.bind`; samples of one group may stand anywhere in the batch.
 
         Groups that aren't whole are coupled as far as they are there.
         """
-        features = _directions(clean)
-        groups = [torch.nonzero(index // self.group == own)[:, 0] for own in (index // self.group).unique()]
+        features, numbers = _directions(clean), batch.index // self.group
+        groups = [torch.nonzero(numbers == number)[:, 0] for number in numbers.unique()]
 
         def distance(response: Response, iteration: int) -> Tensor:  # noqa: ARG001
             moved, shares = _directions(response), []
@@ -101,3 +183,8 @@ def transport_plan(cost: Tensor, regularization: float, iterations: int) -> Tens
 def _directions(response: Response) -> Tensor:
     features = response.output if response.features is None else response.features
     return F.normalize(features.flatten(1), dim=1)
+
+
+def _root(squared: Tensor) -> Tensor:
+    """√ with gradient 0 at 0, where a norm has none."""
+    return squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()
