@@ -57,7 +57,8 @@ class PerSampleMine:
             self._u = self._networks.left.enter(vectors)
             # One fixed order to judge by: iterates are compared under the same shuffle, not under noise
             self._k = vectors.shape[1]
-            self._judging = torch.randperm(self._k, generator=self._generator("judge")).to(vectors.device)
+            source = generator(seed, "mine/judge", torch.device("cpu"))
+            self._judging = torch.randperm(self._k, generator=source).to(vectors.device)
 
     def __call__(self, response: Response, iteration: int) -> Tensor:
         """Train on (x, `response.x`), then give the bound (B,) in nats, differentiable in `response.x`.
@@ -71,16 +72,10 @@ class PerSampleMine:
                 self._u = networks.left.enter(self._sampler(self._clean, iteration).detach())
             v = networks.right.enter(vectors.detach())
             if iteration > 0:
-                networks.ascend(self._u, v, self._orders(iteration))
+                source = generator(self._seed, f"mine/train/{iteration}", torch.device("cpu"))
+                orders = [torch.randperm(self._k, generator=source) for _ in range(self._steps)]
+                networks.ascend(self._u, v, torch.stack(orders).to(v.device))
                 networks.right.leave()
                 if self._sampler.redraws:
                     networks.left.leave()
             return networks.bound(self._u, v, vectors, self._judging)
-
-    def _orders(self, iteration: int) -> Tensor:
-        source = self._generator(f"train/{iteration}")
-        orders = torch.stack([torch.randperm(self._k, generator=source) for _ in range(self._steps)])
-        return orders.to(self._judging.device)
-
-    def _generator(self, stream: str) -> torch.Generator:
-        return generator(self._seed, f"mine/{stream}", torch.device("cpu"))

@@ -12,6 +12,7 @@ as much (`tests/mi/test_coordinates.py`). The moments stay in the coordinates, w
 attack iterations.
 """
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
@@ -234,11 +235,6 @@ def initial_networks(
         ConfigError: the kernel is asked for elsewhere than on a CPU.
     """
     _, count, size = vectors.shape
-
-    def start(name: str, bound: float, *shape: int) -> Tensor:
-        numbers = uniform(seed, f"{stream}{name}", index, torch.Size(shape).numel(), vectors.dtype)
-        return numbers.mul_(2 * bound).sub_(bound).view(-1, *shape)
-
     known, on_cpu = count if reduced else size, vectors.device.type == "cpu"
     if compiled and not on_cpu:
         raise ConfigError(
@@ -246,16 +242,14 @@ def initial_networks(
         )
     pays = on_cpu and known * min(known, size) <= _KERNEL_MOST
     entry = (2 * size) ** -0.5  # u and v enter one layer together
+    limits = {"left": entry, "right": entry, "bias": entry, "head": hidden**-0.5}
+    start = {}
+    for name, limit in limits.items():
+        shape = (hidden, size) if name in ("left", "right") else (hidden,)
+        numbers = uniform(seed, f"{stream}{name}", index, math.prod(shape), vectors.dtype)
+        start[name] = numbers.mul_(2 * limit).sub_(limit).view(-1, *shape)
     way = CompiledNetworks if (pays if compiled is None else compiled) else StatisticsNetworks
-    return way(
-        left=start("left", entry, hidden, size),
-        right=start("right", entry, hidden, size),
-        bias=start("bias", entry, hidden),
-        head=start("head", hidden**-0.5, hidden),
-        vectors=known,
-        marginals=marginals,
-        learning_rate=learning_rate,
-    )
+    return way(**start, vectors=known, marginals=marginals, learning_rate=learning_rate)
 
 
 class _KnownGradient(torch.autograd.Function):
