@@ -3,7 +3,7 @@
     .venv/bin/python scripts/fast_path.py results/fast_path_digits.csv
 
 Fast is what `uae run` does: MINE by the compiled kernel, in reduced coordinates. Plain is the same bound with
-weights on the whole feature maps, by torch operations.
+weights on the whole feature maps, by torch operations: similarity.compiled=false and reduced=false.
 """
 
 import argparse
@@ -13,25 +13,15 @@ from pathlib import Path
 import pandas as pd
 
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
-from uae_cli.mi import adam as ascent
-from uae_cli.mi import mine as estimator
-from uae_cli.mi import networks
 from uae_cli.run.job import run
 
-WAYS = ("fast", "plain")
+WAYS = {"fast": [], "plain": ["+similarity.compiled=false", "+similarity.reduced=false"]}
 METRICS = ("asr", "mi", "test_mse")
-
-
-def make_plain() -> None:
-    """From now on, networks are trained in full space, and never by the kernel."""
-    ascent._KERNEL_MOST = 0
-    begin = networks.begin_networks
-    estimator.begin_networks = lambda *args, **settings: begin(*args, **{**settings, "redrawn": True})
 
 
 def measured(way: str, seed: int, outputs: Path) -> pd.DataFrame:
     """What MINE-UAE's arm measured in one run."""
-    overrides = [f"seed={seed}", f"outputs={outputs / way}", "arm=[replicate,mine_uae]", "threads=1"]
+    overrides = [f"seed={seed}", f"outputs={outputs}", "arm=[replicate,mine_uae]", "threads=1", *WAYS[way]]
     [job] = compose_jobs(overrides, multirun=False, extra_dir=None)
     folder = outputs / f"{way}{seed}"
     folder.mkdir()
@@ -60,8 +50,6 @@ def main() -> None:
     parts = []
     with tempfile.TemporaryDirectory() as outputs:
         for way in WAYS:
-            if way == "plain":
-                make_plain()
             parts += [measured(way, seed, Path(outputs)) for seed in options.seeds]
             table = summary(pd.concat(parts))
             table.to_csv(options.out, index=False)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from uae_cli.attacks import Attack, Contrastive, RandomCriterion, Samples, judge
-from uae_cli.attacks.criteria import Reconstruction, contrastive
+from uae_cli.attacks.criteria import Reconstruction
 from uae_cli.attacks.similarities import Mine
 from uae_cli.contrastive import Views, nt_xent
 from uae_cli.errors import ConfigError
@@ -87,7 +87,7 @@ def test_a_sample_is_judged_alike_in_any_batch(model, x, moved, same_views):
 def test_judging_in_parts_changes_nothing(model, x, moved, monkeypatch):
     whole = f(criterion(), model, x, moved)
     sizes = []
-    monkeypatch.setattr(contrastive, "VIEWS_AT_ONCE", 13)
+    monkeypatch.setattr("uae_cli.attacks.criteria.VIEWS_AT_ONCE", 13)
     model.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
     torch.testing.assert_close(f(criterion(), model, x, moved), whole)
     plain, views = [len(x)], [2 * 6] * 6  # two samples of six views at once

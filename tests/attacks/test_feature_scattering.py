@@ -12,12 +12,13 @@ from uae_cli.attacks.criteria import Reconstruction
 from uae_cli.attacks.memory import Need, choose_chunk, measure
 from uae_cli.attacks.similarities import (
     CosineDistance,
+    FeatureScattering,
     Grouped,
     L2Distance,
     Similarity,
     group_of,
+    transport_plan,
 )
-from uae_cli.attacks.similarities.comparisons import FeatureScattering, transport_plan
 from uae_cli.errors import ConfigError
 from uae_cli.models import Response, TappedModel
 

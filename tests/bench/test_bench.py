@@ -1,5 +1,6 @@
 """`uae bench attack` on digits at next to no size: what it writes, not how fast it is."""
 
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -10,10 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.profiler import record_function
 
+from uae_cli.attacks import Attack, Mine, MinMax, Reconstruction
 from uae_cli.bench.measure import Bench
-from uae_cli.bench.stopwatch import PARTS, watching
+from uae_cli.bench.profile import PARTS, part_shares
 from uae_cli.cli import main
+from uae_cli.mi import FeatureMaps
 
 TINY = (
     "--samples",
@@ -82,23 +87,14 @@ def test_three_sizes_each_and_both_marginals(folder):
 @pytest.fixture(scope="module")
 def again(folder: Path) -> dict[str, Any]:
     """A second call, with the memory for two samples; what was noticed on the way."""
-    plain, timed = torch.autograd.grad, Bench._timed
-    told: dict[str, Any] = {"watched": [], "budgets": [], "fits": fits(folder)}
-
-    def noticed(bench: Bench, work: Any) -> float:
-        told["watched"].append(torch.autograd.grad is not plain)
-        return timed(bench, work)
+    told: dict[str, Any] = {"budgets": [], "fits": fits(folder)}
 
     def two(*_: Any, budget_gib: float | None, **__: Any) -> int:
         told["budgets"].append(budget_gib)
         return 2
 
     out = folder / "again"
-    with (
-        mock.patch.object(Bench, "_timed", noticed),
-        mock.patch("uae_cli.bench.command.choose_chunk", two),
-        redirect_stdout(StringIO()) as printed,
-    ):
+    with mock.patch("uae_cli.bench.command.choose_chunk", two), redirect_stdout(StringIO()) as printed:
         options = ["--out", str(out), f"outputs={folder / 'outputs'}", "memory_budget=0.5"]
         assert main(["bench", "attack", *TINY, *options]) == 0
     return told | {"frame": pd.read_csv(out / "bench.csv"), "printed": printed.getvalue()}
@@ -115,23 +111,67 @@ def test_a_second_call_trains_no_model(folder, again):
     assert "GFLOP/s" in again["printed"]
 
 
-def test_what_is_timed_is_not_watched(again):
-    """The watch waits for the card whenever a part begins or ends, which would slow the attack down."""
-    assert again["watched"]
-    assert not any(again["watched"])
-
-
 def test_the_memory_budget_chooses_the_chunk_as_in_a_run(again):
     assert set(again["budgets"]) == {0.5}
     frame = again["frame"]
     assert frame["chunk_size"][frame["setting"] != "training"].max() == 2
 
 
-def test_watching_leaves_nothing_behind():
-    before = torch.autograd.grad
-    with watching(torch.device("cpu")):
-        assert torch.autograd.grad is not before
-    assert torch.autograd.grad is before
+class Noted(nn.Module):
+    """A model that notes whether the profiler is on when it is asked."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.feature_layer, self.profiled = model, f"model.{model.feature_layer}", []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.profiled.append(torch.autograd._profiler_enabled())
+        return self.model(x)
+
+
+def test_what_is_timed_is_not_profiled_and_nothing_is_left_behind(trained_ae, digits):
+    """The profiler would slow the attack down; it looks at five iterations, once all is timed."""
+    sampling = FeatureMaps(layer=None, marginals="all_pairs")
+    mine = Mine(
+        goal="minimize", require_positive=True, sampling=sampling, hidden=4, steps=2, learning_rate=1e-3
+    )
+    solver = MinMax(
+        alpha=0.05,
+        beta=0.1,
+        iterations=3,
+        epsilon=1.0,
+        c_start=0.0,
+        c_decay_exponent=0.25,
+        delta_start="zero",
+        step="gradient",
+    )
+    model = Noted(trained_ae)
+    bench = Bench(Attack(Reconstruction(kappa=0.0), mine, solver), model, digits, 0, {})
+    assert bench.row("main", samples=4, chunk_size=2)["iterations"] == 3
+    # Two chunks: three passes; then clean samples, the start, three iterates, and what was found
+    timed = 2 * (3 + 6)
+    assert model.profiled[:timed] == [False] * timed
+    assert model.profiled[timed:] == [False] * 3 + [True] * 5 + [False]
+
+
+def test_parts_of_an_attack_are_told_apart():
+    """The sampler alone has much to do; what its backward step takes is the sampler's, too."""
+    weight = torch.ones(600, 600)
+
+    def attack(iterations: int, on_iteration: Callable[[int], None]) -> None:
+        for _ in range(iterations):
+            leaf = torch.ones(600, 600, requires_grad=True)
+            with record_function("uae.model"):
+                output = leaf.sum()
+            with record_function("uae.mine"), record_function("uae.features"):
+                features = leaf @ weight
+            with record_function("uae.backward"):
+                torch.autograd.grad(output + features.sum(), leaf)
+            on_iteration(1)
+
+    shares = part_shares(attack, torch.device("cpu"))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["share_features"] > 0.7
 
 
 @pytest.mark.parametrize(

@@ -2,22 +2,21 @@
 
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
 from rich.console import Console
+from rich.table import Table
 
+from uae_cli.attacks import Mine
 from uae_cli.attacks.memory import MOST_SAMPLES, choose_chunk, measure
-from uae_cli.attacks.similarities.similarities import Mine
-from uae_cli.bench import report
-from uae_cli.bench.measure import Bench, Row
-from uae_cli.bench.settings import LARGEST_CHUNK, main_setting, projection_setting, side_settings
-from uae_cli.bench.training import training_row
+from uae_cli.bench.measure import Bench, Row, training_row
 from uae_cli.errors import ConfigError, DataError
 from uae_cli.experiment.check import Preparation, Prepared
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
@@ -28,16 +27,28 @@ from uae_cli.stages import Stages
 _EPOCHS, _TRAINED_ON = 2, 2000
 # Settings that the row of random sampling shares with the others; its model and sampling are its own
 _SHARED = (
-    "dataset",
-    "data.",
-    "device",
-    "threads",
-    "precision",
-    "seed",
-    "memory_budget",
-    "outputs",
+    *("dataset", "data.", "device", "threads", "precision", "seed", "memory_budget", "outputs"),
     "similarity.steps",
 )
+# Sizes of the rows beside the main one, for well under two minutes on two CPU cores
+_FEW, _SHORT = 24, 10  # samples and iterations
+_CHUNKED = 128  # samples of the rows of chunk sizes, or one chunk where that is more
+_CHUNKS = (8, 32, 128, 1024, 4096, 8192)
+_STEPS, _MARGINALS = (1, 5, 20), ("all_pairs", "shuffle")
+
+_COLUMNS = {  # of the table in the terminal: heading and format
+    "setting": ("setting", "{}"),
+    "samples": ("n", "{:.0f}"),
+    "iterations": ("T", "{:.0f}"),
+    "mine_steps": ("steps", "{:.0f}"),
+    "marginals": ("marginals", "{}"),
+    "chunk_size": ("chunk", "{:.0f}"),
+    "seconds_per_sample": ("s/sample", "{:.5f}"),
+    "ratio": ("×floor", "{:.2f}"),
+    "mine_per_floor": ("MINE", "{:.2f}"),
+    "samples_per_second": ("samples/s", "{:.0f}"),
+    "mutual_information": ("MI", "{:.3f}"),
+}
 
 
 @dataclass(frozen=True)
@@ -60,30 +71,23 @@ def bench_command(overrides: list[str], *, samples: int, out: Path | None) -> in
     if samples < 1:
         raise ConfigError(f"--samples = {samples}: must be at least 1")
     register_resolvers()
-    started = time.perf_counter()
-    preparation = Preparation()
+    started, preparation = time.perf_counter(), Preparation()
     ready = _ready(overrides, preparation)
     experiment = ready.prepared.experiment
-    if not any(isinstance(getattr(arm, "similarity", None), Mine) for arm in experiment.arm.values()):
+    if _mine(ready) is None:
         raise ConfigError("bench: no arm attacks with MINE; leave mine_uae among the arms")
-    dataset = ready.config["dataset"]["name"]
-    dense = _ready(
-        [
-            *(o for o in overrides if o.startswith(_SHARED) and not o.startswith("dataset=")),
-            "~experiment",  # the default one is of digits, with settings of its own
-            f"dataset={dataset}",
-            "model=dense_ae",
-            "sampling=random",
-        ],
-        preparation,
-    )
+    shared = [o for o in overrides if o.startswith(_SHARED) and not o.startswith("dataset=")]
+    dataset = f"dataset={ready.config['dataset']['name']}"
+    # Without the default experiment, which is of digits and has settings of its own
+    dense = _ready([*shared, "~experiment", dataset, "model=dense_ae", "sampling=random"], preparation)
     folder = _folder(out, experiment.outputs)
     torch.set_num_threads(choose_threads(experiment.threads))
     keep_freed_memory()
     frame = pd.DataFrame(_rows(ready, dense, samples))
-    report.write(frame, folder)
+    frame.to_csv(folder / "bench.csv", index=False)
+    _draw(frame, folder / "bench.png")
     console = Console()
-    report.show(frame, console if console.is_terminal else Console(width=110))
+    _show(frame, console if console.is_terminal else Console(width=110))
     print(f"{time.perf_counter() - started:.0f} s; everything is in {folder}")
     return 0
 
@@ -100,6 +104,11 @@ def _ready(overrides: list[str], preparation: Preparation) -> _Ready:
 def _composed(overrides: list[str], preparation: Preparation) -> _Ready:
     config = compose_jobs(overrides, multirun=False, extra_dir=None)[0].config
     return _Ready(preparation.whole(config), config)
+
+
+def _mine(ready: _Ready) -> Mine | None:
+    arms = (getattr(arm, "similarity", None) for arm in ready.prepared.experiment.arm.values())
+    return next((similarity for similarity in arms if isinstance(similarity, Mine)), None)
 
 
 def _folder(out: Path | None, outputs: Path) -> Path:
@@ -119,35 +128,56 @@ def _rows(ready: _Ready, dense: _Ready, samples: int) -> list[Row]:
     bench, random = _bench(ready, bars), _bench(dense, bars)
     experiment, device = ready.prepared.experiment, ready.prepared.device
     chunk, fitting = _chunks(ready, bench)
-    iterations = experiment.attack.total_iterations
-    settings = [main_setting(samples, chunk), *side_settings(samples, chunk, iterations, fitting=fitting)]
-
-    def passes(options: dict[str, Any]) -> int:
-        return int(options["samples"] * options.get("iterations", iterations))
-
+    settings = list(_settings(samples, chunk, experiment.attack.total_iterations, fitting=fitting))
     bench.row("warm-up", samples=2, chunk_size=2, iterations=1)  # compiles the kernel
     rows = []
-    with bars.bar("bench", sum(passes(options) for _, options in settings)) as advance:
-        for name, options in settings:
-            rows.append(bench.row(name, **options))
-            advance(passes(options))
-        name, options = projection_setting(samples, _chunks(dense, random)[0])
-        rows.append(random.row(name, **options))
-        rows.append(training_row(experiment.model, bench.x[:_TRAINED_ON], device, bench.common))
+    passes = [options["samples"] * options["iterations"] for options in settings]
+    with bars.bar("bench", sum(passes)) as advance:
+        for options, done in zip(settings, passes, strict=True):
+            rows.append(bench.row(**options))
+            advance(done)
+        few = min(samples, 128)
+        chunk = min(_chunks(dense, random)[0], few)
+        row = random.row("projections", samples=few, chunk_size=chunk, iterations=3, projections=True)
+        rows += [row, training_row(experiment.model, bench.x[:_TRAINED_ON], device, bench.common)]
     return rows
+
+
+def _settings(samples: int, chunk: int, iterations: int, *, fitting: int) -> Iterator[dict[str, Any]]:
+    """The main row, which the goals are about; linearity in samples, iterations and MINE steps; chunk sizes.
+
+    Args:
+        samples: of the main row.
+        chunk: the one chosen.
+        iterations: the experiment's.
+        fitting: the largest chunk that the memory holds.
+    """
+
+    def setting(name: str, count: int, size: int, turns: int = iterations, **more: Any) -> dict[str, Any]:
+        return {"setting": name, "samples": count, "chunk_size": size, "iterations": turns, **more}
+
+    few, short = min(samples, _FEW), min(iterations, _SHORT)
+    yield setting("main", samples, chunk, rates=True)
+    for size in (1, 2, 4):
+        yield setting(f"samples x{size}", max(1, min(samples, size * _FEW)), min(chunk, _FEW), short)
+    for part in (4, 2, 1):
+        yield setting(f"iterations /{part}", few, chunk, max(1, iterations // part))
+    for marginals in _MARGINALS:
+        for steps in _STEPS:
+            yield setting(f"steps {steps}", few, chunk, mine_steps=steps, marginals=marginals)
+    for size in _CHUNKS:
+        if size <= min(fitting, max(_CHUNKED, 2 * chunk)) and size <= max(_CHUNKED, samples):
+            yield setting(f"chunk {size}", min(samples, max(_CHUNKED, size)), size, max(1, short // 2))
+    yield setting("one at a time", min(samples, 4), 1)
 
 
 def _chunks(ready: _Ready, bench: Bench) -> tuple[int, int]:
     """How many samples at once a run would take, and how many the memory holds."""
     experiment, device = ready.prepared.experiment, ready.prepared.device
-    choose = partial(
-        choose_chunk,
-        measure(bench.attack, bench.model, bench.x),
-        device,
-        budget_gib=experiment.memory_budget,
-    )
+    need = measure(bench.attack, bench.model, bench.x)
+    choose = partial(choose_chunk, need, device, budget_gib=experiment.memory_budget)
     most = experiment.chunk_size or MOST_SAMPLES[device.type]
-    return choose(most=most, exact=experiment.chunk_size is not None), choose(most=LARGEST_CHUNK, exact=False)
+    return choose(most=most, exact=experiment.chunk_size is not None), choose(most=_CHUNKS[-1], exact=False)
 
 
 def _bench(ready: _Ready, bars: Bars) -> Bench:
@@ -155,8 +185,7 @@ def _bench(ready: _Ready, bars: Bars) -> Bench:
     experiment, device, data = ready.prepared.experiment, ready.prepared.device, ready.prepared.data
     work = Stages(experiment, data, device, bars)
     fitted = work.fit("bench", data.x_train[:_TRAINED_ON], epochs=_EPOCHS)
-    arms = (getattr(arm, "similarity", None) for arm in experiment.arm.values())
-    mine: Any = next(similarity for similarity in arms if isinstance(similarity, Mine))
+    mine: Any = _mine(ready)
     common = {
         "dataset": ready.config["dataset"]["name"],
         "model": experiment.model.name,
@@ -166,3 +195,42 @@ def _bench(ready: _Ready, bars: Bars) -> Bench:
         "date": f"{datetime.now():%Y-%m-%d}",
     }
     return Bench(experiment.triple(mine), fitted.model, data.x_train, experiment.seed, common)
+
+
+def _show(frame: pd.DataFrame, console: Console) -> None:
+    """The rows, and below them where the main row's time goes."""
+    first = frame.iloc[0]
+    table = Table(
+        title=f"{first['dataset']}, {first['model']}, {first['hardware']}, {first['threads']} threads",
+        caption="×floor: beside the model's own passes; MINE: its part of it, likewise; MI: nats at the end",
+    )
+    for heading, form in _COLUMNS.values():
+        side: Literal["left", "right"] = "left" if form == "{}" else "right"
+        table.add_column(heading, justify=side, no_wrap=True)
+    for _, row in frame.iterrows():
+        cells = ((row[name], form) for name, (_, form) in _COLUMNS.items())
+        table.add_row(*("" if pd.isna(value) else form.format(value) for value, form in cells))
+    console.print(table)
+    shares = first.filter(like="share_").items()
+    parts = (f"{str(name).removeprefix('share_')} {value:.0%}" for name, value in shares)
+    console.print("main: " + ", ".join(parts))
+    for unit, column in (("GFLOP/s", "gflop_per_second"), ("GB/s", "gb_per_second")):
+        whole, floor, peak = (first[f"{name}{column}"] for name in ("", "floor_", "peak_"))
+        console.print(
+            f"      {whole:.1f} {unit} ({whole / peak:.0%} of what the device did in one large operation), "
+            f"floor {floor:.1f} {unit} ({floor / peak:.0%})"
+        )
+
+
+def _draw(frame: pd.DataFrame, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel="seconds per sample", ylabel="mean mutual information at the end (nats)")
+    trade = frame[frame["setting"].str.startswith("steps ")]
+    for marginals, rows in trade.groupby("marginals"):
+        axes.plot(rows["seconds_per_sample"], rows["mutual_information"], "o-", label=marginals)
+        for _, row in rows.iterrows():
+            axes.annotate(f"{row['mine_steps']:.0f}", (row["seconds_per_sample"], row["mutual_information"]))
+    axes.legend(title="marginals (points: steps)")
+    figure.savefig(path, dpi=150)

@@ -1,27 +1,28 @@
 """One row of the benchmark: an attack and its floor, chunk by chunk in turns, so that noise hits both."""
 
-import time
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from uae_cli.attacks.dataset import Attack, attack_chunk
-from uae_cli.attacks.samples import Samples
-from uae_cli.attacks.similarities.similarities import Mine
-from uae_cli.attacks.solvers.base import Found
-from uae_cli.attacks.solvers.minmax import MinMax
-from uae_cli.bench.stopwatch import watching
-from uae_cli.bench.work import Work, count, peak
-from uae_cli.machine import metered, synchronize
-from uae_cli.mi import RandomProjections, networks
+from uae_cli.attacks import Attack, Mine, MinMax, Samples, attack_batch
+from uae_cli.attacks.solvers import Found
+from uae_cli.bench.profile import Work, count, part_shares, peak, seconds_of
+from uae_cli.experiment.schema import ModelSettings
+from uae_cli.machine import metered
+from uae_cli.mi import RandomProjections
 from uae_cli.models.hooked import Response, TappedModel
 
 Row = dict[str, Any]
+Floor = Callable[[Tensor, Attack], object]
+
+_TURNS = 3  # of a training epoch
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Bench:
     """A model under attack.
 
     Attributes:
-        attack: as the experiment sets it.
+        attack: as the experiment sets it: with MINE, by the MinMax solver.
         model: trained, on its device.
         x: (N, *shape) samples.
         seed: the experiment's.
@@ -43,17 +44,9 @@ class Bench:
     common: Row
 
     def __post_init__(self) -> None:
-        self._device = next(self.model.parameters()).device
-        self._tapped = TappedModel(
-            self.model, self._mine.tapped_layer(self.model), precision=self.attack.precision
-        )
-
-    @property
-    def _mine(self) -> Mine:
-        mine = self.attack.similarity
-        if not isinstance(mine, Mine):
-            raise TypeError("the benchmark is of attacks with MINE")
-        return mine
+        layer = self.attack.similarity.tapped_layer(self.model)
+        self._attacked = TappedModel(self.model, layer, precision=self.attack.precision)
+        self._device = self._attacked.device
 
     def row(
         self,
@@ -76,13 +69,13 @@ class Bench:
             rates: add arithmetic and memory traffic per second, beside what the device can do.
             changes: iterations, mine_steps, marginals, where they are not the experiment's.
         """
-        attack = self._changed(**changes)
-        mine: Mine = attack.similarity  # type: ignore[assignment]
-        x, base = self.x[:samples], self._projections if projections else self._passes
+        attack, mine = self._changed(**changes)
+        x = self.x[:samples]
+        floor: Floor = self._projections if projections else self._passes
         with metered(self._device) as cost:
-            seconds, floor, found = self._in_turns(base, x, attack, chunk_size)
+            seconds, least, found = self._in_turns(floor, x, attack, chunk_size)
         first = x[:chunk_size].to(self._device)
-        shares = self._shares(first, attack)
+        shares = part_shares(partial(self._attack, first, attack), self._device)
         row = self.common | {
             "setting": setting,
             "samples": len(x),
@@ -92,105 +85,78 @@ class Bench:
             "chunk_size": min(chunk_size, len(x)),
             "seconds_per_sample": seconds / len(x),
             "floor": "projections" if projections else "model",
-            "floor_seconds_per_sample": floor / len(x),
-            "ratio": seconds / floor,
+            "floor_seconds_per_sample": least / len(x),
+            "ratio": seconds / least,
             **shares,
-            "mine_per_floor": shares["share_mine"] * seconds / floor,
+            "mine_per_floor": shares["share_mine"] * seconds / least,
             "peak_bytes": cost.peak_bytes,
             "samples_per_second": len(x) / seconds,
             "mutual_information": float(torch.cat([one.trace.similarity[:, -1] for one in found]).mean()),
             "success": float(torch.cat([one.success for one in found]).float().mean()),
         }
-        if rates:
-            chunks = len(x) / len(first)
-            row |= self._rates(base, first, attack, seconds / chunks, floor / chunks)
-        return row
+        chunks = len(x) / len(first)
+        return row | (self._rates(floor, first, attack, seconds / chunks, least / chunks) if rates else {})
 
     def _in_turns(
-        self, base: Callable[[Tensor, Attack], Any], x: Tensor, attack: Attack, chunk_size: int
+        self, floor: Floor, x: Tensor, attack: Attack, chunk_size: int
     ) -> tuple[float, float, list[Found]]:
-        """Seconds of the attack and of its floor, unwatched: a watch waits for the card at every switch."""
-        seconds, floor = 0.0, 0.0
-        found: list[Found] = []
+        """Seconds of the attack and of its floor, without the profiler, which would slow it down."""
+        seconds, least, found = 0.0, 0.0, []
         for index in torch.arange(len(x)).split(chunk_size):
-            chunk, own = x[index].to(self._device), index.to(self._device)
-            floor += self._timed(partial(base, chunk, attack))
-            seconds += self._timed(partial(self._attack_into, found, chunk, attack, own))
-        return seconds, floor, found
+            batch = Samples(x[index], index, self.seed).to(self._device)
+            least += seconds_of(partial(floor, batch.x, attack), self._device)
+            seconds += seconds_of(
+                lambda batch=batch: found.append(attack_batch(attack, self._attacked, batch)),  # type: ignore[misc]
+                self._device,
+            )
+        return seconds, least, found
 
-    def _shares(self, x: Tensor, attack: Attack) -> Row:
-        """Of the parts, in an attack of its own on one chunk."""
-        with watching(self._device) as watch:
-            self._attacked(x, attack)
-        return watch.shares()
-
-    def _rates(
-        self,
-        base: Callable[[Tensor, Attack], Any],
-        x: Tensor,
-        attack: Attack,
-        seconds: float,
-        floor: float,
-    ) -> Row:
+    def _rates(self, floor: Floor, x: Tensor, attack: Attack, seconds: float, least: float) -> Row:
         """Columns of what the attack and its floor do per second, given what each takes for one chunk.
 
         Operations are counted with MINE by torch. The bytes are those of torch's operations as they run:
         the compiled kernel, which works within the cache, has none.
         """
-        dtype = torch.bfloat16 if attack.precision == "bfloat16" else torch.float32
-        able = peak(self._device, dtype)
-        whole, least = self._work(self._attacked, x, attack), self._work(base, x, attack)
-        columns = {"": whole * (1 / seconds), "floor_": least * (1 / floor), "peak_": able}
-        return {f"{name}gflop_per_second": work.flops / 1e9 for name, work in columns.items()} | {
-            f"{name}gb_per_second": work.bytes / 1e9 for name, work in columns.items()
-        }
+        able = peak(self._device, torch.bfloat16 if attack.precision == "bfloat16" else torch.float32)
+        by_torch = replace(attack, similarity=replace(attack.similarity, compiled=False))  # type: ignore[type-var]
 
-    def _work(self, run: Callable[[Tensor, Attack], Any], x: Tensor, attack: Attack) -> Work:
+        def attacked(x: Tensor, attack: Attack) -> None:
+            self._attack(x, attack, attack.solver.total_iterations)
+
+        whole = Work(self._work(attacked, x, by_torch).flops, self._work(attacked, x, attack).bytes)
+        low = self._work(floor, x, attack)
+        row: Row = {}
+        for name, work, per in (("", whole, seconds), ("floor_", low, least), ("peak_", able, 1.0)):
+            row[f"{name}gflop_per_second"] = work.flops / 1e9 / per
+            row[f"{name}gb_per_second"] = work.bytes / 1e9 / per
+        return row
+
+    def _work(self, run: Floor, x: Tensor, attack: Attack) -> Work:
         """Of all iterations, from a run of one and one of two: every further one is like the second."""
-        one, two = (self._counted(partial(run, x, self._shortened(attack, n))) for n in (1, 2))
-        return one + (two + one * -1) * (attack.solver.total_iterations - 1)
-
-    def _counted(self, run: Callable[[], Any]) -> Work:
-        with mock.patch.object(networks, "kernel_pays", return_value=False):
-            by_torch = count(run)
-        return Work(by_torch.flops, count(run).bytes)
+        one, two = (count(partial(run, x, _shortened(attack, n))) for n in (1, 2))
+        further = attack.solver.total_iterations - 1
+        return Work(*(a + further * (b - a) for a, b in zip(one, two, strict=True)))
 
     def _changed(
         self, iterations: int | None = None, mine_steps: int | None = None, marginals: str | None = None
-    ) -> Attack:
-        mine, sampling = self._mine, self._mine.sampling
-        similarity: Any = replace(
-            mine,
-            steps=mine_steps or mine.steps,
-            sampling=replace(sampling, marginals=marginals or sampling.marginals),  # type: ignore[type-var]
-        )
-        attack = replace(self.attack, similarity=similarity)
-        return self._shortened(attack, iterations or attack.solver.total_iterations)
+    ) -> tuple[Attack, Mine]:
+        mine: Any = self.attack.similarity
+        sampling = replace(mine.sampling, marginals=marginals or mine.sampling.marginals)
+        mine = replace(mine, steps=mine_steps or mine.steps, sampling=sampling)
+        attack = replace(self.attack, similarity=mine)
+        return _shortened(attack, iterations or attack.solver.total_iterations), mine
 
-    def _shortened(self, attack: Attack, iterations: int) -> Attack:
-        if not isinstance(attack.solver, MinMax):
-            raise TypeError("the benchmark is of the MinMax solver")
-        return replace(attack, solver=replace(attack.solver, iterations=iterations))
-
-    def _attacked(self, x: Tensor, attack: Attack, index: Tensor | None = None) -> Found:
-        own = torch.arange(len(x), device=x.device) if index is None else index
-        return attack_chunk(attack, self._tapped, Samples(x, own, self.seed), lambda _samples: None)
-
-    def _attack_into(self, found: list[Found], x: Tensor, attack: Attack, index: Tensor) -> None:
-        found.append(self._attacked(x, attack, index))
-
-    def _timed(self, work: Callable[[], Any]) -> float:
-        synchronize(self._device)
-        start = time.perf_counter()
-        work()
-        synchronize(self._device)
-        return time.perf_counter() - start
+    def _attack(
+        self, x: Tensor, attack: Attack, iterations: int, on_iteration: Callable[[int], None] = lambda _: None
+    ) -> None:
+        batch = Samples.first(x, seed=self.seed)
+        attack_batch(_shortened(attack, iterations), self._attacked, batch, on_iteration)
 
     def _passes(self, x: Tensor, attack: Attack) -> None:
         """The floor: T forward and backward passes, by the same calls that the attack makes."""
         for _ in range(attack.solver.total_iterations):
             leaf = x.detach().requires_grad_()
-            torch.autograd.grad(self._tapped(leaf).output.sum(), leaf)
+            torch.autograd.grad(self._attacked(leaf).output.sum(), leaf)
 
     def _projections(self, x: Tensor, attack: Attack) -> None:
         """Drawing the matrices, and applying them to both sides and to the gradient, T times."""
@@ -202,3 +168,39 @@ class Bench:
             draw(Response(x, x, None), iteration)
             vectors = draw(Response(leaf, leaf, None), iteration)
             torch.autograd.grad(vectors, leaf, vectors.detach())
+
+
+def training_row(settings: ModelSettings, x: Tensor, device: torch.device, common: Row) -> Row:
+    """The best of three epochs over `x` (N, *shape), and of three times the passes that an epoch makes."""
+    x, trainer = x.to(device), settings.trainer
+    model = settings.build(tuple(x.shape[1:]), 0, classes=0).to(device).to(memory_format=torch.channels_last)
+
+    def epoch() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            trainer.fit(model, x, epochs=1, seed=0, checkpoint=Path(folder) / "checkpoint.pt")
+
+    def passes() -> None:
+        model.train()
+        for batch in x.split(trainer.batch_size):
+            loss = F.mse_loss(model(batch), batch)
+            torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+
+    turns = [(seconds_of(epoch, device), seconds_of(passes, device)) for _ in range(_TURNS)]
+    seconds, floor = (min(each) / len(x) for each in zip(*turns, strict=True))
+    return common | {
+        "setting": "training",
+        "samples": len(x),
+        "iterations": 1,
+        "chunk_size": trainer.batch_size,
+        "seconds_per_sample": seconds,
+        "floor": "model",
+        "floor_seconds_per_sample": floor,
+        "ratio": seconds / floor,
+        "samples_per_second": 1 / seconds,
+    }
+
+
+def _shortened(attack: Attack, iterations: int) -> Attack:
+    if not isinstance(attack.solver, MinMax):
+        raise TypeError("the benchmark is of the MinMax solver")
+    return replace(attack, solver=replace(attack.solver, iterations=iterations))

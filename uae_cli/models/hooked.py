@@ -40,22 +40,21 @@ class TappedModel:
 
     def __call__(self, x: Tensor) -> Response:
         """Run (B, *shape) samples through the model, differentiably in x."""
-        with record_function("uae.model"), torch.autocast(x.device.type, torch.bfloat16, enabled=self._half):
-            output, features = self._pass(x)
+        tapped: list[Tensor] = []
+        hook = None
+        if self._layer is not None:
+            hook = self._layer.register_forward_hook(lambda _module, _inputs, made: tapped.append(made))
+        half = torch.autocast(x.device.type, torch.bfloat16, enabled=self._half)
+        try:
+            with record_function("uae.model"), half:
+                output = self._model(x)
+        finally:
+            if hook is not None:
+                hook.remove()  # the model is its owner's again after every pass
+        features = tapped[-1] if hook is not None else None
         if self._half:
             return Response(x, output.float(), None if features is None else features.float())
         return Response(x, output, features)
-
-    def _pass(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        if self._layer is None:
-            return self._model(x), None
-        tapped: list[Tensor] = []
-        hook = self._layer.register_forward_hook(lambda _module, _inputs, output: tapped.append(output))
-        try:
-            output = self._model(x)
-        finally:
-            hook.remove()  # the model is its owner's again after every pass
-        return output, tapped[-1]
 
     @property
     def device(self) -> torch.device:

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from uae_cli.bench.work import Work, count, peak
+from uae_cli.bench.profile import count, peak
 
 
 def test_operations_are_those_of_products_forward_and_backward():
@@ -29,10 +29,6 @@ def test_bytes_are_those_of_operands_and_views_are_free():
 def test_an_expanded_operand_is_read_once():
     row = torch.ones(1, 4)
     assert count(lambda: row.expand(10, 4).clone()).bytes == 16 + 160
-
-
-def test_work_adds_and_scales():
-    assert Work(1, 2) + Work(3, 4) * 2 == Work(7, 10)
 
 
 def test_the_peak_is_above_what_small_products_reach():
