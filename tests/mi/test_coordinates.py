@@ -5,6 +5,7 @@ and the loss a sum, so that the samples of the slow reference don't meet.
 """
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -42,13 +43,15 @@ def start(seed: int, size: int) -> list[Tensor]:
     ]
 
 
-def in_full_space(u: Tensor, v: Tensor, seed: int, marginals: str, orders: Tensor) -> Tensor:
+def in_full_space(
+    u: Tensor, v: Tensor, seed: int, marginals: str, orders: Tensor, bound_of: Callable[..., Tensor]
+) -> Tensor:
     """The bound (rounds, B) after each round of steps: autograd and torch's Adam on all the weights."""
     left, right, bias, head = weights = [part.requires_grad_() for part in start(seed, u.shape[2])]
     adam = torch.optim.Adam(weights, lr=RATE, maximize=True)
 
     def bound(order: Tensor) -> Tensor:
-        return MARGINALS[marginals].bound(left @ u.mT + bias[..., None], right @ v.mT, head, order)
+        return bound_of(marginals, left @ u.mT + bias[..., None], right @ v.mT, head, order)
 
     found = []
     for row in orders:
@@ -83,7 +86,7 @@ def in_coordinates(u: Tensor, v: Tensor, seed: int, marginals: str, orders: Tens
 
 
 @pytest.mark.parametrize("marginals", MARGINALS)
-def test_coordinates_reach_the_bound_of_full_space(marginals, trained_ae, digits):
+def test_coordinates_reach_the_bound_of_full_space(marginals, trained_ae, digits, bound_of):
     """After 20 and after 800 steps, within what the start weights and the noise change (one std)."""
     model, x = trained_ae.double(), digits[:SAMPLES].double()
     clean, pairs = maps(model, x), []
@@ -91,7 +94,8 @@ def test_coordinates_reach_the_bound_of_full_space(marginals, trained_ae, digits
         moved = maps(model, (x + draw(seed, "delta", 0.086, *x.shape[1:])).clamp(0, 1))
         source = torch.Generator().manual_seed(seed)
         orders = torch.rand(ROUNDS, STEPS, clean.shape[1], generator=source).argsort(2)
-        pairs.append([way(clean, moved, seed, marginals, orders) for way in (in_coordinates, in_full_space)])
+        given = clean, moved, seed, marginals, orders
+        pairs.append([in_coordinates(*given), in_full_space(*given, bound_of)])
     for end in (0, -1):
         ours, full = torch.stack([torch.stack([found[end] for found in pair]) for pair in pairs], dim=1)
         noise = full.mean(1).std()

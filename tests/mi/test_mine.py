@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from uae_cli.mi import FeatureMaps, PerSampleMine, RandomProjections
+from uae_cli.mi import FeatureMaps, MineSettings, PerSampleMine, RandomProjections
 from uae_cli.models import Response
 from uae_cli.randomness import generator, uniform
 
@@ -25,9 +25,9 @@ def response(vectors: Tensor) -> Response:
 
 def mine(vectors: Tensor, index: Tensor = INDEX, **changes) -> PerSampleMine:
     marginals = changes.pop("marginals", "all_pairs")
-    settings = {"hidden": HIDDEN, "steps": STEPS, "learning_rate": RATE, "seed": SEED} | changes
-    sampler = FeatureMaps(layer=None, marginals=marginals).bind(vectors, settings["seed"])
-    return PerSampleMine(response(vectors), index, sampler=sampler, marginals=marginals, **settings)
+    sampling = FeatureMaps(layer=None, marginals=marginals)
+    settings = {"hidden": HIDDEN, "steps": STEPS, "learning_rate": RATE} | changes
+    return PerSampleMine(MineSettings(sampling=sampling, **settings), response(vectors), index, SEED)
 
 
 class Reference:
@@ -135,16 +135,8 @@ def test_redrawn_projections_train_on_both_sides_of_the_same_draw():
     x = normal(1, 9, seed=1).sigmoid()
     y = x + 0.2 * normal(1, 9, seed=2)
     index = INDEX[:1]
-    fast = PerSampleMine(
-        Response(x, x, None),
-        index,
-        sampler=sampling.bind(x, SEED),
-        marginals="all_pairs",
-        hidden=HIDDEN,
-        steps=STEPS,
-        learning_rate=RATE,
-        seed=SEED,
-    )
+    settings = MineSettings(sampling=sampling, hidden=HIDDEN, steps=STEPS, learning_rate=RATE)
+    fast = PerSampleMine(settings, Response(x, x, None), index, SEED)
     draw = sampling.bind(x, SEED)
     slow = Reference(draw(Response(x, x, None), 0)[0], int(index), "all_pairs")
     for t in range(4):

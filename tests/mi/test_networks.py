@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from uae_cli.errors import ConfigError
 from uae_cli.mi.bound import MARGINALS
-from uae_cli.mi.networks import CompiledNetworks, LinearLayer, StatisticsNetworks
+from uae_cli.mi.networks import CompiledNetworks, LinearLayer, StatisticsNetworks, initial_networks
 
 SIZES = [(4, 9), (5, 6), (6, 6), (9, 4)]  # K vectors of D values; reduced where K < D
 
@@ -171,3 +172,10 @@ def test_weights_of_dead_maps_stay_where_they_were(compiled):
     nets.ascend(nets.left.enter(vectors), nets.right.enter(vectors), torch.arange(2).expand(5, 2))
     nets.right.leave()
     assert torch.equal(nets.right.weights, start)
+
+
+def test_the_kernel_is_for_cpus_alone():
+    vectors = torch.empty(2, 4, 9, device="meta")
+    settings = {"hidden": 3, "seed": 0, "stream": "", "marginals": "shuffle", "learning_rate": 0.1}
+    with pytest.raises(ConfigError, match=r"similarity.compiled = true: the kernel is for CPUs.*use null"):
+        initial_networks(vectors, torch.arange(2), **settings, compiled=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from uae_cli.attacks import Reconstruction, Samples
+from uae_cli.attacks import Samples
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.experiment.schema import from_config
 from uae_cli.stages.sources import PACKAGE, code_version, described, own_code, sources_of

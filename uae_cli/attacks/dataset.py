@@ -21,6 +21,7 @@ from uae_cli.attacks.samples import Samples
 from uae_cli.attacks.similarities import group_of
 from uae_cli.attacks.solvers import Found
 from uae_cli.errors import ConfigError, DataError
+from uae_cli.hashing import write_whole
 from uae_cli.machine import is_out_of_memory
 from uae_cli.text import gib, one_line
 
@@ -163,21 +164,16 @@ def _save(folder: Path, start: int, found: Found, index: Tensor, started: float)
     # After the copies above, the device has finished its work
     tensors["seconds"] = torch.full((len(index),), (time.perf_counter() - started) / len(index))
     path = folder / f"chunk-{start}-{start + len(index) - 1}.safetensors"
-    _write(tensors, path)
+    write_whole(path, lambda part: save_file(tensors, part))
     return path
 
 
 def _merge(parts: list[Path], path: Path) -> None:
     """Put all chunks into one file, of the size of the data, which are in memory anyway; remove them."""
     chunks = [load_file(part) for part in parts]
-    _write({name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}, path)
+    tensors = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
+    write_whole(path, lambda part: save_file(tensors, part))
     _clear(path.parent)
-
-
-def _write(tensors: dict[str, Tensor], path: Path) -> None:
-    part = path.with_suffix(".part")
-    save_file(tensors, part)
-    part.replace(path)
 
 
 def _clear(folder: Path) -> None:

@@ -4,10 +4,8 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -18,6 +16,7 @@ from uae_cli.attacks.dataset import whole_groups
 from uae_cli.attacks.samples import Samples
 from uae_cli.attacks.similarities import group_of
 from uae_cli.errors import ConfigError
+from uae_cli.machine import free_bytes
 from uae_cli.text import gib
 
 # On a CPU larger chunks are no faster (64 to 256 are equal) and leave the cache; on a card they fill it
@@ -25,13 +24,6 @@ MOST_SAMPLES = {"cpu": 128, "cuda": 8192}
 
 _SHARE = 0.5  # of the free memory, where no budget is set: others want some, and allocators round up
 _GIB = 2**30
-
-_ROOT, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-# Limit, use, and the part of the use that the system gives back when asked: cached files
-_FILES = {
-    2: ("memory.max", "memory.current", "inactive_file"),
-    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-}
 
 
 @dataclass(frozen=True)
@@ -138,64 +130,6 @@ class _LiveBytes(TorchDispatchMode):
     def _forget(self, place: int, size: int) -> None:
         self._known.discard(place)
         self.now -= size
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory of the machine, or of the card, that nothing is using and that this process may take."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    available, granted = int(psutil.virtual_memory().available), granted_bytes()
-    return available if granted is None else min(available, granted)
-
-
-def granted_bytes(root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> int | None:
-    """What a container or a batch system leaves this process of the machine's memory; None: all of it.
-
-    The tightest limit of its Linux control groups: they are bound by their ancestors' limits too. Version 1
-    writes no limit as a number larger than any machine's memory, version 2 as `max`.
-
-    Args:
-        root: where the groups are mounted.
-        membership: the kernel's list of this process's groups.
-    """
-    try:
-        lines = membership.read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        return None
-    found = []
-    for line in lines:
-        number, controllers, path = line.split(":", 2)
-        if number == "0":
-            found += _up(root, path, version=2)
-        elif "memory" in controllers.split(","):
-            found += _up(root / "memory", path, version=1)
-    return min(found, default=None)
-
-
-def _up(mount: Path, path: str, *, version: int) -> list[int]:
-    """What the group and its ancestors grant; inside a container some of them can't be seen."""
-    group = Path(path.lstrip("/"))
-    grants = (_grant(mount / level, *_FILES[version]) for level in (group, *group.parents))
-    return [grant for grant in grants if grant is not None]
-
-
-def _grant(folder: Path, limit: str, use: str, cached: str) -> int | None:
-    try:
-        most = (folder / limit).read_text(encoding="utf-8").strip()
-        if most == "max":
-            return None
-        used = int((folder / use).read_text(encoding="utf-8"))
-    except OSError:
-        return None
-    return max(0, int(most) - used + min(used, _statistic(folder / "memory.stat", cached)))
-
-
-def _statistic(path: Path, name: str) -> int:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0)
 
 
 def _least(group: int) -> str:

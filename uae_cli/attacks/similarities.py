@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from uae_cli.attacks.criteria import squared_error
 from uae_cli.attacks.samples import Samples
 from uae_cli.errors import ConfigError
-from uae_cli.mi import PerSampleMine, Sampling
+from uae_cli.mi import MineSettings, PerSampleMine
 from uae_cli.models.hooked import Response
 from uae_cli.settings import STRICT, Count, Positive
 
@@ -67,31 +67,18 @@ class BoundSimilarity(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Mine:
+class Mine(MineSettings):
     """I_θ(x, x + δ), the per-sample mutual information estimate, in nats (paper §3.1).
 
     Attributes:
         goal: minimize for unsupervised examples, maximize for supervised ones.
         require_positive: keep only iterates with I > 0 (authors' program, unsupervised).
-        sampling: how one sample becomes K vectors.
-        hidden: H, width of the statistics network.
-        steps: Adam steps per attack iteration.
-        learning_rate: Adam's.
-        compiled: whether the networks train by the compiled CPU kernel, or by torch's operations; None takes
-            what is faster there. The outcomes agree to rounding.
-        reduced: whether they train in coordinates of the vectors' span, where the vectors stay the same ones;
-            else on the whole vectors, which is slow and finds as much.
+        unit: of its values.
     """
 
     goal: Goal
     require_positive: bool
-    sampling: Sampling
-    hidden: Count
-    steps: Count
-    learning_rate: Positive
     unit: str = "nats"
-    compiled: bool | None = None
-    reduced: bool = True
 
     def tapped_layer(self, model: nn.Module) -> str | None:
         """See `Similarity.tapped_layer`."""
@@ -99,18 +86,7 @@ class Mine:
 
     def bind(self, clean: Response, batch: Samples) -> BoundSimilarity:
         """See `Similarity.bind`."""
-        return PerSampleMine(
-            clean,
-            batch.index,
-            sampler=self.sampling.bind(clean.x, batch.seed),
-            marginals=self.sampling.marginals,
-            hidden=self.hidden,
-            steps=self.steps,
-            learning_rate=self.learning_rate,
-            seed=batch.seed,
-            compiled=self.compiled,
-            reduced=self.reduced,
-        )
+        return PerSampleMine(self, clean, batch.index, batch.seed)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -3,7 +3,6 @@
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -51,12 +50,6 @@ _COLUMNS = {  # of the table in the terminal: heading and format
 }
 
 
-@dataclass(frozen=True)
-class _Ready:
-    prepared: Prepared
-    config: dict[str, Any]
-
-
 def bench_command(overrides: list[str], *, samples: int, out: Path | None) -> int:
     """Measure, print and save; returns the exit status.
 
@@ -73,11 +66,11 @@ def bench_command(overrides: list[str], *, samples: int, out: Path | None) -> in
     register_resolvers()
     started, preparation = time.perf_counter(), Preparation()
     ready = _ready(overrides, preparation)
-    experiment = ready.prepared.experiment
+    experiment = ready.experiment
     if _mine(ready) is None:
         raise ConfigError("bench: no arm attacks with MINE; leave mine_uae among the arms")
     shared = [o for o in overrides if o.startswith(_SHARED) and not o.startswith("dataset=")]
-    dataset = f"dataset={ready.config['dataset']['name']}"
+    dataset = f"dataset={experiment.dataset.name}"
     # Without the default experiment, which is of digits and has settings of its own
     dense = _ready([*shared, "~experiment", dataset, "model=dense_ae", "sampling=random"], preparation)
     folder = _folder(out, experiment.outputs)
@@ -92,7 +85,7 @@ def bench_command(overrides: list[str], *, samples: int, out: Path | None) -> in
     return 0
 
 
-def _ready(overrides: list[str], preparation: Preparation) -> _Ready:
+def _ready(overrides: list[str], preparation: Preparation) -> Prepared:
     if not any(o.lstrip("+~").startswith(("experiment", "dataset=")) for o in overrides):
         try:
             return _composed(["experiment=mnist_conv_ae", "data.download=false", *overrides], preparation)
@@ -101,13 +94,12 @@ def _ready(overrides: list[str], preparation: Preparation) -> _Ready:
     return _composed(overrides, preparation)
 
 
-def _composed(overrides: list[str], preparation: Preparation) -> _Ready:
-    config = compose_jobs(overrides, multirun=False, extra_dir=None)[0].config
-    return _Ready(preparation.whole(config), config)
+def _composed(overrides: list[str], preparation: Preparation) -> Prepared:
+    return preparation.whole(compose_jobs(overrides, multirun=False, extra_dir=None)[0].config)
 
 
-def _mine(ready: _Ready) -> Mine | None:
-    arms = (getattr(arm, "similarity", None) for arm in ready.prepared.experiment.arm.values())
+def _mine(ready: Prepared) -> Mine | None:
+    arms = (getattr(arm, "similarity", None) for arm in ready.experiment.arm.values())
     return next((similarity for similarity in arms if isinstance(similarity, Mine)), None)
 
 
@@ -123,10 +115,10 @@ def _folder(out: Path | None, outputs: Path) -> Path:
     return folder
 
 
-def _rows(ready: _Ready, dense: _Ready, samples: int) -> list[Row]:
+def _rows(ready: Prepared, dense: Prepared, samples: int) -> list[Row]:
     bars = Bars()
     bench, random = _bench(ready, bars), _bench(dense, bars)
-    experiment, device = ready.prepared.experiment, ready.prepared.device
+    experiment, device = ready.experiment, ready.device
     chunk, fitting = _chunks(ready, bench)
     settings = list(_settings(samples, chunk, experiment.attack.total_iterations, fitting=fitting))
     bench.row("warm-up", samples=2, chunk_size=2, iterations=1)  # compiles the kernel
@@ -171,23 +163,23 @@ def _settings(samples: int, chunk: int, iterations: int, *, fitting: int) -> Ite
     yield setting("one at a time", min(samples, 4), 1)
 
 
-def _chunks(ready: _Ready, bench: Bench) -> tuple[int, int]:
+def _chunks(ready: Prepared, bench: Bench) -> tuple[int, int]:
     """How many samples at once a run would take, and how many the memory holds."""
-    experiment, device = ready.prepared.experiment, ready.prepared.device
+    experiment, device = ready.experiment, ready.device
     need = measure(bench.attack, bench.model, bench.x)
     choose = partial(choose_chunk, need, device, budget_gib=experiment.memory_budget)
     most = experiment.chunk_size or MOST_SAMPLES[device.type]
     return choose(most=most, exact=experiment.chunk_size is not None), choose(most=_CHUNKS[-1], exact=False)
 
 
-def _bench(ready: _Ready, bars: Bars) -> Bench:
+def _bench(ready: Prepared, bars: Bars) -> Bench:
     """A model trained for two epochs on a subset: the time of an attack doesn't depend on how well."""
-    experiment, device, data = ready.prepared.experiment, ready.prepared.device, ready.prepared.data
+    experiment, device, data = ready.experiment, ready.device, ready.data
     work = Stages(experiment, data, device, bars)
     fitted = work.fit("bench", data.x_train[:_TRAINED_ON], epochs=_EPOCHS)
     mine: Any = _mine(ready)
     common = {
-        "dataset": ready.config["dataset"]["name"],
+        "dataset": experiment.dataset.name,
         "model": experiment.model.name,
         "device": str(device),
         "hardware": device_name(device),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.profiler_util import FunctionEvent
-from torch.profiler import ProfilerActivity, profile, record_function
+from torch.profiler import ProfilerActivity, profile, schedule
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
@@ -17,7 +17,7 @@ from torch.utils.flop_counter import flop_registry
 from uae_cli.machine import synchronize
 
 PARTS = ("model", "features", "mine", "bookkeeping")
-_RANGES = {f"uae.{part}": part for part in PARTS} | {"uae.backward": "model"}
+_RANGES = {"uae.model": "model", "uae.backward": "model", "uae.features": "features", "uae.mine": "mine"}
 _NODE = "autograd::engine::evaluate_function"
 _PROFILED = 5  # iterations, after a first one
 _TURNS = 3
@@ -48,23 +48,11 @@ def part_shares(
         device: where.
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # or the profiler's own log goes to the terminal
-    on_card, done = device.type == "cuda", 0
+    on_card = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_card else [])]
-    profiler, whole = profile(activities=activities), record_function("uae.bookkeeping")
-
-    def on_iteration(_samples: int) -> None:
-        nonlocal done
-        done += 1
-        if done == 1:
-            synchronize(device)
-            profiler.start()
-            whole.__enter__()
-        elif done == 1 + _PROFILED:
-            synchronize(device)
-            whole.__exit__(None, None, None)
-            profiler.stop()
-
-    attack(1 + _PROFILED, on_iteration)
+    when = schedule(wait=0, warmup=1, active=_PROFILED, repeat=1)
+    with profile(activities=activities, schedule=when, acc_events=True) as profiler:
+        attack(1 + _PROFILED, lambda _samples: profiler.step())
     events = profiler.events() or []
     of_features = {e.sequence_nr for e in events if e.sequence_nr >= 0 and _range(e) == "uae.features"}
     times: Counter[str] = Counter()

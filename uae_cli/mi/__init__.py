@@ -1,7 +1,15 @@
 """Per-sample mutual information: the batched MINE estimator and its two samplings."""
 
-from uae_cli.mi.mine import PerSampleMine
+from uae_cli.mi.mine import MineSettings, PerSampleMine
 from uae_cli.mi.networks import initial_networks
 from uae_cli.mi.sampling import FeatureMaps, RandomProjections, Sampler, Sampling
 
-__all__ = ["FeatureMaps", "PerSampleMine", "RandomProjections", "Sampler", "Sampling", "initial_networks"]
+__all__ = [
+    "FeatureMaps",
+    "MineSettings",
+    "PerSampleMine",
+    "RandomProjections",
+    "Sampler",
+    "Sampling",
+    "initial_networks",
+]

@@ -30,57 +30,40 @@ class PartGradients(NamedTuple):
 class Marginals(Protocol):
     """How the product of the marginals, the bound's second term, is sampled."""
 
-    def bound(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> Tensor:
-        """mean_k T(u_k, v_k) − log mean exp T over the product of the marginals; (B,), differentiable."""
-        ...
-
     def gradients(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> PartGradients:
-        """The bound and the gradients of its sum over the batch, without autograd."""
+        """The bound and the gradients of its sum over the batch, without autograd.
+
+        The bound is mean_k T(u_k, v_k) − log mean exp T over the product of the marginals, (B,).
+        """
         ...
 
 
 class AllPairs:
     """Every pair (u_k, v_l) with k ≠ l: K·(K−1) terms, and no randomness; `order` is ignored."""
 
-    def bound(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> Tensor:  # noqa: ARG002
-        """See `Marginals.bound`."""
-        scores = self._scores(_pairwise_relu(p, q), w)
-        joint = scores.diagonal(dim1=1, dim2=2).mean(1)
-        return joint - _off_diagonal(scores).flatten(1).logsumexp(1) + math.log(_off_diagonal_count(scores))
-
     def gradients(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> PartGradients:  # noqa: ARG002
         """See `Marginals.gradients`."""
         batch, hidden, k = p.shape
-        relu = _pairwise_relu(p, q)
-        scores = self._scores(relu, w)
+        relu = torch.relu(p[:, :, :, None] + q[:, :, None, :])  # (B, H, K, K)
+        scores = torch.bmm(w[:, None], relu.view(batch, hidden, k * k)).view(batch, k, k)
         joint = scores.diagonal(dim1=1, dim2=2).mean(1)
-        product = _off_diagonal(scores).view(batch, k * k)
+        eye = torch.eye(k, dtype=torch.bool, device=p.device)
+        product = scores.masked_fill(eye, -math.inf).view(batch, k * k)
         normaliser = product.logsumexp(1, keepdim=True)
         # ∂bound/∂scores: 1/K on the diagonal, minus a softmax off it
         slope = (product - normaliser).exp_().neg_().view(batch, k, k)
         slope.diagonal(dim1=1, dim2=2).fill_(1 / k)
         active = _threshold_backward(slope[:, None].expand_as(relu), relu, 0)
         return PartGradients(
-            bound=joint - normaliser[:, 0] + math.log(_off_diagonal_count(scores)),
+            bound=joint - normaliser[:, 0] + math.log(k * (k - 1)),
             p=active.sum(3).mul_(w[..., None]),
             q=active.sum(2).mul_(w[..., None]),
             w=torch.bmm(relu.view(batch, hidden, k * k), slope.view(batch, k * k, 1)).squeeze(2),
         )
 
-    @staticmethod
-    def _scores(relu: Tensor, w: Tensor) -> Tensor:
-        batch, hidden, k, _ = relu.shape
-        return torch.bmm(w[:, None], relu.view(batch, hidden, k * k)).view(batch, k, k)
-
 
 class Shuffle:
     """The K pairs (u_k, v_π(k)); `order` is the permutation π, (K,) int64."""
-
-    def bound(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> Tensor:
-        """See `Marginals.bound`."""
-        joint = torch.einsum("bhk,bh->bk", torch.relu(p + q), w)
-        product = torch.einsum("bhk,bh->bk", torch.relu(p + _reordered(q, order)), w)
-        return joint.mean(1) - product.logsumexp(1) + math.log(p.shape[2])
 
     def gradients(self, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> PartGradients:
         """See `Marginals.gradients`."""
@@ -109,17 +92,3 @@ MARGINALS: dict[MarginalsName, Marginals] = {"all_pairs": AllPairs(), "shuffle":
 def _reordered(parts: Tensor, order: Tensor) -> Tensor:
     """`parts[..., order]`, which takes seven times as long on a CPU."""
     return parts.flatten(0, 1).index_select(1, order).view(parts.shape)
-
-
-def _pairwise_relu(p: Tensor, q: Tensor) -> Tensor:
-    return torch.relu(p[:, :, :, None] + q[:, :, None, :])  # (B, H, K, K)
-
-
-def _off_diagonal(scores: Tensor) -> Tensor:
-    eye = torch.eye(scores.shape[-1], dtype=torch.bool, device=scores.device)
-    return scores.masked_fill(eye, -math.inf)
-
-
-def _off_diagonal_count(scores: Tensor) -> int:
-    k = scores.shape[-1]
-    return k * (k - 1)

@@ -1,58 +1,65 @@
 """Per-sample MINE: mutual information of single pairs (x, x + δ), for a whole batch at once (paper §3.1)."""
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.profiler import record_function
 
-from uae_cli.mi.bound import MarginalsName
 from uae_cli.mi.networks import initial_networks
-from uae_cli.mi.sampling import Sampler
+from uae_cli.mi.sampling import Sampling
 from uae_cli.models.hooked import Response
 from uae_cli.randomness import generator
+from uae_cli.settings import STRICT, Count, Positive
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MineSettings:
+    """How mutual information is estimated.
+
+    Attributes:
+        sampling: how one sample becomes K vectors.
+        hidden: H, width of the statistics network.
+        steps: Adam steps per attack iteration.
+        learning_rate: Adam's.
+        compiled: whether the networks train by the compiled CPU kernel, or by torch's operations; None takes
+            what is faster there. The outcomes agree to rounding.
+        reduced: whether they train in coordinates of the vectors' span, where the vectors stay the same ones;
+            else on the whole vectors, which is slow and finds as much.
+    """
+
+    sampling: Sampling
+    hidden: Count
+    steps: Count
+    learning_rate: Positive
+    compiled: bool | None = None
+    reduced: bool = True
 
 
 class PerSampleMine:
     """One estimator per sample, begun at a batch of clean samples and kept for a whole attack.
 
     Args:
+        settings: see there.
         clean: the model's response to the clean samples, B of them.
         index: (B,) int64, each sample's position in its dataset; its network starts from it.
-        sampler: turns a response into K vectors a sample.
-        marginals: how the bound's second term is sampled.
-        hidden: H, the width of the statistics network.
-        steps: Adam steps per attack iteration.
-        learning_rate: Adam's.
         seed: the experiment's seed.
-        reduced, compiled: see `initial_networks`; vectors that are drawn anew are never reduced.
     """
 
-    def __init__(
-        self,
-        clean: Response,
-        index: Tensor,
-        *,
-        sampler: Sampler,
-        marginals: MarginalsName,
-        hidden: int,
-        steps: int,
-        learning_rate: float,
-        seed: int,
-        reduced: bool = True,
-        compiled: bool | None = None,
-    ) -> None:
-        self._clean, self._sampler, self._steps, self._seed = clean, sampler, steps, seed
+    def __init__(self, settings: MineSettings, clean: Response, index: Tensor, seed: int) -> None:
+        self._clean, self._steps, self._seed = clean, settings.steps, seed
+        self._sampler = sampler = settings.sampling.bind(clean.x, seed)
         with record_function("uae.mine"):
             vectors = sampler(clean, 0).detach()
             self._networks = initial_networks(
                 vectors,
                 index,
-                hidden=hidden,
+                hidden=settings.hidden,
                 seed=seed,
                 stream="mine/",
-                marginals=marginals,
-                learning_rate=learning_rate,
-                reduced=reduced and not sampler.redraws,
-                compiled=compiled,
+                marginals=settings.sampling.marginals,
+                learning_rate=settings.learning_rate,
+                reduced=settings.reduced and not sampler.redraws,
+                compiled=settings.compiled,
             )
             self._u = self._networks.left.enter(vectors)
             # One fixed order to judge by: iterates are compared under the same shuffle, not under noise
