@@ -29,6 +29,7 @@ from typing import ClassVar
 
 from pydantic.dataclasses import dataclass
 
+from uae_cli.attacks import Reconstruction
 
 
 @dataclass(frozen=True, kw_only=True)
