@@ -45,31 +45,25 @@ def generate(
     Args:
         attack: what to do.
         model: the attacked model, on the device to use; left as it was.
-        samples: N clean ones, wherever they lie; groups of coupled samples are of neighbours among them.
-        chunk_size: samples attacked at once, rounded down to whole groups where the similarity couples
-            samples; halved whenever memory runs out; the outcome doesn't depend on it.
+        samples: N clean ones, wherever they lie; coupled samples are neighbours among them.
+        chunk_size: samples attacked at once, rounded down to whole groups of coupled ones, and halved
+            whenever memory runs out. The outcome doesn't depend on it.
         folder: where chunks, then the result, are written; finished chunks found there are kept.
         sample_bytes: what one sample needs, where that is known, for the error that says it.
-        on_iteration: called with the number of samples after each of a chunk's iterations, and with a
-            negative number when those of a chunk that ran out of memory count no more.
+        on_iteration: is told a chunk's samples after each of its iterations, and a negative number when
+            those of a chunk that ran out of memory count no more.
 
     Raises:
         DataError: there are values outside [0, 1].
-        ConfigError: there is too little memory for one sample, or for one group; `chunk_size` is smaller
-            than a group.
+        ConfigError: memory lacks for one sample, or for one group; or `chunk_size` is smaller than a group.
     """
     _check_values(samples.x)
     group = group_of(attack.similarity)
     size = whole_groups(chunk_size, min(group, len(samples)))
     if (folder / RESULT).exists():  # an earlier attempt was stopped between writing it and clearing up
-        _clear(folder)
-        return
-    parts = _finished(folder)
-    for part in parts:
-        on_iteration(_count(part) * attack.solver.total_iterations)
-    if parts and _end(parts) < len(samples):
-        log.info("going on after %d of %d samples", _end(parts), len(samples))
-    told: list[int] = []
+        return _clear(folder)
+    iterations, told = attack.solver.total_iterations, [0]
+    parts = _finished(folder, len(samples), lambda count: on_iteration(count * iterations))
 
     def tell(count: int) -> None:
         told.append(count)
@@ -78,17 +72,13 @@ def generate(
     with attack.frozen(model) as attacked:
         while (start := _end(parts)) < len(samples):
             batch = samples.rows(torch.arange(start, min(start + size, len(samples))))
-            told.clear()
-            started = time.perf_counter()
+            started, told = time.perf_counter(), []
             try:
                 found = attack_batch(attack, attacked, batch.to(attacked.device), tell)
+                parts.append(_save(folder, start, found, batch.index, started))
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
                 size = _halved(len(batch), group, attacked.device, sample_bytes, error)
                 on_iteration(-sum(told))
-            else:
-                parts.append(_save(folder, start, found, batch.index, started))
     _merge(parts, folder / RESULT)
 
 
@@ -119,6 +109,8 @@ def _check_values(x: Tensor) -> None:
 
 
 def _halved(size: int, group: int, device: torch.device, sample_bytes: int, error: BaseException) -> int:
+    if not is_out_of_memory(error):
+        raise error
     if size <= group:
         least = "a single sample" if size == 1 else f"{size} samples that belong together"
         which = "which" if size == 1 else "each of which"
@@ -134,22 +126,21 @@ def _halved(size: int, group: int, device: torch.device, sample_bytes: int, erro
     return half
 
 
-def _finished(folder: Path) -> list[Path]:
-    """The chunks that an earlier attempt made, from sample 0 on, whatever their size."""
+def _finished(folder: Path, wanted: int, tell: Callable[[int], None]) -> list[Path]:
+    """The chunks that an earlier attempt made, from sample 0 on; `tell` is told the size of each."""
     parts: list[Path] = []
     while part := next(folder.glob(f"chunk-{_end(parts)}-*.safetensors"), None):
+        before = _end(parts)
         parts.append(part)
+        tell(_end(parts) - before)
+    if parts and _end(parts) < wanted:
+        log.info("going on after %d of %d samples", _end(parts), wanted)
     return parts
 
 
 def _end(parts: list[Path]) -> int:
     """How many samples these chunks, one after another, hold."""
     return int(parts[-1].stem.rsplit("-", 1)[1]) + 1 if parts else 0
-
-
-def _count(part: Path) -> int:
-    _, first, last = part.stem.split("-")
-    return int(last) - int(first) + 1
 
 
 def _save(folder: Path, start: int, found: Found, index: Tensor, started: float) -> Path:

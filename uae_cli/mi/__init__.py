@@ -2,14 +2,13 @@
 
 from uae_cli.mi.mine import MineSettings, PerSampleMine
 from uae_cli.mi.networks import initial_networks
-from uae_cli.mi.sampling import FeatureMaps, RandomProjections, Sampler, Sampling
+from uae_cli.mi.sampling import FeatureMaps, RandomProjections, Sampling
 
 __all__ = [
     "FeatureMaps",
     "MineSettings",
     "PerSampleMine",
     "RandomProjections",
-    "Sampler",
     "Sampling",
     "initial_networks",
 ]
