@@ -188,7 +188,7 @@ def _add_table(commands: "argparse._SubParsersAction[_Parser]") -> None:
     )
 
     def call(options: argparse.Namespace) -> int:
-        from uae_cli.tables.command import table_command
+        from uae_cli.tables import table_command
 
         ending = options.out.suffix if options.out else ""
         fmt = options.format or _FORMATS.get(ending, "text")
@@ -206,7 +206,7 @@ def _add_figure(commands: "argparse._SubParsersAction[_Parser]") -> None:
     )
 
     def call(options: argparse.Namespace) -> int:
-        from uae_cli.paper.figures import figure_command
+        from uae_cli.paper.command import figure_command
 
         return figure_command(options.number, options.outputs, options.out)
 
