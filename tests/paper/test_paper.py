@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from uae_cli import machine
 from uae_cli.cli import main
 from uae_cli.paper import estimate as calibration
-from uae_cli.paper import status
 from uae_cli.run import rows as run_rows
 from uae_cli.tables import TABLES, Figure, Run, Table, contents
 
@@ -76,7 +76,7 @@ def test_a_run_by_other_code_counts_as_done_and_is_told(
     monkeypatch.setattr(run_rows, "commit", lambda: "abcdef012345")
     paper("--run", "--only", "f5")
     for now, told in (("abcdef012345", False), (None, False), ("abcdef012345+changes", True)):
-        monkeypatch.setattr(status, "commit", lambda now=now: now)
+        monkeypatch.setattr(machine, "commit", lambda now=now: now)
         _, text = paper("--only", "f5")
         assert ("1/1 (abcdef0) " in text) == told
         assert ("To make such a run anew, remove its folder below outputs" in text) == told

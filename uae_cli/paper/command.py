@@ -108,12 +108,10 @@ def _copied(run: FinishedRun, file: Path, figure: Figure, out: Path) -> Path:
 def _jobs(
     entries: Sequence[Entry], jobs: Jobs, scale: str, seeds: Sequence[int], console: Console
 ) -> list[Job]:
-    """Every job that these need, each once, in the order in which they come."""
+    """Every job that these need, each once, in the order in which they come; told, for it takes seconds."""
     runs = list(dict.fromkeys(run for entry in entries for run in entry.runs))
     total = len(runs) * len(seeds)
-    console.print(
-        f"{plural(len(entries), 'table or figure')}: {plural(total, 'run')} to look for", style="dim"
-    )
+    console.print(f"Looking for {plural(total, 'run')} and the data of each …", style="dim")
     found = []
     with Bars().bar("settings", total) as advance:
         for job in jobs.of(runs, scale, seeds):

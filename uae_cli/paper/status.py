@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from uae_cli.errors import UaeError
-from uae_cli.machine import commit
 from uae_cli.paper.jobs import Job, still_open
 from uae_cli.progress import Bars
 from uae_cli.results import FinishedRun, readable
@@ -52,6 +51,8 @@ def statuses(
     calibration: "Calibration | None",
 ) -> list[Status]:
     """The state of every entry; without a calibration no time is estimated."""
+    from uae_cli.machine import commit  # not with this module: it takes torch along
+
     now = commit()
     seconds = {} if calibration is None else _estimated(still_open(jobs, finished), calibration)
     return [_status(entry, jobs, finished, now, seconds) for entry in entries]
