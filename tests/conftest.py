@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.experiment.schema import from_config
 from uae_cli.models import CarliniWagnerNet, ConvAutoencoder, glorot_
 from uae_cli.progress import Bars
+from uae_cli.results import RESULTS_FILE, ResultRow, to_frame, unit_of
 from uae_cli.stages import Stages, TensorBoard
 from uae_cli.training import ClassificationObjective, ReconstructionObjective, Trainer
 
@@ -123,3 +125,51 @@ def make_stages(tmp_path: Path) -> Callable[..., Stages]:
 @pytest.fixture
 def tensorboard(tmp_path: Path) -> TensorBoard:
     return TensorBoard(tmp_path / "tensorboard")
+
+
+PLAIN_ROW: dict[str, Any] = {
+    "experiment": "mnist_conv_ae",
+    "dataset": "mnist",
+    "model": "conv_ae",
+    "arm": "mine_uae",
+    "seed": 0,
+    "metric": "test_mse",
+    "value": 0.004,
+    "scale": "full",
+    "n_train": 60_000,
+    "n_test": 10_000,
+    "epochs": 30,
+    "device": "Testing device",
+    "settings": "12e34567",
+    "overrides": "",
+    "started": "2025-01-01T10:00:00+00:00",
+}
+
+
+def result(**changes: Any) -> ResultRow:
+    row = {**PLAIN_ROW, **changes}
+    return ResultRow(**{"unit": unit_of(row["metric"]), **row})
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> Path:
+    return tmp_path / "outputs"
+
+
+@pytest.fixture
+def finish(outputs: Path) -> Callable[..., Path]:
+    """Leave a finished run at a path below outputs; each dict says how a row differs from the plain one."""
+
+    def write(where: str, *rows: dict[str, Any]) -> Path:
+        path = outputs / where / RESULTS_FILE
+        path.parent.mkdir(parents=True)
+        to_frame(result(**row) for row in rows).to_csv(path, index=False)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def frame_of() -> Callable[..., pd.DataFrame]:
+    """Make the rows of one run; each dict says how a row differs from the plain one."""
+    return lambda *rows: to_frame(result(**row) for row in rows)

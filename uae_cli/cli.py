@@ -197,7 +197,7 @@ def _add_table(commands: _Commands) -> None:
     table.add_argument("--outputs", **_OUTPUTS)
 
     def call(options: argparse.Namespace) -> int:
-        from uae_cli.tables.command import table_command
+        from uae_cli.tables import table_command
 
         ending = options.out.suffix if options.out else ""
         fmt = options.format or _FORMATS.get(ending, "text")
@@ -213,7 +213,7 @@ def _add_figure(commands: _Commands) -> None:
     figure.add_argument("--outputs", **_OUTPUTS)
 
     def call(options: argparse.Namespace) -> int:
-        from uae_cli.paper.figures import figure_command
+        from uae_cli.paper.command import figure_command
 
         return figure_command(options.number, options.outputs, options.out)
 

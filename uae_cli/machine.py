@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-import torch
 
 from uae_cli.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 _REPORTED_PACKAGES = (
     "torch",
@@ -42,12 +44,14 @@ _GROUP_FILES = {
 _PATIENCE = 10.0  # seconds for git; on a slow network drive the record is worth no longer wait
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str) -> "torch.device":
     """The device called `name`; "auto" takes CUDA where there is one.
 
     Raises:
         ConfigError: the device doesn't exist here.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -64,12 +68,14 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def use_precision(precision: str, device: torch.device) -> None:
+def use_precision(precision: str, device: "torch.device") -> None:
     """Set the arithmetic of matrix products; float32 unless asked for otherwise.
 
     Raises:
         ConfigError: the device has no such arithmetic.
     """
+    import torch
+
     if precision != "float32":
         capable = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
         if not capable:
@@ -96,8 +102,10 @@ def choose_threads(wanted: int | str) -> int:
     return int(max(1, min(4, round(cores - busy) - 1)))
 
 
-def free_bytes(device: torch.device) -> int:
+def free_bytes(device: "torch.device") -> int:
     """Memory of the machine, or of the card, that nothing is using and that this process may take."""
+    import torch
+
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     available, granted = int(psutil.virtual_memory().available), granted_bytes()
@@ -149,6 +157,8 @@ def _grant(folder: Path, limit: str, use: str, cached: str) -> int | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory is what the machine, or the card, lacked."""
+    import torch
+
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     text = str(error).lower()  # the CPU's allocator raises a plain RuntimeError
@@ -169,8 +179,10 @@ def keep_freed_memory() -> None:
     mallopt(_MMAP_THRESHOLD, 2**25)  # the largest allowed: larger tensors are still mapped
 
 
-def describe(device: torch.device) -> dict[str, Any]:
+def describe(device: "torch.device") -> dict[str, Any]:
     """Hardware and package versions, for the record beside every result."""
+    import torch
+
     return {
         "device": device_name(device),
         "cpu": _cpu_name(),
@@ -183,8 +195,10 @@ def describe(device: torch.device) -> dict[str, Any]:
     }
 
 
-def device_name(device: torch.device) -> str:
+def device_name(device: "torch.device") -> str:
     """What users call the device: the card's name, or the processor's."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return _cpu_name()
@@ -202,8 +216,10 @@ class Cost:
 
 
 @contextmanager
-def metered(device: torch.device) -> Iterator[Cost]:
+def metered(device: "torch.device") -> Iterator[Cost]:
     """Measure the block; the cost is filled in when it ends."""
+    import torch
+
     cost = Cost()
     start = time.perf_counter()
     if device.type == "cuda":
@@ -252,8 +268,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def synchronize(device: torch.device) -> None:
+def synchronize(device: "torch.device") -> None:
     """Wait for the card, whose work is only queued when a call returns."""
+    import torch
+
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

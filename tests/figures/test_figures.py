@@ -6,8 +6,8 @@ import torch
 from matplotlib.image import imread
 from torch import Tensor
 
+from uae_cli.figures import amplified, attack_curves, image_rows, largest_perturbations, loss_curves
 from uae_cli.figures import image_grid as mosaic
-from uae_cli.figures.figures import amplified, attack_curves, image_rows, largest_perturbations, loss_curves
 from uae_cli.figures.style import DPI, line_of
 
 
@@ -46,11 +46,11 @@ def test_failed_samples_are_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     success = torch.arange(12) != 2
     drawn: list[dict[str, object]] = []
     draw = mosaic.draw_mosaic
-    monkeypatch.setattr("uae_cli.figures.figures.draw_mosaic", lambda *_, **more: drawn.append(more))
+    monkeypatch.setattr("uae_cli.figures.image_grid.draw_mosaic", lambda *_, **more: drawn.append(more))
     for marked in (None, torch.ones(12, dtype=torch.bool), torch.arange(12) != 11, success):
         assert image_rows(path, rows, "title", marked)
     assert [more.get("captions") for more in drawn] == [None, None, None, ["", "", "✗", *[""] * 7]]
-    monkeypatch.setattr("uae_cli.figures.figures.draw_mosaic", draw)
+    monkeypatch.setattr("uae_cli.figures.image_grid.draw_mosaic", draw)
     image_rows(path, rows, "title")
     without = size(path)
     image_rows(path, rows, "title", success)
@@ -77,7 +77,7 @@ def test_the_ten_largest_successful_perturbations(tmp_path: Path, monkeypatch: p
     success = torch.arange(30) % 2 == 0
     drawn: dict[str, object] = {}
     monkeypatch.setattr(
-        "uae_cli.figures.figures.draw_mosaic",
+        "uae_cli.figures.image_grid.draw_mosaic",
         lambda path, rows, title, captions, caption_label: drawn.update(
             rows=rows, captions=captions, title=title
         ),

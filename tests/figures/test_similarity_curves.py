@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from uae_cli.figures.similarity_curves import Course, similarity_curves
+from uae_cli.figures import Course, similarity_curves
 
 S = torch.tensor([[1.0, 3.0, 2.0, 4.0]])
 OK = torch.tensor([[False, True, True, False]])

@@ -5,25 +5,18 @@ from pathlib import Path
 import pytest
 
 from uae_cli.cli import main
-from uae_cli.paper import figures
-from uae_cli.paper.items import Item
+from uae_cli.paper.page import how
+from uae_cli.results import FinishedRun
+from uae_cli.tables import Figure, contents
 
 SMALL = ("threads=1", "data.train_size=8", "data.test_size=4", "attack.iterations=2", "similarity.steps=2")
-LISTED = (
-    Item(
-        kind="figure",
-        number="5",
-        title="largest",
-        runs=(("experiment=digits_conv_ae",),),
-        files=("mine_uae_largest.png",),
-    ),
-)
+LISTED = (Figure("5", "largest", "mine_uae_largest.png", ("digits_conv_ae",)),)
 
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(figures, "ITEMS", LISTED)
+    monkeypatch.setattr(contents, "CONTENTS", LISTED)
     return tmp_path
 
 
@@ -49,7 +42,18 @@ def test_it_is_found_and_copied(here: Path, capsys: pytest.CaptureFixture[str]) 
     ],
 )
 def test_how_it_was_made_is_told(scale: str, attacked: int, told: str) -> None:
-    assert figures.how(scale, attacked) == told
+    assert how(FinishedRun(Path("run"), "a_name", scale, 0, attacked, "job", "commit")) == told
+
+
+def test_a_run_of_an_older_uae_that_says_not_which_job_it_was_is_found(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = here / "outputs" / "runs" / "old"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "figures" / "mine_uae_largest.png").touch()
+    (folder / "results.csv").write_text("experiment,scale,seed\ndigits_conv_ae,full,4\n")
+    assert main(["figure", "5"]) == 0
+    assert "digits_conv_ae, seed 4: outputs/runs/old" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

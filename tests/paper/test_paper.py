@@ -6,18 +6,26 @@ from pathlib import Path
 
 import pytest
 
+from uae_cli import machine
 from uae_cli.cli import main
 from uae_cli.paper import estimate as calibration
-from uae_cli.paper import items, status
-from uae_cli.paper.items import Item
 from uae_cli.run import rows as run_rows
+from uae_cli.tables import TABLES, Figure, Run, Table, contents
 
 SMALL = ("threads=1", "data.train_size=8", "data.test_size=4", "attack.iterations=2", "similarity.steps=2")
 CONV, DENSE = ("experiment=digits_conv_ae",), ("experiment=digits_sparse_ae", "similarity.sampling.count=3")
-LISTED = (
-    Item(kind="table", number="4", title="errors", runs=(CONV, DENSE)),
-    Item(kind="figure", number="5", title="largest", runs=(CONV,), files=("mine_uae_largest.png",)),
-)
+
+
+def table_4(*needed: Run) -> Table:
+    """Table 4 as if the paper had these runs alone."""
+
+    class Errors(Table):
+        runs = needed  # type: ignore[assignment]
+
+    return Errors(**{**vars(TABLES["4"]), "short": "errors"})
+
+
+LISTED = (table_4(CONV, DENSE), Figure("5", "largest", "mine_uae_largest.png", ("digits_conv_ae",)))
 
 Paper = Callable[..., tuple[int, str]]
 
@@ -25,7 +33,7 @@ Paper = Callable[..., tuple[int, str]]
 @pytest.fixture
 def paper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Paper:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(items, "ITEMS", LISTED)
+    monkeypatch.setattr(contents, "CONTENTS", LISTED)
 
     def call(*arguments: str) -> tuple[int, str]:
         code = main(["paper", "--scale", "smoke", *arguments, *SMALL])
@@ -68,7 +76,7 @@ def test_a_run_by_other_code_counts_as_done_and_is_told(
     monkeypatch.setattr(run_rows, "commit", lambda: "abcdef012345")
     paper("--run", "--only", "f5")
     for now, told in (("abcdef012345", False), (None, False), ("abcdef012345+changes", True)):
-        monkeypatch.setattr(status, "commit", lambda now=now: now)
+        monkeypatch.setattr(machine, "commit", lambda now=now: now)
         _, text = paper("--only", "f5")
         assert ("1/1 (abcdef0) " in text) == told
         assert ("To make such a run anew, remove its folder below outputs" in text) == told
@@ -95,8 +103,7 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(
     paper: Paper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = (*CONV, "model.trainer.objective.optimizer.lr=-1")
-    listed = Item(kind="table", number="4", title="errors", runs=(broken, CONV))
-    monkeypatch.setattr(items, "ITEMS", (listed,))
+    monkeypatch.setattr(contents, "CONTENTS", (table_4(broken, CONV),))
     code, text = paper("--run")
     assert code == 1
     assert "failed: model.trainer.objective.optimizer.lr = -1" in text
@@ -107,8 +114,7 @@ def test_a_run_that_fails_is_told_and_the_others_go_on(
 def test_missing_data_are_named_and_a_part_stands_in_only_when_asked(
     paper: Paper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    svhn = Item(kind="table", number="4", title="errors", runs=(("experiment=svhn_conv_ae",),))
-    monkeypatch.setattr(items, "ITEMS", (svhn,))
+    monkeypatch.setattr(contents, "CONTENTS", (table_4(("experiment=svhn_conv_ae",)),))
     _, text = paper("--run", "data.root=nowhere")
     assert "uae run" not in text
     assert "Missing data: svhn" in text

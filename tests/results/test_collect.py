@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from uae_cli.results.collect import ATTACKED, Measured, aggregate, collect, measured
+from uae_cli.results import MeanResult, collect, over_seeds
 from uae_cli.results.columns import COLUMNS
 
 Finish = Callable[..., Path]
 
 
-def only(outputs: Path) -> Measured:
-    (row,) = measured(collect(outputs))
+def only(outputs: Path) -> MeanResult:
+    (row,) = over_seeds(collect(outputs))
     return row
 
 
@@ -54,7 +54,7 @@ def test_different_experiments_are_never_averaged(
 ) -> None:
     finish("a", {"value": 0.002})
     finish("b", {"value": 0.004, "seed": 1, **change})
-    assert sorted(row.mean for row in measured(collect(outputs))) == [0.002, 0.004]
+    assert sorted(row.mean for row in over_seeds(collect(outputs))) == [0.002, 0.004]
 
 
 def test_the_latest_of_a_repeated_run_wins_across_time_zones(outputs: Path, finish: Finish) -> None:
@@ -67,7 +67,7 @@ def test_the_latest_of_a_repeated_run_wins_across_time_zones(outputs: Path, fini
 def test_a_repeated_run_is_replaced_whole(outputs: Path, finish: Finish) -> None:
     finish("a", {"value": 0.001}, {"arm": "l2_uae", "value": 0.005})
     finish("b", {"value": 0.002, "started": "2025-02-01T10:00:00"})
-    assert [(row.arm, row.mean) for row in measured(collect(outputs))] == [("mine_uae", 0.002)]
+    assert [(row.arm, row.mean) for row in over_seeds(collect(outputs))] == [("mine_uae", 0.002)]
 
 
 def test_a_diverged_seed_is_not_passed_over(outputs: Path, finish: Finish) -> None:
@@ -78,7 +78,7 @@ def test_a_diverged_seed_is_not_passed_over(outputs: Path, finish: Finish) -> No
 def test_settings_that_look_like_a_number_stay_as_they_are(outputs: Path, finish: Finish) -> None:
     finish("a", {"settings": "12e34567", "note": "NA"})
     frame = collect(outputs)
-    assert list(frame.columns) == [*COLUMNS, ATTACKED]
+    assert list(frame.columns) == list(COLUMNS)
     assert (frame["settings"].item(), frame["note"].item()) == ("12e34567", "NA")
 
 
@@ -130,4 +130,4 @@ def test_twice_the_same_row_leaves_the_file_out(outputs: Path, finish: Finish) -
 def test_no_folder_is_no_runs(outputs: Path) -> None:
     frame = collect(outputs)
     assert frame.empty
-    assert aggregate(frame).empty
+    assert over_seeds(frame) == []

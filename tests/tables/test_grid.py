@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from uae_cli.tables.grid import full_width, plain_console, print_folded, print_grid
+from uae_cli.tables.render import full_width, plain_console, print_folded, print_grid
 
 HEADINGS = ["arm", "FID\nours", "FID\npaper", "KID\nours", "KID\npaper", "epochs"]
 LINES = [

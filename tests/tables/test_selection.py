@@ -9,8 +9,8 @@ import pytest
 
 from uae_cli.errors import ConfigError
 from uae_cli.tables.command import table_command
+from uae_cli.tables.contents import TABLES
 from uae_cli.tables.reported import load
-from uae_cli.tables.specs import SPECS
 
 Finish = Callable[..., Path]
 MICE = {
@@ -136,7 +136,7 @@ def test_a_single_run_is_no_sweep(outputs: Path, finish: Finish, attack: str) ->
 
 def test_lines_are_in_the_order_of_their_numbers() -> None:
     names = ["alpha0.5_beta10", "alpha0.5_beta2", "alpha1e-05_beta3", "alpha0.5_beta2"]
-    assert SPECS["12"].lines(names) == ["alpha1e-05_beta3", "alpha0.5_beta2", "alpha0.5_beta10"]
+    assert TABLES["12"].lines(names) == ["alpha1e-05_beta3", "alpha0.5_beta2", "alpha0.5_beta10"]
 
 
 def test_a_file_from_before_the_attack_was_told_is_still_read(outputs: Path, finish: Finish) -> None:

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from uae_cli.tables.command import table_command
-from uae_cli.tables.specs import SPECS
+from uae_cli.tables.contents import TABLES
 
 SIMCLR = {
     "experiment": "cifar10_simclr",
@@ -33,4 +33,4 @@ def test_ours_stands_beside_the_papers_and_success_on_new_views_beside_success(
         assert number in line
     assert any(line.startswith("clae") for line in text.splitlines())
     assert "not yet run in full" not in text
-    assert SPECS["7"].example == "digits_simclr"
+    assert TABLES["7"].example == "digits_simclr"

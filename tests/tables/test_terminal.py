@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from uae_cli.results.columns import METRICS, Metric
-from uae_cli.tables.run_table import print_run
+from uae_cli.tables.command import print_run
 
 FrameOf = Callable[..., pd.DataFrame]
 VS_ORIGINAL = "test_mse_gain_vs_original"

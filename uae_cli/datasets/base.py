@@ -3,12 +3,12 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from uae_cli.errors import DataError, UaeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROOT_HINT = "point UAE_DATA or data.root= to the folder that has it"
 
@@ -28,14 +28,14 @@ class Dataset:
     """
 
     name: str
-    x_train: Tensor
-    y_train: Tensor
-    x_test: Tensor
-    y_test: Tensor
+    x_train: "Tensor"
+    y_train: "Tensor"
+    x_test: "Tensor"
+    y_test: "Tensor"
     source: str
     note: str = ""
-    train_rows: Tensor | None = None
-    test_rows: Tensor | None = None
+    train_rows: "Tensor | None" = None
+    test_rows: "Tensor | None" = None
     features: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -218,13 +218,13 @@ def _place(files: list[Path]) -> Path:
     return files[0] if len(files) == 1 else files[0].parent
 
 
-def _check_split(what: str, x: Tensor, y: Tensor, rows: Tensor | None) -> None:
+def _check_split(what: str, x: "Tensor", y: "Tensor", rows: "Tensor | None") -> None:
     for each, name in ((y, "label"), (x if rows is None else rows, "row number")):
         if len(each) != len(x):
             raise DataError(f"{what}: {len(x)} samples but {len(each)} {name}s; give one {name} per sample")
     if len(x) == 0:
         raise DataError(f"{what}: no samples")
-    if bool(torch.isnan(x).any()):
+    if bool(x.isnan().any()):
         raise DataError(f"{what}: holds NaN; fill or drop missing values first")
     low, high = float(x.min()), float(x.max())
     if low < 0 or high > 1:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic.dataclasses import dataclass
@@ -119,6 +118,8 @@ class TinyImageNet(ImageArchive):
 
     def unpack(self, path: Path, archive: zipfile.ZipFile) -> Dataset:
         """Check both lists, and that each image is there and 64×64."""
+        import torch
+
         folder = self.expected.removesuffix(".zip")
         classes = _text(path, archive, f"{folder}/wnids.txt").split()
         _check_count(path, "classes in wnids.txt", len(classes), self.classes)

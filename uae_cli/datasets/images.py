@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
@@ -172,6 +171,8 @@ class TorchvisionDataset(PublishedDataset):
 
     def read(self, files: list[Path]) -> Dataset:
         """Both splits, once the checksums are right."""
+        import torch
+
         self.inspect(files, verify=True)
         read = {"svhn": _read_svhn, "cifar10": _read_cifar10}.get(self.name, _read_idx)
         folder = files[0].parent

@@ -4,18 +4,19 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
 from uae_cli.datasets.base import ROOT_HINT, Dataset, FileLoader
 from uae_cli.errors import ConfigError, DataError, UaeError
 from uae_cli.settings import STRICT
 from uae_cli.text import one_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 SAMPLES = "uint8 images (N×H×W or N×H×W×C) or floats in [0, 1] (N×d, N×H×W or N×H×W×C)"
@@ -97,7 +98,7 @@ class NpzDataset(FileLoader):
             raise DataError(f"{path}: {error}") from None
 
 
-def image_tensor(images: NDArray[Any]) -> Tensor:
+def image_tensor(images: NDArray[Any]) -> "Tensor":
     """Images N×H×W or N×H×W×C as float32 (N, C, H, W); uint8 is divided by 255, floats keep their values.
 
     One copy at most, made in the final layout: the large sets are hundreds of megabytes.
@@ -107,7 +108,9 @@ def image_tensor(images: NDArray[Any]) -> Tensor:
     return tensor.div_(255) if images.dtype == np.uint8 else tensor
 
 
-def _float_tensor(array: NDArray[Any]) -> Tensor:
+def _float_tensor(array: NDArray[Any]) -> "Tensor":
+    import torch
+
     # Too large for float32 becomes inf, which the range check of Dataset names.
     with np.errstate(over="ignore"):
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
@@ -137,7 +140,7 @@ def _array(path: Path, arrays: Mapping[str, NDArray[Any]], key: str, expected: s
         raise DataError(f"{path}: {key} is refused: {reason}; expected {expected}") from None
 
 
-def _samples(path: Path, arrays: Mapping[str, NDArray[Any]], key: str) -> Tensor:
+def _samples(path: Path, arrays: Mapping[str, NDArray[Any]], key: str) -> "Tensor":
     array = _array(path, arrays, key, SAMPLES)
     is_float = array.dtype.kind == "f"
     if not (is_float and array.ndim in (2, 3, 4)) and not (array.dtype == np.uint8 and array.ndim in (3, 4)):
@@ -149,7 +152,9 @@ def _samples(path: Path, arrays: Mapping[str, NDArray[Any]], key: str) -> Tensor
     return _float_tensor(array) if array.ndim == 2 else image_tensor(array)
 
 
-def _labels(path: Path, arrays: Mapping[str, NDArray[Any]], key: str) -> Tensor:
+def _labels(path: Path, arrays: Mapping[str, NDArray[Any]], key: str) -> "Tensor":
+    import torch
+
     array = _array(path, arrays, key, LABELS)
     if array.ndim != 1 or array.dtype.kind not in "iufb":
         raise DataError(f"{path}: {key} is {array.dtype} of shape {array.shape}; expected {LABELS}")

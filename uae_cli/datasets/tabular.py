@@ -1,17 +1,18 @@
 """What every table needs: a split into train and test, no missing values, and scaling to [0, 1]."""
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
 from uae_cli.datasets.base import Dataset
 from uae_cli.errors import DataError
 from uae_cli.text import one_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # On which rows minima, maxima and means are taken: 'train' keeps the test rows unseen, 'all' does as the
 # paper's authors did.
@@ -91,7 +92,7 @@ def stratified_split(what: str, labels: NDArray[np.int64], *, seed: int) -> tupl
 
 
 def stratified_dataset(
-    what: str, x: Tensor, labels: NDArray[np.int64], *, seed: int, name: str, source: str
+    what: str, x: "Tensor", labels: NDArray[np.int64], *, seed: int, name: str, source: str
 ) -> Dataset:
     """Samples x (N, *shape) in [0, 1] that need no scaling, split by `stratified_split` with its errors."""
     split = train, test = stratified_split(what, labels, seed=seed)
@@ -108,11 +109,12 @@ def random_split(n: int, *, seed: int, labels: NDArray[np.int64] | None = None) 
 
 def min_max_scale(
     x_train: NDArray[Any], x_test: NDArray[Any], *, scaler_fit: ScalerFit
-) -> tuple[Tensor, Tensor]:
+) -> "tuple[Tensor, Tensor]":
     """Both splits, (N, d), as float32 in [0, 1], each feature scaled by the rows `scaler_fit` names.
 
     What the fit has not seen is clipped to [0, 1]. A constant feature becomes 0; NaN stays NaN.
     """
+    import torch
     from sklearn.preprocessing import MinMaxScaler
 
     seen = x_train if scaler_fit == "train" else np.concatenate([x_train, x_test])
@@ -122,9 +124,11 @@ def min_max_scale(
 
 
 def _dataset(
-    x_train: Tensor, x_test: Tensor, y: Rows, split: tuple[Rows, Rows], rows: Rows, name: str, source: str
+    x_train: "Tensor", x_test: "Tensor", y: Rows, split: tuple[Rows, Rows], rows: Rows, name: str, source: str
 ) -> Dataset:
     """Both parts with the labels and the row numbers that `split` chooses from those of all rows."""
+    import torch
+
     train, test = split
     return Dataset(
         name=name,

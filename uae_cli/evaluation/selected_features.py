@@ -9,10 +9,10 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from uae_cli import figures
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.base import EvaluationData
-from uae_cli.figures import figures
 from uae_cli.models import ConcreteAutoencoder
 from uae_cli.randomness import derive_seed
 from uae_cli.settings import STRICT, Count

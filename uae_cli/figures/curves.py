@@ -1,22 +1,60 @@
-"""Curves of training and of the attack."""
+"""Curves of training, of the attack, of similarity and of success."""
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
 from torch import Tensor
 
-from uae_cli.figures.style import INK, SMALL_SIZE, TITLE_SIZE, dress, line_of, new_figure, save
+from uae_cli.figures.style import (
+    INK,
+    LABEL_SIZE,
+    SMALL_SIZE,
+    SPARE_COLOURS,
+    Line,
+    dress,
+    legend_beside,
+    line_of,
+    save,
+    titled_curves,
+)
 
-WIDTH = 7.2
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 LOG_FROM = 8.0
 MANY_DECADES = 1e3
 _CURRENT = "Shown is the current iterate; kept is each sample's best successful one so far."
+_DASHES = ("-", "--", ":", "-.")
+_MARKERS = ("o", "s", "^", "D")
+_MOST_POINTS = 500  # drawn along the iterations; more can't be told apart
+
+
+@dataclass(frozen=True)
+class Course:
+    """One attack of n samples over T iterations.
+
+    Attributes:
+        similarity: (n, T), S of every iterate, in nats.
+        success: (n, T) bool, whether the iterate fulfilled the criterion.
+        goal: whether S is minimised or maximised.
+    """
+
+    similarity: Tensor
+    success: Tensor
+    goal: Literal["minimize", "maximize"]
+
+    def kept(self) -> Tensor:
+        """S of the best successful iterate so far, (n, T); NaN before the first."""
+        sign = 1.0 if self.goal == "maximize" else -1.0
+        scores = (sign * self.similarity.double()).masked_fill(~self.success, -torch.inf)
+        best = scores.cummax(dim=1).values
+        return (sign * best).masked_fill(best.isinf(), torch.nan)
 
 
 def loss_curves(path: Path, curves: Mapping[str, Sequence[float]], ylabel: str, title: str) -> bool:
@@ -28,15 +66,14 @@ def loss_curves(path: Path, curves: Mapping[str, Sequence[float]], ylabel: str, 
     drawn = {arm: losses for arm, losses in curves.items() if any(map(math.isfinite, losses))}
     if not drawn:
         return False
-    figure = new_figure(WIDTH, 4.2, constrained=True)
+    figure = titled_curves(title, 4.2)
     axes = figure.add_subplot()
     for place, (arm, losses) in enumerate(drawn.items()):
-        _curve(axes, range(1, len(losses) + 1), losses, arm, place)
+        _curve(axes, range(1, len(losses) + 1), losses, line_of(arm, place), label=arm)
     dress(axes, "epoch", ylabel)
     _scale(axes, [loss for losses in drawn.values() for loss in losses if math.isfinite(loss)])
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    figure.legend(loc="outside right center", fontsize=SMALL_SIZE, frameon=False, labelcolor=INK)
-    _title(figure, title)
+    _whole_numbers(axes)
+    legend_beside(figure, axes)
     save(figure, path)
     return True
 
@@ -57,21 +94,70 @@ def attack_curves(path: Path, mi: Tensor, asr: Tensor, c: Tensor | None, title: 
     if len(asr) == 0:
         return False
     panels = 2 if c is None else 3
-    figure = new_figure(WIDTH, 1.9 * panels + 0.4, constrained=True)
+    figure = titled_curves(title, 1.9 * panels + 0.4)
     axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
-    _band(axes[0], mi, "mine_uae")
+    _quartiles(axes[0], mi, "mine_uae")
     dress(axes[0], "", "mutual information\n(nats)")
     _rates(axes[1], asr)
     if c is not None:
-        _band(axes[2], c, "l2_uae")
+        _quartiles(axes[2], c, "l2_uae")
         dress(axes[2], "", "c")
         axes[2].set_ylim(bottom=0)
-    axes[-1].set_xlabel(f"attack iteration\n{_CURRENT}", fontsize=9, color=INK)
-    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes[-1].set_xlabel(f"attack iteration\n{_CURRENT}", fontsize=LABEL_SIZE, color=INK)
+    _whole_numbers(axes[-1])
     figure.align_ylabels(list(axes))
-    _title(figure, title)
     save(figure, path)
     return True
+
+
+def similarity_curves(path: Path, courses: Mapping[str, Course], title: str) -> bool:
+    """Draw S by method: of every iterate, and of the best successful one so far (paper, Figure 2).
+
+    Lines are means over samples, bands reach from the lower to the upper quartile; the second panel counts
+    the samples that have succeeded by then. Returns False, and writes nothing, if there is nothing to draw.
+    """
+    courses = {name: course for name, course in courses.items() if course.similarity.numel()}
+    if not courses:
+        return False
+    figure = titled_curves(title, 6.0)
+    above, below = figure.subplots(2, 1, sharex=True)
+    for place, (name, course) in enumerate(courses.items()):
+        _mean_in_band(above, course.similarity.double(), name, place)
+        _mean_in_band(below, course.kept(), name, place)
+    dress(above, "", "of the iterate (nats)")
+    dress(below, "attack iteration", "of the best success so far (nats)")
+    legend_beside(figure, above)
+    save(figure, path)
+    return True
+
+
+def success_curves(
+    path: Path, curves: Mapping[tuple[str, str], Sequence[tuple[float, float]]], title: str
+) -> None:
+    """Draw success rates in percent against ε (paper, Figures 7 to 10).
+
+    Colours tell the victims apart, dashes the methods. `curves` holds, by victim and method, (ε, rate) pairs
+    in rising ε.
+    """
+    victims = list(dict.fromkeys(victim for victim, _ in curves))
+    methods = list(dict.fromkeys(method for _, method in curves))
+    figure = titled_curves(title, 4.2)
+    axes = figure.subplots()
+    for (victim, method), points in curves.items():
+        colour = SPARE_COLOURS[victims.index(victim) % len(SPARE_COLOURS)]
+        place = methods.index(method) % len(_DASHES)
+        axes.plot(
+            *zip(*points, strict=True),
+            color=colour,
+            linestyle=_DASHES[place],
+            marker=_MARKERS[place],
+            markersize=4,
+            label=f"{victim}, {method}",
+        )
+    axes.set_ylim(-2, 102)
+    dress(axes, "ε, largest change of any value", "attack success rate (%)")
+    legend_beside(figure, axes)
+    save(figure, path)
 
 
 def _check(mi: Tensor, asr: Tensor, c: Tensor | None) -> None:
@@ -82,51 +168,66 @@ def _check(mi: Tensor, asr: Tensor, c: Tensor | None) -> None:
         raise ValueError("asr is a share of samples in [0, 1]")
 
 
-def _curve(axes: Axes, x: Sequence[int], y: Sequence[float], arm: str, place: int) -> None:
-    line = line_of(arm, place)
-    marker = "o" if len(y) == 1 else ""
+def _curve(axes: "Axes", x: Sequence[int], y: Any, line: Line, **more: Any) -> None:
+    """One line; a single point is a dot."""
     axes.plot(
         x,
         y,
         color=line.colour,
         linestyle=line.dash,
         linewidth=line.weight,
-        marker=marker,
+        marker="o" if len(x) == 1 else "",
         markersize=4,
-        label=arm,
+        **more,
     )
 
 
-def _band(axes: Axes, values: Tensor, arm: str) -> None:
+def _quartiles(axes: "Axes", values: Tensor, arm: str) -> None:
     """Draw a median with the band between its quartiles, or a single line."""
     numbers = values.detach().double().cpu()
-    x, colour = range(1, len(numbers) + 1), line_of(arm).colour
-    marker = "o" if len(numbers) == 1 else ""
+    x, line = range(1, len(numbers) + 1), Line(line_of(arm).colour, weight=1.8)
     if numbers.ndim == 1:
-        axes.plot(x, numbers.tolist(), color=colour, linewidth=1.8, marker=marker, label="mean")
+        _curve(axes, x, numbers.tolist(), line, label="mean")
         return
     low, middle, high = (column.tolist() for column in torch.unbind(numbers, 1))
-    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0, label="middle half of the samples")
-    axes.plot(x, middle, color=colour, linewidth=1.8, marker=marker, label="median")
+    axes.fill_between(
+        x, low, high, color=line.colour, alpha=0.2, linewidth=0, label="middle half of the samples"
+    )
+    _curve(axes, x, middle, line, label="median")
     axes.legend(fontsize=SMALL_SIZE, frameon=False, labelcolor=INK, loc="best")
 
 
-def _rates(axes: Axes, asr: Tensor) -> None:
+def _mean_in_band(axes: "Axes", values: Tensor, name: str, place: int) -> None:
+    """Draw the mean over samples of (n, T) values, NaN passed over, with the band between the quartiles."""
+    iterations = values.shape[1]
+    points = torch.linspace(0, iterations - 1, min(iterations, _MOST_POINTS)).round().long()
+    there = [int(point) for point in points if not bool(values[:, point].isnan().all())]
+    if not there:
+        return
+    numbers: NDArray[np.float64] = values[:, there].cpu().numpy()
+    line, x = line_of(name, place), [point + 1 for point in there]
+    low, high = np.nanquantile(numbers, [0.25, 0.75], axis=0)
+    axes.fill_between(x, low, high, color=line.colour, alpha=0.15, linewidth=0)
+    _curve(axes, x, np.nanmean(numbers, axis=0), line, label=name)
+
+
+def _rates(axes: "Axes", asr: Tensor) -> None:
     percent = (100 * asr.detach().double().cpu()).tolist()
-    marker = "o" if len(percent) == 1 else ""
-    axes.plot(
-        range(1, len(percent) + 1),
-        percent,
-        color=line_of("gaussian_1e-2").colour,
-        linewidth=1.8,
-        marker=marker,
-    )
+    _curve(axes, range(1, len(percent) + 1), percent, Line(line_of("gaussian_1e-2").colour, weight=1.8))
     dress(axes, "", "samples with f ≤ 0\n(%)")
     axes.set_ylim(-3, 103)
     axes.set_yticks([0, 25, 50, 75, 100])
 
 
-def _scale(axes: Axes, losses: Sequence[float]) -> None:
+def _whole_numbers(axes: "Axes") -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _scale(axes: "Axes", losses: Sequence[float]) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     if min(losses) <= 0 or max(losses) / min(losses) < LOG_FROM:
         return
     axes.set_yscale("log")
@@ -134,8 +235,3 @@ def _scale(axes: Axes, losses: Sequence[float]) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few_decades else (1.0,)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _title(figure: Figure, title: str) -> None:
-    text = "\n".join(textwrap.wrap(title, 72))
-    figure.suptitle(text, x=0.01, ha="left", size=TITLE_SIZE, weight="bold", color=INK, parse_math=False)

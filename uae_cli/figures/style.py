@@ -1,14 +1,17 @@
 """One look for every figure: an arm has the same colour and dash everywhere.
 
 The colours are those of Okabe and Ito, told apart with any colour vision; dashes tell the arms apart in grey.
+matplotlib is imported only where something is drawn.
 """
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DPI = 150
 TITLE_SIZE = 11
@@ -16,6 +19,7 @@ LABEL_SIZE = 9
 SMALL_SIZE = 8
 INK = "#222222"
 FAINT = "#d9d9d9"
+WIDTH = 7.2  # inches, of every figure of curves
 
 
 @dataclass(frozen=True)
@@ -51,19 +55,33 @@ def line_of(arm: str, place: int = 0) -> Line:
     return _ARMS.get(arm.split(" draw ")[0], _SPARE[place % len(_SPARE)])
 
 
-def new_figure(width: float, height: float, *, constrained: bool = False) -> Figure:
+def new_figure(width: float, height: float, *, layout: str | None = None) -> "Figure":
     """Open a figure of so many inches on a white ground, free of pyplot's global state."""
-    figure = Figure(
-        figsize=(width, height),
-        dpi=DPI,
-        facecolor="white",
-        layout="constrained" if constrained else None,
-    )
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)  # type: ignore[arg-type]
     FigureCanvasAgg(figure)
     return figure
 
 
-def dress(axes: Axes, xlabel: str, ylabel: str) -> None:
+def titled_curves(title: str, height: float) -> "Figure":
+    """Open a figure of curves, `WIDTH` wide, that makes room for its parts, with a title over it."""
+    figure = new_figure(WIDTH, height, layout="constrained")
+    text = "\n".join(textwrap.wrap(title, 72))
+    figure.suptitle(text, x=0.01, ha="left", size=TITLE_SIZE, weight="bold", color=INK, parse_math=False)
+    return figure
+
+
+def legend_beside(figure: "Figure", axes: "Axes") -> None:
+    """Name the curves of `axes` to the right of the figure."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside right center", fontsize=SMALL_SIZE, frameon=False, labelcolor=INK
+    )
+
+
+def dress(axes: "Axes", xlabel: str, ylabel: str) -> None:
     """Label the axes and clear away what carries no information."""
     axes.set_xlabel(xlabel, fontsize=LABEL_SIZE, color=INK)
     axes.set_ylabel(ylabel, fontsize=LABEL_SIZE, color=INK)
@@ -73,7 +91,7 @@ def dress(axes: Axes, xlabel: str, ylabel: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: "Figure", path: Path) -> None:
     """Write the figure as PNG at its exact size, and make the folder if there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI, format="png")

@@ -1,21 +1,22 @@
-"""`uae paper`: list every table and figure, run what is missing, write one page of it all."""
+"""`uae paper`: every table and figure, run what is missing, one page of all; `uae figure`: where one lies."""
 
+import shlex
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from uae_cli.errors import ConfigError
 from uae_cli.experiment.compose import register_resolvers
-from uae_cli.paper.estimate import Calibration
-from uae_cli.paper.items import chosen, runs_of
-from uae_cli.paper.jobs import PARTS, Job, finished, jobs_of
-from uae_cli.paper.page import write_page
-from uae_cli.paper.runner import Outcome, run_jobs
+from uae_cli.paper.jobs import PARTS, Job, Jobs, Outcome, finished, run_jobs, still_open
+from uae_cli.paper.page import drawn, how, write_page
 from uae_cli.paper.status import Status, statuses
 from uae_cli.progress import Bars
-from uae_cli.tables.grid import default_console, print_folded
+from uae_cli.results import FinishedRun, finished_runs
+from uae_cli.tables import Entry, Figure, chosen, default_console, find_figure, print_folded
 from uae_cli.text import duration, plural
 
 PAGE = "paper.html"
@@ -41,23 +42,82 @@ def paper_command(
         ConfigError: an option can't be read, or the page can't be written.
     """
     register_resolvers()
-    items, console = chosen(only), default_console()
-    settings = [*settings, f"outputs={outputs}"]
-    jobs = jobs_of(runs_of(items), scale=scale, seeds=_numbers(seeds), settings=settings, partial=partial)
+    entries, console = chosen(only), default_console()
+    jobs = _jobs(entries, Jobs(outputs, settings, partial=partial), scale, _numbers(seeds), console)
     failures: list[Outcome] = []
     if run:
-        done = finished(outputs)
-        failures = _run(_open(jobs, done), console)
+        failures = _run(still_open(jobs, finished(outputs)), console)
+    calibration = None
+    if times:
+        from uae_cli.paper.estimate import Calibration
+
+        calibration = Calibration(outputs)
     done = finished(outputs)
-    calibration = Calibration(outputs) if times else None
-    found = statuses(items, jobs, done, calibration, Bars())
-    _print(found, console, outputs, partial=partial, times=times)
+    found = statuses(entries, jobs, done, calibration)
+    _print(found, console, outputs, times=times)
+    _print_lacks(found, console, partial=partial)
     if not run and not all(status.complete for status in found):
         console.print(f"uae paper --run --scale {scale} makes what is missing and goes on where it stopped.")
     page = out or outputs / PAGE
     write_page(page, found, done, outputs, failures)
     console.print(f"The whole of it as one page: {page}", soft_wrap=True)
     return int(any(outcome.problem for outcome in failures))
+
+
+def figure_command(number: str, outputs: Path, out: Path | None) -> int:
+    """Say where figure `number` lies, for every finished run that shows it, or copy it to the folder `out`.
+
+    Returns the exit status, 0.
+
+    Raises:
+        ConfigError: no such figure, no finished run that shows it, or `out` can't be written.
+    """
+    figure = find_figure(number)
+    names = {*figure.experiments}
+    names |= {name.replace(whole, part, 1) for name in names for whole, part in PARTS.items()}
+    runs = [run for run in finished_runs(outputs) if run.experiment in names]
+    files = [(run, file) for run in runs for file in drawn(figure, run.folder)]
+    if not files:
+        commands = " or ".join(" ".join(("uae run", *run)) for run in figure.runs)
+        where = "" if outputs == Path("outputs") else f" --outputs {shlex.quote(str(outputs))}"
+        raise ConfigError(
+            f"no finished run below {outputs} shows figure {number}; start one: {commands}, or all that "
+            f"it needs: uae paper --run --only {figure.key}{where}"
+        )
+    console = default_console()
+    console.print(f"Figure {number}: {figure.short}")
+    for run, file in files:
+        place = file if out is None else _copied(run, file, figure, out)
+        told = f"{run.experiment}, seed {run.seed}{how(run)}: {place}"
+        console.print(Text(told), soft_wrap=True)
+    return 0
+
+
+def _copied(run: FinishedRun, file: Path, figure: Figure, out: Path) -> Path:
+    target = out / f"figure{figure.number}_{run.experiment}_{run.scale}_seed{run.seed}_{file.name}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    except OSError as error:
+        raise ConfigError(
+            f"--out = {out}: cannot be written ({error.strerror}); name another folder"
+        ) from error
+    return target
+
+
+def _jobs(
+    entries: Sequence[Entry], jobs: Jobs, scale: str, seeds: Sequence[int], console: Console
+) -> list[Job]:
+    """Every job that these need, each once, in the order in which they come; told, for it takes seconds."""
+    runs = list(dict.fromkeys(run for entry in entries for run in entry.runs))
+    total = len(runs) * len(seeds)
+    console.print(f"Looking for {plural(total, 'run')} and the data of each …", style="dim")
+    found = []
+    with Bars().bar("settings", total) as advance:
+        for job in jobs.of(runs, scale, seeds):
+            found.append(job)
+            advance(1)
+    return found
 
 
 def _numbers(seeds: str) -> list[int]:
@@ -68,12 +128,6 @@ def _numbers(seeds: str) -> list[int]:
     if not numbers or min(numbers) < 0:
         raise ConfigError(f"--seeds = {seeds}: must be whole numbers from 0 on, like 0,1,2")
     return list(dict.fromkeys(numbers))
-
-
-def _open(jobs: Sequence[Job], done: dict[str, Path]) -> list[Job]:
-    """What can be run and hasn't been; equal jobs of several tables once."""
-    wanted = {job.identity: job for job in jobs if not job.missing and job.identity not in done}
-    return list(wanted.values())
 
 
 def _run(jobs: Sequence[Job], console: Console) -> list[Outcome]:
@@ -91,24 +145,14 @@ def _run(jobs: Sequence[Job], console: Console) -> list[Outcome]:
     return [outcome for outcome in outcomes if outcome.problem]
 
 
-def _print(
-    found: Sequence[Status],
-    console: Console,
-    outputs: Path,
-    *,
-    partial: bool,
-    times: bool,
-) -> None:
+def _print(found: Sequence[Status], console: Console, outputs: Path, *, times: bool) -> None:
     headings = ["", "what", "runs", *(["time left"] if times else []), "lacks"]
     lines = []
     for status in found:
-        item = status.item
+        entry, lacks = status.entry, [*status.missing_data, *(f"only {part}" for part in status.parts)]
         made = f" ({', '.join(status.others)})" if status.others else ""
-        line = [f"{item.kind} {item.number}", item.title, f"{status.done}/{len(status.jobs)}{made}"]
-        if times:
-            line.append(_time_left(status))
-        lacks = [*status.missing_data, *(f"only {part}" for part in status.parts)]
-        lines.append([*line, ", ".join(lacks) or "–"])
+        line = [f"{entry.kind} {entry.number}", entry.short, f"{status.done}/{len(status.jobs)}{made}"]
+        lines.append([*line, *([_time_left(status)] if times else []), ", ".join(lacks) or "–"])
     print_folded(headings, lines, console)
     if any(status.others for status in found):
         console.print(
@@ -118,6 +162,9 @@ def _print(
         )
     if times:
         console.print("Times are estimated from one step of training and one iteration of attack here.")
+
+
+def _print_lacks(found: Sequence[Status], console: Console, *, partial: bool) -> None:
     missing = {name for status in found for name in status.missing_data}
     if parts := [f"{PARTS[name]} for {name}" for name in sorted(missing) if name in PARTS and not partial]:
         console.print(f"--partial lets {', '.join(parts)} stand in, marked as such.")

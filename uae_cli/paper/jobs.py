@@ -1,24 +1,31 @@
-"""The jobs behind the paper's runs: what they are made of, and which of them are finished."""
+"""The jobs behind the paper's runs: what they are made of, which are finished, and making the others."""
 
-import csv
-from collections.abc import Iterable
+import contextlib
+import io
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
+from uae_cli.errors import UaeError
 from uae_cli.experiment.command_line import reads
-from uae_cli.experiment.compose import compose_jobs
-from uae_cli.hashing import job_identity
-from uae_cli.paper.items import Run
-from uae_cli.results.attacked import CONFIG_FILE
-from uae_cli.results.columns import RESULTS_FILE
+from uae_cli.experiment.compose import compose_jobs, conf_dir
+from uae_cli.hashing import digest, job_identity, write_json
+from uae_cli.results import FinishedRun, finished_runs
+from uae_cli.tables import FULL_NAMES, Run
 
 # A part of a dataset that may stand for the whole where that can't be had
-PARTS = {"svhn": "svhn_test10k", "tiny_imagenet": "tiny_imagenet_15k", "isolet": "isolet_subset"}
+PARTS = {whole: part for part, whole in FULL_NAMES.items()}
+_COMPOSED = "composed.json"
+_QUIET = "hydra.job_logging.root.handlers=[file]"  # a run's log goes to its folder alone
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Job:
     part: str = ""
     missing: str = ""
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Equal for jobs that give the same result."""
         return job_identity(self.config)
@@ -50,80 +57,147 @@ class Job:
         return " ".join(("uae run", *self.arguments))
 
 
-def jobs_of(
-    runs: Iterable[Run], *, scale: str, seeds: Iterable[int], settings: Iterable[str], partial: bool
-) -> list[Job]:
-    """Every job of these runs, seed by seed.
+@dataclass(frozen=True)
+class Outcome:
+    """How a job went: its seconds, and what stopped it (empty: nothing)."""
+
+    job: Job
+    seconds: float
+    problem: str = ""
+
+
+class Composer:
+    """Composes command lines, and keeps the configs in the outputs folder: each takes a fifth of a second.
+
+    What is kept holds for the same files of `conf/`, the same Hydra and the same data root alone.
 
     Args:
-        runs: what is wanted.
-        scale: smoke, subset or full.
-        seeds: of each run.
+        outputs: the folder.
+    """
+
+    def __init__(self, outputs: Path) -> None:
+        self._path = outputs / _COMPOSED
+        files = {str(file): file.read_text(encoding="utf-8") for file in sorted(conf_dir().rglob("*.yaml"))}
+        self._holds_for = digest([files, metadata.version("hydra-core"), os.environ.get("UAE_DATA")])
+        self._known: dict[str, dict[str, Any]] = {}
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            kept = json.loads(self._path.read_text(encoding="utf-8"))
+            self._known = kept["configs"] if kept["holds_for"] == self._holds_for else {}
+        self._kept = len(self._known)
+
+    def config(self, arguments: Sequence[str]) -> dict[str, Any]:
+        """The resolved config of `uae run` with these arguments.
+
+        Raises:
+            ConfigError: a setting is unknown.
+        """
+        key = " ".join(arguments)
+        if key not in self._known or "${" in key:  # which may refer to what isn't in `conf/`
+            [job] = compose_jobs(list(arguments), multirun=False, extra_dir=None)
+            self._known[key] = job.config
+        return self._known[key]
+
+    def keep(self) -> None:
+        """Write them down, where there are new ones and the folder can be written."""
+        if len(self._known) > self._kept:
+            with contextlib.suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                write_json(self._path, {"holds_for": self._holds_for, "configs": self._known})
+
+
+class Jobs:
+    """Makes the jobs of runs.
+
+    Args:
+        outputs: the folder of all runs.
         settings: further arguments of `uae run`, for all of them (`data.root=…`).
         partial: whether a part of a dataset may stand for a whole one that is missing.
-
-    Raises:
-        ConfigError: a setting is unknown.
     """
-    return [
-        _job(run, (*run, f"scale={scale}", f"seed={seed}", *settings), partial=partial)
-        for seed in seeds
-        for run in runs
-    ]
+
+    def __init__(self, outputs: Path, settings: Sequence[str], *, partial: bool) -> None:
+        self._composer, self._partial = Composer(outputs), partial
+        self._settings = (*settings, f"outputs={outputs}")
+        self._present: dict[str, bool] = {}
+
+    def of(self, runs: Sequence[Run], scale: str, seeds: Sequence[int]) -> Iterator[Job]:
+        """Every job of these runs, seed by seed, each as soon as it is known.
+
+        Raises:
+            ConfigError: a setting is unknown.
+        """
+        for seed in seeds:
+            for run in runs:
+                yield self._job(run, (*run, f"scale={scale}", f"seed={seed}", *self._settings))
+        self._composer.keep()
+
+    def _job(self, run: Run, arguments: tuple[str, ...]) -> Job:
+        config = self._composer.config(arguments)
+        if unread := [argument for argument in arguments if not reads(config, argument)]:
+            # A setting for all runs, which this one's protocol would refuse
+            arguments = tuple(argument for argument in arguments if argument not in unread)
+            config = self._composer.config(arguments)
+        dataset = str(config["dataset"]["name"])
+        if self._at_hand(config):
+            return Job(run, arguments, config)
+        part = PARTS.get(dataset, "")
+        if self._partial and part:
+            arguments = (*arguments, f"dataset={part}")
+            other = self._composer.config(arguments)
+            if self._at_hand(other):
+                return Job(run, arguments, other, part=part)
+        return Job(run, arguments, config, missing=dataset)
+
+    def _at_hand(self, config: dict[str, Any]) -> bool:
+        """Whether its data are; looked for once for each dataset."""
+        root, key = config["data"]["root"], digest([config["dataset"], config["data"]["root"]])
+        if key not in self._present:
+            from hydra.utils import instantiate
+
+            self._present[key] = instantiate(config["dataset"]).check(Path(root), verify=False).present
+        return self._present[key]
 
 
-def finished(outputs: Path) -> dict[str, Path]:
-    """The folders of all finished runs below `outputs`, by job identity; the latest of each."""
-    found: dict[str, Path] = {}
-    tables = sorted(outputs.rglob(RESULTS_FILE), key=lambda path: path.stat().st_mtime)
-    for folder in (path.parent for path in tables):
-        identity = _identity_of(folder / CONFIG_FILE)
-        if identity:
-            found[identity] = folder
-    return found
+def finished(outputs: Path) -> dict[str, FinishedRun]:
+    """All finished runs below `outputs` that say which job they were, by its identity; the latest of each."""
+    return {run.job: run for run in finished_runs(outputs) if run.job}
 
 
-def commit_of(folder: Path) -> str:
-    """The commit that a finished run was made by; empty if that isn't recorded."""
-    with (folder / RESULTS_FILE).open(encoding="utf-8", newline="") as file:
-        row = next(csv.DictReader(file), {})
-    return row.get("commit") or ""
+def still_open(jobs: Sequence[Job], done: Mapping[str, FinishedRun]) -> list[Job]:
+    """What can be run and hasn't been; equal jobs of several tables once."""
+    wanted = {job.identity: job for job in jobs if not job.missing and job.identity not in done}
+    return list(wanted.values())
 
 
-def _job(run: Run, arguments: tuple[str, ...], *, partial: bool) -> Job:
-    config = _composed(arguments)
-    if unread := [argument for argument in arguments if not reads(config, argument)]:
-        # A setting for all runs, which this one's protocol would refuse
-        arguments = tuple(argument for argument in arguments if argument not in unread)
-        config = _composed(arguments)
-    dataset = str(config["dataset"]["name"])
-    if _present(config):
-        return Job(run, arguments, config)
-    part = PARTS.get(dataset, "")
-    if partial and part:
-        arguments = (*arguments, f"dataset={part}")
-        other = _composed(arguments)
-        if _present(other):
-            return Job(run, arguments, other, part=part)
-    return Job(run, arguments, config, missing=dataset)
+def run_jobs(
+    jobs: Sequence[Job], *, before: Callable[[int, Job], None], after: Callable[[Outcome], None]
+) -> list[Outcome]:
+    """Run them in this process, one after another, without their own tables; what fails is passed over.
+
+    Args:
+        jobs: with their data at hand.
+        before: told the number (from 1) and the job that begins.
+        after: told every outcome at once.
+    """
+    outcomes = []
+    for number, job in enumerate(jobs, start=1):
+        before(number, job)
+        outcomes.append(_run(job))
+        after(outcomes[-1])
+    return outcomes
 
 
-def _composed(arguments: tuple[str, ...]) -> dict[str, Any]:
-    [job] = compose_jobs(list(arguments), multirun=False, extra_dir=None)
-    return job.config
+def _run(job: Job) -> Outcome:
+    from uae_cli.run.command import run_command
 
-
-def _present(config: dict[str, Any]) -> bool:
-    from hydra.utils import instantiate
-
-    found: bool = instantiate(config["dataset"]).check(Path(config["data"]["root"]), verify=False).present
-    return found
-
-
-def _identity_of(path: Path) -> str:
-    """Empty for a folder that no run of today's format has left."""
+    started = time.monotonic()
+    problem = ""
     try:
-        config: Any = OmegaConf.to_container(OmegaConf.load(path))
-        return job_identity(config)
-    except (OSError, OmegaConfBaseException, YAMLError, KeyError, TypeError, AttributeError):
-        return ""
+        # The page shows all tables; bars go to standard error and stay
+        with contextlib.redirect_stdout(io.StringIO()):
+            run_command([*job.arguments, _QUIET])
+    except UaeError as error:
+        problem = str(error)
+    except Exception as error:
+        log.exception("%s", job.command)
+        problem = f"{type(error).__name__}: {error}"
+    return Outcome(job, time.monotonic() - started, problem)

@@ -6,19 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from uae_cli import __version__
 from uae_cli.errors import ConfigError
-from uae_cli.paper.figures import how
-from uae_cli.paper.runner import Outcome
+from uae_cli.paper.jobs import Outcome
 from uae_cli.paper.status import Status
-from uae_cli.results.attacked import attacked_of
-from uae_cli.results.collect import collect, measured, readable
-from uae_cli.tables.build import Document, document
-from uae_cli.tables.specs import SPECS
+from uae_cli.results import FinishedRun, MeanResult, collect, over_seeds, readable
+from uae_cli.tables import Document, Figure, Table, document
+from uae_cli.text import plural
 
 TEMPLATE = "page.html.j2"
 _PNG_WIDTH = slice(16, 20)  # bytes of a PNG
@@ -46,7 +43,7 @@ class Section:
 def write_page(
     path: Path,
     found: Sequence[Status],
-    finished: Mapping[str, Path],
+    finished: Mapping[str, FinishedRun],
     outputs: Path,
     failures: Sequence[Outcome],
 ) -> None:
@@ -55,14 +52,14 @@ def write_page(
     Args:
         path: of the page.
         found: the state of every table and figure.
-        finished: folders of finished runs, by job identity.
+        finished: runs, by job identity.
         outputs: the folder of all runs, whose tables are shown.
         failures: runs that failed just now.
 
     Raises:
         ConfigError: `path` can't be written.
     """
-    rows = measured(collect(outputs))
+    rows = over_seeds(collect(outputs))
     sections = [_section(status, finished, rows) for status in found]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -73,7 +70,7 @@ def write_page(
     )
     text = environment.get_template(TEMPLATE).render(
         sections=sections,
-        machines=_machines(list(finished.values())),
+        machines=_machines([run.folder for run in finished.values()]),
         failures=failures,
         version=__version__,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -87,24 +84,27 @@ def write_page(
         ) from error
 
 
-def _section(status: Status, finished: Mapping[str, Path], rows: Sequence[Any]) -> Section:
-    item = status.item
-    if item.kind == "table":
-        spec = SPECS[item.number]
-        return Section(status, document(spec, rows) if spec.rows(rows) else None, ())
-    pictures = [
-        _picture(file, job.config)
-        for job in status.jobs
-        if job.identity in finished
-        for pattern in item.files
-        for file in sorted((finished[job.identity] / "figures").glob(pattern))
-    ]
-    return Section(status, None, pictures)
+def drawn(figure: Figure, folder: Path) -> list[Path]:
+    """The files of a run that show a figure."""
+    return sorted((folder / "figures").glob(figure.file))
 
 
-def _picture(file: Path, config: dict[str, Any]) -> Picture:
-    beside = how(config["scale"]["name"], attacked_of(config))
-    caption = f"{config['name']}, {file.stem.replace('_', ' ')}, seed {config['seed']}{beside}"
+def how(run: FinishedRun) -> str:
+    """What stands beside a figure: how many samples were attacked (0: all), and what is less than full."""
+    samples = f", {plural(run.n_attacked, 'sample')} attacked" if run.n_attacked else ""
+    return samples + ("" if run.scale == "full" else f" ({run.scale} scale: less than full)")
+
+
+def _section(status: Status, finished: Mapping[str, FinishedRun], rows: Sequence[MeanResult]) -> Section:
+    entry = status.entry
+    if isinstance(entry, Table):
+        return Section(status, document(entry, rows) if entry.rows(rows) else None, ())
+    runs = [finished[job.identity] for job in status.jobs if job.identity in finished]
+    return Section(status, None, [_picture(file, run) for run in runs for file in drawn(entry, run.folder)])
+
+
+def _picture(file: Path, run: FinishedRun) -> Picture:
+    caption = f"{run.experiment}, {file.stem.replace('_', ' ')}, seed {run.seed}{how(run)}"
     content = file.read_bytes()
     width = int.from_bytes(content[_PNG_WIDTH])
     source = f"data:image/png;base64,{base64.b64encode(content).decode()}"

@@ -10,14 +10,14 @@ import pandas as pd
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from uae_cli import figures
 from uae_cli.attacks import Attack, Samples
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.image_quality import BoundQuality, ImageQuality
 from uae_cli.evaluation.mutual_information import HeldOutInformation
 from uae_cli.experiment.schema import Experiment, Plan, PlannedAttack, PlannedFit
-from uae_cli.figures import figures
-from uae_cli.figures.similarity_curves import Course, similarity_curves
+from uae_cli.figures import Course, similarity_curves
 from uae_cli.models.weights import load_weights
 from uae_cli.protocols.attacked import (
     check_attack_size,

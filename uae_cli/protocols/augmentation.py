@@ -11,6 +11,7 @@ from typing import ClassVar
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from uae_cli import figures
 from uae_cli.arms import (
     Adversarial,
     Arm,
@@ -29,7 +30,6 @@ from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.outputs import reconstruct
 from uae_cli.experiment.schema import Experiment, ModelSettings, Plan, PlannedAttack, PlannedFit
-from uae_cli.figures import figures
 from uae_cli.protocols.attacked import information, plain_metrics, succeeded
 from uae_cli.protocols.base import ORIGINAL, REPLICATE, SHOWN, Line, Result, SampleLine
 from uae_cli.settings import STRICT

@@ -12,14 +12,13 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from uae_cli import figures
 from uae_cli.attacks import Attack
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.outputs import ClassificationEvaluation
 from uae_cli.experiment.schema import Experiment, Plan, PlannedAttack, PlannedFit
-from uae_cli.figures import figures
-from uae_cli.figures.image_grid import draw_mosaic
-from uae_cli.figures.robustness_curves import success_curves
+from uae_cli.figures import draw_mosaic, success_curves
 from uae_cli.models.weights import load_weights
 from uae_cli.protocols.attacked import check_attack_size, choose_samples, plain_metrics, succeeded
 from uae_cli.protocols.base import Line, Result, SampleLine

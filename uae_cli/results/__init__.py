@@ -1,1 +1,41 @@
 """What finished runs leave: the columns of `results.csv`, and all runs collected."""
+
+from uae_cli.results.collect import (
+    FinishedRun,
+    MeanResult,
+    collect,
+    finished_runs,
+    over_seeds,
+    read_run,
+    readable,
+)
+from uae_cli.results.columns import (
+    ARMS,
+    METRICS,
+    RESULTS_FILE,
+    ResultRow,
+    experiment_name,
+    gain,
+    gain_name,
+    to_frame,
+    unit_of,
+)
+
+__all__ = [
+    "ARMS",
+    "METRICS",
+    "RESULTS_FILE",
+    "FinishedRun",
+    "MeanResult",
+    "ResultRow",
+    "collect",
+    "experiment_name",
+    "finished_runs",
+    "gain",
+    "gain_name",
+    "over_seeds",
+    "read_run",
+    "readable",
+    "to_frame",
+    "unit_of",
+]

@@ -1,5 +1,6 @@
 """Every finished run below a folder, and its mean over seeds."""
 
+import csv
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,25 +9,22 @@ from typing import Any, cast
 
 import pandas as pd
 
-from uae_cli.results.attacked import attacked_in
-from uae_cli.results.columns import COLUMNS, LATER, NUMBERS, RESULTS_FILE
+from uae_cli.results.columns import COLUMNS, LATER, NUMBERS, RESULTS_FILE, WHOLE
 from uae_cli.text import one_line
 
 log = logging.getLogger(__name__)
 
 # Rows that agree in all of these are one experiment; rows that differ in one are never averaged.
 IDENTITY = ("experiment", "dataset", "model", "settings", "scale", "n_train", "n_test")
-WHOLE = ("seed", "draws", "n_train", "n_test", "epochs")
-ATTACKED = "attacked"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """One arm's metric over the seeds of one experiment: a row of `aggregate`.
+class MeanResult:
+    """One arm's metric over the seeds of one experiment.
 
     `std` is None when there is nothing to spread over. `spread` says what `std` is over: "seeds" (ddof
-    1), "draws" (one seed, several repetitions inside its run) or "" (one of each). `attacked` counts the
-    samples attacked where that is a setting of its own (see `attacked_in`), else it is 0.
+    1), "draws" (one seed, several repetitions inside its run) or "" (one of each). `n_attacked` is as in
+    `ResultRow`.
     """
 
     experiment: str
@@ -51,7 +49,7 @@ class Measured:
     attack: str
     dates: str
     commits: str
-    attacked: int = 0
+    n_attacked: int = 0
 
     @property
     def identity(self) -> tuple[str | int, ...]:
@@ -59,8 +57,31 @@ class Measured:
         return tuple(getattr(self, key) for key in IDENTITY)
 
 
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run's folder, and what all rows of its `results.csv` say; `job` is empty if an older uae made it."""
+
+    folder: Path
+    experiment: str
+    scale: str
+    seed: int
+    n_attacked: int
+    job: str
+    commit: str
+
+
+def finished_runs(outputs: Path) -> list[FinishedRun]:
+    """All finished runs at any depth below `outputs`, of each job the latest, in the order they ended.
+
+    What can't be read, or isn't in today's format, is passed over.
+    """
+    paths = sorted(outputs.rglob(RESULTS_FILE), key=lambda path: path.stat().st_mtime)
+    runs = [run for path in paths if (run := _finished(path)) is not None]
+    return list({run.job or str(run.folder): run for run in runs}.values())
+
+
 def collect(outputs: Path) -> pd.DataFrame:
-    """Rows of all finished runs at any depth below `outputs`, with the columns of `COLUMNS` and `ATTACKED`.
+    """Rows of all finished runs at any depth below `outputs`, with the columns of `COLUMNS`.
 
     Of runs with the same settings, scale and seed only the one started last is kept. A file that can't
     be read, or isn't in today's format, is left out with one warning. No runs: an empty table.
@@ -68,9 +89,7 @@ def collect(outputs: Path) -> pd.DataFrame:
     frames = [
         frame for path in sorted(outputs.rglob(RESULTS_FILE)) if (frame := _read_or_warn(path)) is not None
     ]
-    if not frames:
-        return pd.DataFrame(columns=[*COLUMNS, ATTACKED])
-    return _latest(frames)
+    return _latest(frames) if frames else pd.DataFrame(columns=list(COLUMNS))
 
 
 def read_run(folder: Path) -> pd.DataFrame:
@@ -78,20 +97,24 @@ def read_run(folder: Path) -> pd.DataFrame:
     return _read(folder / RESULTS_FILE)
 
 
-def aggregate(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean and spread over seeds of every arm and metric of every experiment; see `Measured`.
+def over_seeds(rows: pd.DataFrame) -> list[MeanResult]:
+    """Mean and spread over seeds of every arm and metric of every experiment.
 
     A value that is not a number makes its mean not a number: a run that diverged is not passed over.
     """
     keys = [*IDENTITY, "arm", "metric"]
-    records = [_over_seeds(group) for _, group in rows.groupby(keys, sort=False, dropna=False)]
-    return pd.DataFrame(records, columns=list(Measured.__dataclass_fields__))
+    return [_over_seeds(group) for _, group in rows.groupby(keys, sort=False, dropna=False)]
 
 
-def measured(rows: pd.DataFrame) -> list[Measured]:
-    """`aggregate`, as typed records."""
-    records = cast(list[dict[str, Any]], aggregate(rows).astype(object).to_dict("records"))
-    return [Measured(**{**record, "std": _none_if_nan(record["std"])}) for record in records]
+def _finished(path: Path) -> FinishedRun | None:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            row = {**LATER, **next(csv.DictReader(file))}
+        seed, n_attacked = int(row["seed"]), int(row["n_attacked"])
+        text = [row[name] for name in ("experiment", "scale", "job", "commit")]
+    except (OSError, ValueError, TypeError, KeyError, StopIteration, csv.Error):
+        return None
+    return FinishedRun(path.parent, text[0], text[1], seed, n_attacked, text[2], text[3])
 
 
 def _read_or_warn(path: Path) -> pd.DataFrame | None:
@@ -105,7 +128,7 @@ def _read_or_warn(path: Path) -> pd.DataFrame | None:
 def _read(path: Path) -> pd.DataFrame:
     # Everything as text first: a hash such as 12e34567 must not become a number.
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    frame = frame.assign(**{column: "" for column in LATER if column not in frame})
+    frame = frame.assign(**{name: value for name, value in LATER.items() if name not in frame})
     missing = [column for column in COLUMNS if column not in frame]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -120,7 +143,7 @@ def _read(path: Path) -> pd.DataFrame:
     _started(frame)
     if frame.duplicated([*IDENTITY, "seed", "arm", "metric"]).any():
         raise ValueError("the same arm and metric stand there twice for one seed")
-    return frame.assign(**{ATTACKED: attacked_in(path.parent)})
+    return frame
 
 
 def _whole(numbers: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -139,10 +162,10 @@ def _latest(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     rows["_started"] = _started(rows)
     runs = rows.sort_values(["_started", "_file"]).groupby([*IDENTITY, "seed"])["_file"].last()
     newest = rows.merge(runs.rename("_newest").reset_index(), on=[*IDENTITY, "seed"])
-    return newest[newest["_file"] == newest["_newest"]][[*COLUMNS, ATTACKED]].reset_index(drop=True)
+    return newest[newest["_file"] == newest["_newest"]][list(COLUMNS)].reset_index(drop=True)
 
 
-def _over_seeds(group: pd.DataFrame) -> dict[str, object]:
+def _over_seeds(group: pd.DataFrame) -> MeanResult:
     newest = group.iloc[int(_started(group).argmax())]
     seeds, draws = len(group), int(group["draws"].max())
     std, spread = float("nan"), ""
@@ -150,20 +173,20 @@ def _over_seeds(group: pd.DataFrame) -> dict[str, object]:
         std, spread = float(group["value"].std(ddof=1, skipna=False)), "seeds"
     elif draws > 1:
         std, spread = float(group["std"].iloc[0]), "draws"
-    return {
-        **{key: newest[key] for key in (*IDENTITY, "arm", "metric", "unit", "overrides", "attack")},
-        "note": " ".join(dict.fromkeys(note for note in group["note"] if note)),
-        "mean": float(group["value"].mean(skipna=False)),
-        "std": std,
-        "seeds": seeds,
-        "draws": draws,
-        "spread": spread,
-        "epochs": _span(group["epochs"]),
-        "device": ", ".join(dict.fromkeys(group["device"])),
-        "dates": ", ".join(sorted({started[:10] for started in group["started"]})),
-        "commits": ", ".join(sorted({readable(commit) for commit in group["commit"] if commit})),
-        ATTACKED: int(newest.get(ATTACKED, 0)),
-    }
+    shared = (*IDENTITY, "arm", "metric", "unit", "overrides", "attack", "n_attacked")
+    return MeanResult(
+        **cast(dict[str, Any], {key: newest[key] for key in shared}),
+        note=" ".join(dict.fromkeys(note for note in group["note"] if note)),
+        mean=float(group["value"].mean(skipna=False)),
+        std=None if pd.isna(std) else std,
+        seeds=seeds,
+        draws=draws,
+        spread=spread,
+        epochs=_span(group["epochs"]),
+        device=", ".join(dict.fromkeys(group["device"])),
+        dates=", ".join(sorted({started[:10] for started in group["started"]})),
+        commits=", ".join(sorted({readable(commit) for commit in group["commit"] if commit})),
+    )
 
 
 def readable(commit: str) -> str:
@@ -175,7 +198,3 @@ def readable(commit: str) -> str:
 def _span(numbers: "pd.Series[Any]") -> str:
     low, high = int(numbers.min()), int(numbers.max())
     return str(low) if low == high else f"{low}–{high}"
-
-
-def _none_if_nan(value: float) -> float | None:
-    return None if pd.isna(value) else float(value)

@@ -83,7 +83,9 @@ class ResultRow:
     hash of everything but the seed that determines the result, of which the first eight digits leave the
     attack's solver out; `overrides` says the same for people ('attack.alpha=0.05'), empty for the plain
     experiment. `started` is an ISO time, `note` the dataset's note, `commit` the checkout's, `attack` the
-    solver's settings ('alpha=0.01 beta=0.1 …').
+    solver's settings ('alpha=0.01 beta=0.1 …'), `job` the identity of the config (`hashing.job_identity`).
+    `n_attacked` counts the samples attacked where that is a setting of its own, and is 0 where all training
+    samples are.
     """
 
     experiment: str
@@ -107,11 +109,14 @@ class ResultRow:
     note: str = ""
     attack: str = ""
     commit: str = ""
+    job: str = ""
+    n_attacked: int = 0
 
 
 COLUMNS = tuple(field.name for field in fields(ResultRow))
-LATER = ("attack", "commit")  # columns that the files of older runs lack
-NUMBERS = ("seed", "value", "std", "draws", "n_train", "n_test", "epochs")
+LATER = {"attack": "", "commit": "", "job": "", "n_attacked": "0"}  # what the files of older runs lack
+WHOLE = ("seed", "draws", "n_train", "n_test", "epochs", "n_attacked")
+NUMBERS = (*WHOLE, "value", "std")
 
 
 def to_frame(rows: Iterable[ResultRow]) -> pd.DataFrame:

@@ -169,7 +169,7 @@ class Failures:
 def _job(config: DictConfig, failures: Failures, preparation: "Preparation", command: str) -> None:
     from uae_cli.results.collect import read_run
     from uae_cli.run.job import run
-    from uae_cli.tables.run_table import print_run
+    from uae_cli.tables import print_run
 
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)

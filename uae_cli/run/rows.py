@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from uae_cli.datasets import Dataset
+from uae_cli.experiment.command_line import attacks_some
 from uae_cli.experiment.schema import Experiment
-from uae_cli.hashing import NOT_SETTINGS, digest, fingerprint, settings_of
+from uae_cli.hashing import NOT_SETTINGS, digest, fingerprint, job_identity, settings_of
 from uae_cli.machine import commit, device_name
 from uae_cli.protocols import ORIGINAL, REPLICATE, Line
 from uae_cli.results.columns import METRICS, ResultRow, gain, gain_name, unit_of
@@ -38,6 +39,8 @@ class Provenance:
     note: str
     commit: str
     attack: str
+    job: str
+    n_attacked: int
 
     @classmethod
     def of(
@@ -65,6 +68,8 @@ class Provenance:
             note=data.note,
             commit=commit() or "",
             attack=_scalars(config["attack"]),
+            job=job_identity(config),
+            n_attacked=config["data"]["attack_size"] if attacks_some(config) else 0,
         )
 
 

@@ -1,36 +1,55 @@
-"""A table of the paper as a document of blocks, one per experiment, before any format."""
+"""A table as a document of blocks, one per experiment, before any format: the paper's, and a run's own."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 
-from uae_cli.results.collect import Measured
-from uae_cli.results.columns import unit_of
-from uae_cli.tables.context import as_in_paper, facts, shortfalls, too_small
-from uae_cli.tables.format import NOTHING, gain
-from uae_cli.tables.legend import DRAWS, FOREIGN, heading, left_out, legend
+from uae_cli.results import METRICS, MeanResult, gain_name, unit_of
+from uae_cli.tables.format import NOTHING, gain, papers_shown_as, shown_as
+from uae_cli.tables.notes import (
+    BEST,
+    DRAWS,
+    FOREIGN,
+    Lines,
+    arms_of,
+    as_in_paper,
+    below_run,
+    facts,
+    heading,
+    left_out,
+    legend,
+    papers_of_run,
+    shortfalls,
+    told_heading,
+    too_small,
+)
 from uae_cli.tables.reported import full_name, reported, reported_pairs
-from uae_cli.tables.specs import Measure, TableSpec
+from uae_cli.tables.spec import Table
 from uae_cli.text import plural
 
+Cells = dict[tuple[str, str], MeanResult]  # by arm and metric
+Column = tuple[str, list[str]]  # its heading, and a cell per arm
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Block:
     """One experiment: its heading, the facts about it, and one line per arm.
 
     `shortfalls` says what it lacks of a full run (empty: it is one), `judged` whether it is large enough
-    to judge an arm by, `marks` gives the numbers of its footnotes. Headings may hold one line break, which a
-    format without room may turn into a space.
+    to judge an arm by, `marks` gives the numbers of its footnotes, `below` lines of its own with their
+    styles. Headings may hold one line break, which a format without room may turn into a space.
     """
 
     heading: str
-    facts: tuple[str, ...]
     shortfalls: tuple[str, ...]
     headings: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
-    marks: tuple[int, ...]
     judged: bool
+    facts: tuple[str, ...] = ()
+    marks: tuple[int, ...] = ()
+    below: tuple[tuple[str, str], ...] = ()
 
     @property
     def title(self) -> str:
@@ -38,138 +57,199 @@ class Block:
         return self.heading + "".join(f" [{mark}]" for mark in self.marks)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Document:
-    """A whole table: blocks in the paper's order, what its signs mean, notes, and what is still missing."""
+    """A whole table: blocks in the paper's order, what its signs mean, notes, and what is still missing.
 
-    number: str
-    title: str
+    A run's own has neither number nor title.
+    """
+
     blocks: tuple[Block, ...]
-    legend: tuple[str, ...]
-    footnotes: tuple[str, ...]
-    missing: str
+    number: str = ""
+    title: str = ""
+    legend: tuple[str, ...] = ()
+    footnotes: tuple[str, ...] = ()
+    missing: str = ""
 
 
-def document(spec: TableSpec, rows: Iterable[Measured]) -> Document:
-    """Build the table `spec` describes from the aggregated rows that belong in it."""
+def document(table: Table, rows: Iterable[MeanResult]) -> Document:
+    """The paper's table from the results that belong in it."""
     rows = list(rows)
-    runs = experiments(spec, rows)
+    runs = experiments(table, rows)
     notes = tuple(dict.fromkeys(_note(run[0]) for run in runs if run[0].note))
     ambiguous = _repeated(heading(run[0]) + str(facts(run)) for run in runs)
     return Document(
-        number=spec.number,
-        title=spec.title,
-        blocks=tuple(_block(spec, run, notes, ambiguous) for run in runs),
-        legend=(*legend(spec, runs), *left_out(spec, rows)),
+        number=table.number,
+        title=table.title,
+        blocks=tuple(_block(table, run, notes, ambiguous) for run in runs),
+        legend=(*legend(table, runs), *left_out(table, rows)),
         footnotes=notes,
-        missing=missing_line(spec, runs),
+        missing=missing_line(table, runs),
     )
 
 
-def experiments(spec: TableSpec, rows: Iterable[Measured]) -> list[list[Measured]]:
-    """Rows of the table, one list per experiment, in the paper's order and then the others by name."""
-    wanted = spec.rows(rows)
-    datasets = list(dict.fromkeys(dataset for dataset, _ in reported_pairs(spec.number)))
+def run_document(rows: Iterable[MeanResult]) -> Document:
+    """What a run measured, of one seed or of several; each experiment among the rows gets a block."""
+    ordered = sorted(rows, key=attrgetter("identity"))
+    runs = [list(run) for _, run in groupby(ordered, key=attrgetter("identity"))]
+    return Document(blocks=tuple(map(_run_block, runs)))
 
-    def order(row: Measured) -> tuple[object, ...]:
+
+def experiments(table: Table, rows: Iterable[MeanResult]) -> list[list[MeanResult]]:
+    """Rows of the table, one list per experiment, in the paper's order and then the others by name."""
+    wanted = table.rows(rows)
+    datasets = list(dict.fromkeys(dataset for dataset, _ in reported_pairs(table.number)))
+
+    def order(row: MeanResult) -> tuple[object, ...]:
         whole = full_name(row.dataset)
         place = datasets.index(whole) if whole in datasets else len(datasets)
         plain = not as_in_paper(row)
-        return (place, whole, row.dataset, spec.models.index(row.model), plain, *row.identity)
+        return (place, whole, row.dataset, table.models.index(row.model), plain, *row.identity)
 
     wanted.sort(key=order)
     return [list(run) for _, run in groupby(wanted, key=attrgetter("identity"))]
 
 
-def missing_line(spec: TableSpec, runs: Sequence[Sequence[Measured]]) -> str:
+def missing_line(table: Table, runs: Sequence[Lines]) -> str:
     """Which of the paper's experiments have no full run yet, and the command; empty if none."""
-    done = {(run[0].dataset, run[0].model) for run in runs if as_in_paper(run[0]) and _whole(spec, run)}
-    names = [spec.experiment(*pair) for pair in reported_pairs(spec.number) if pair not in done]
+    done = {(run[0].dataset, run[0].model) for run in runs if as_in_paper(run[0]) and _whole(table, run)}
+    names = [table.experiment_of(*pair) for pair in reported_pairs(table.number) if pair not in done]
     if not names:
         return ""
-    several = "-m " if len(names) > 1 or spec.sweep else ""
+    several = "-m " if len(names) > 1 or table.sweep else ""
     command = f"uae run {several}experiment={','.join(names)}"
-    if spec.sweep:
-        command += f" {spec.sweep.overrides}"
+    if table.sweep:
+        command += f" {table.sweep.overrides}"
     return f"In the paper, not yet run in full here: {plural(len(names), 'experiment')}; `{command}`"
 
 
-def _whole(spec: TableSpec, run: Sequence[Measured]) -> bool:
+def _whole(table: Table, run: Lines) -> bool:
     """Whether it is this table's own experiment, and no line of a sweep is lacking."""
-    own = run[0].experiment == spec.experiment(run[0].dataset, run[0].model)
-    return own and (spec.sweep is None or {row.arm for row in run} >= set(spec.sweep.lines))
+    own = run[0].experiment == table.experiment_of(run[0].dataset, run[0].model)
+    return own and (table.sweep is None or {row.arm for row in run} >= set(table.sweep.lines))
 
 
-def _block(spec: TableSpec, run: Sequence[Measured], notes: Sequence[str], ambiguous: set[str]) -> Block:
-    first = run[0]
-    how = facts(run)
+def _block(table: Table, run: Lines, notes: Sequence[str], ambiguous: set[str]) -> Block:
+    first, how = run[0], facts(run)
     if heading(first) + str(how) in ambiguous:
         how = (*how, f"settings {first.settings}")
-    seeds = {row.seeds for row in run}
-    cells = {(row.arm, row.metric): row for row in run}
+    arms = table.lines(row.arm for row in run)
+    headings, lines = _grid("attack" if table.sweep else "arm", arms, _columns(table, run, arms))
     return Block(
         heading=heading(first),
         facts=how,
         shortfalls=shortfalls(first),
-        headings=_headings(spec, plural(seeds.pop(), "seed") if len(seeds) == 1 else ""),
-        lines=tuple(
-            _line(spec, first, arm, cells, each_seeds=len(seeds) > 1)
-            for arm in spec.lines(row.arm for row in run)
-        ),
+        headings=headings,
+        lines=lines,
         marks=(notes.index(_note(first)) + 1,) if first.note else (),
         judged=not too_small(first),
     )
 
 
-def _headings(spec: TableSpec, seeds: str) -> tuple[str, ...]:
-    headings = ["attack" if spec.sweep else "arm"]
-    for index, measure in enumerate(spec.measures):
-        ours = f"ours ({seeds})" if seeds and index == 0 else "ours"
-        headings += [f"{measure.heading}\n{ours}", f"{measure.heading}\npaper"]
-        headings += [
-            f"gain {unit_of(measure.gain(reference))} vs\n{reference}" for reference in measure.gains
-        ]
-    return (*headings, "epochs") if spec.epochs else tuple(headings)
+def _run_block(run: Lines) -> Block:
+    first, main = run[0], headline(run)
+    headings, lines = _grid("arm", arms_of(run), _run_columns(run, main))
+    return Block(
+        heading=" · ".join(filter(None, (first.experiment, first.overrides))),
+        shortfalls=shortfalls(first),
+        headings=headings,
+        lines=lines,
+        judged=not too_small(first),
+        below=tuple(below_run(run, main)),
+    )
 
 
-def _line(
-    spec: TableSpec, first: Measured, arm: str, cells: dict[tuple[str, str], Measured], *, each_seeds: bool
-) -> tuple[str, ...]:
-    line = [arm]
-    for measure in spec.measures:
-        line += [
-            _ours(measure, cells.get((arm, measure.metric)), each_seeds=each_seeds),
-            _papers(spec, measure, first, arm),
-        ]
-        line += [
-            _gain(arm, reference, cells.get((arm, measure.gain(reference)))) for reference in measure.gains
-        ]
-    if spec.epochs:
-        line.append(next(row.epochs for (name, _), row in cells.items() if name == arm))
-    return tuple(line)
+def _grid(
+    corner: str, arms: Sequence[str], columns: Sequence[Column]
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """The headings, and a line per arm."""
+    headings = (corner, *(name for name, _ in columns))
+    return headings, tuple(zip(arms, *(cells for _, cells in columns), strict=True))
 
 
-def _ours(measure: Measure, row: Measured | None, *, each_seeds: bool) -> str:
-    if row is None:
-        return NOTHING
-    text = measure.show(row.mean, row.std)
-    if each_seeds:
-        text += f" ({plural(row.seeds, 'seed')})"
-    return text + DRAWS if row.spread == "draws" else text
+def _columns(table: Table, run: Lines, arms: Sequence[str]) -> list[Column]:
+    """Of every measure ours, the paper's and the gains; then the epochs."""
+    cells = {(row.arm, row.metric): row for row in run}
+    seeds = {row.seeds for row in run}
+    shared = f" ({plural(min(seeds), 'seed')})" if len(seeds) == 1 else ""
+    columns: list[Column] = []
+    for measure in table.measures:
+        metric = measure.metric
+        ours = [_ours(cells.get((arm, metric)), each_seeds=len(seeds) > 1) for arm in arms]
+        papers = [_papers(table, run[0], arm, metric) for arm in arms]
+        columns.append((f"{measure.heading}\nours{'' if columns else shared}", ours))
+        columns.append((f"{measure.heading}\npaper", papers))
+        columns += [_gains(cells, arms, metric, reference, spread=True) for reference in measure.gains]
+    if table.epochs:
+        columns.append(("epochs", [next(row.epochs for row in run if row.arm == arm) for arm in arms]))
+    return columns
 
 
-def _papers(spec: TableSpec, measure: Measure, first: Measured, arm: str) -> str:
-    number = reported(spec.number, first.dataset, first.model, arm, measure.metric)
+def _run_columns(run: Lines, main: str | None) -> list[Column]:
+    """The compared metric with its gains, then every other one that was measured."""
+    cells, arms = {(row.arm, row.metric): row for row in run}, arms_of(run)
+    there, columns = {row.metric for row in run}, list[Column]()
+    if main is not None:
+        best, papers = _best(run, main), [_papers_in_run(run[0], arm, main) for arm in arms]
+        ours = [_cell(cells.get((arm, main))) + (f" {BEST}" if arm in best else "") for arm in arms]
+        columns.append((f"{told_heading(main)}\nours", ours))
+        if set(papers) != {NOTHING}:
+            columns.append((f"{told_heading(main)}\npaper", papers))
+        references = [name for name in ("original", "replicate") if gain_name(main, name) in there]
+        columns += [_gains(cells, arms, main, reference, spread=False) for reference in references]
+    for metric in (name for name in METRICS if name != main and name in there):
+        told = [_cell(cells.get((arm, metric)), spread=False) for arm in arms]
+        columns.append((METRICS[metric].heading or metric, told))
+    return columns
+
+
+def headline(run: Lines) -> str | None:
+    """The first metric of `METRICS` that arms are compared by; None where nothing is compared.
+
+    An error always is; an accuracy may merely describe the model that is attacked.
+    """
+    compared = {row.metric.partition("_gain_vs_")[0] for row in run if "_gain_vs_" in row.metric}
+    compared |= {row.metric for row in run if row.metric in METRICS and METRICS[row.metric].gains == "error"}
+    return next((name for name in METRICS if name in compared), None)
+
+
+def _best(run: Lines, metric: str) -> set[str]:
+    values = {row.arm: row.mean for row in run if row.metric == metric and math.isfinite(row.mean)}
+    first = min if METRICS[metric].gains == "error" else max
+    return {arm for arm, value in values.items() if value == first(values.values())}
+
+
+def _cell(row: MeanResult | None, *, spread: bool = True) -> str:
+    return NOTHING if row is None else shown_as(row.metric)(row.mean, row.std if spread else None)
+
+
+def _ours(row: MeanResult | None, *, each_seeds: bool) -> str:
+    seeds = f" ({plural(row.seeds, 'seed')})" if row is not None and each_seeds else ""
+    return _cell(row) + seeds + (DRAWS if row is not None and row.spread == "draws" else "")
+
+
+def _papers(table: Table, first: MeanResult, arm: str, metric: str) -> str:
+    number = reported(table.number, first.dataset, first.model, arm, metric)
     if number is None:
         return NOTHING
-    return measure.show_paper(*number) + ("" if as_in_paper(first) else FOREIGN)
+    return papers_shown_as(metric)(*number) + ("" if as_in_paper(first) else FOREIGN)
 
 
-def _gain(arm: str, reference: str, row: Measured | None) -> str:
-    return NOTHING if row is None or arm == reference else gain(row.mean, row.std)
+def _papers_in_run(first: MeanResult, arm: str, metric: str) -> str:
+    number = papers_of_run(first, arm, metric)
+    if number is None:
+        return NOTHING
+    return shown_as(metric)(number[0], None) + ("" if as_in_paper(first) else FOREIGN)
 
 
-def _note(row: Measured) -> str:
+def _gains(cells: Cells, arms: Sequence[str], metric: str, reference: str, *, spread: bool) -> Column:
+    name = gain_name(metric, reference)
+    rows = [None if arm == reference else cells.get((arm, name)) for arm in arms]
+    told = [NOTHING if row is None else gain(row.mean, row.std if spread else None) for row in rows]
+    return f"gain {unit_of(name)} vs\n{reference}", told
+
+
+def _note(row: MeanResult) -> str:
     return f"{row.dataset}: {row.note}"
 
 

@@ -1,20 +1,21 @@
-"""`uae table N`: the paper's table from all finished runs, ours beside the paper's."""
+"""`uae table N`: the paper's table from all finished runs, ours beside the paper's; and a run's own table."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+import pandas as pd
 from rich.console import Console
 
 from uae_cli.errors import ConfigError
-from uae_cli.results.collect import Measured, collect, measured
-from uae_cli.tables.as_csv import tidy
-from uae_cli.tables.as_latex import latex
-from uae_cli.tables.as_markdown import markdown
-from uae_cli.tables.as_text import plain_text, print_text
-from uae_cli.tables.build import document, experiments, missing_line
-from uae_cli.tables.specs import SPECS, TableSpec
+from uae_cli.results import MeanResult, collect, over_seeds
+from uae_cli.tables.build import document, experiments, missing_line, run_document
+from uae_cli.tables.contents import find_table
+from uae_cli.tables.notes import shortfalls
+from uae_cli.tables.render import default_console, latex, markdown, plain_text, print_document
+from uae_cli.tables.reported import full_name, reported
+from uae_cli.tables.spec import Table
 
 Format = Literal["text", "csv", "markdown", "latex"]
 
@@ -29,57 +30,74 @@ def table_command(number: str, outputs: Path, fmt: Format, out: Path | None) -> 
         ConfigError: no such table or format, no finished run that belongs in it, or `out` can't be written.
 
     """
-    spec = find_spec(number)
+    table = find_table(number)
     if fmt not in get_args(Format):
         raise ConfigError(f"table format {fmt!r} is unknown; choose one of {', '.join(get_args(Format))}")
-    rows = _rows(spec, outputs)
-    if fmt == "text" and out is None and sys.stdout.isatty():
-        print_text(document(spec, rows), Console())
-        return 0
-    _deliver(table_text(spec, rows, fmt), out)
-    if fmt == "csv" and (missing := missing_line(spec, experiments(spec, rows))):
-        print(missing, file=sys.stderr)
+    rows = _rows(table, outputs)
+    if fmt == "csv":
+        _deliver(tidy(table, rows), out)
+        if missing := missing_line(table, experiments(table, rows)):
+            print(missing, file=sys.stderr)
+    elif fmt == "text" and out is None and sys.stdout.isatty():
+        print_document(document(table, rows), Console())
+    else:
+        write = {"text": plain_text, "markdown": markdown, "latex": latex}[fmt]
+        _deliver(write(document(table, rows)), out)
     return 0
 
 
-def find_spec(number: str) -> TableSpec:
-    """Find the description of a table.
+def print_run(rows: pd.DataFrame, console: Console | None = None) -> None:
+    """Print what a run measured: a line per arm, the paper's test error beside ours where it has one.
 
-    Raises:
-        ConfigError: there is none of this number; the message lists those there are.
-
+    `rows` are those of the run's `results.csv` (of one seed or of several; each experiment among them
+    gets a table of its own). Without a console, standard output is used, 100 columns wide if it is no
+    terminal.
     """
-    if number not in SPECS:
-        raise ConfigError(
-            f"table {number!r} is unknown; the tables known here are {', '.join(sorted(SPECS, key=_place))}"
-        )
-    return SPECS[number]
+    print_document(run_document(over_seeds(rows)), console or default_console())
 
 
-def _place(number: str) -> tuple[bool, float]:
-    """The tables first, then the numbers of the supplement's sections."""
-    return number.startswith("s"), float(number.lstrip("s"))
+def tidy(table: Table, rows: Sequence[MeanResult]) -> str:
+    """CSV, one line per experiment, arm and metric, the paper's number beside ours.
+
+    Columns: table, experiment, dataset, model, overrides, scale, n_train, n_test, attacked (0: all
+    training samples), arm, metric, unit, mean, std, spread (what std is over: seeds, draws or nothing),
+    seeds, draws, paper, paper_std, paper_dataset (the full set's name beside a partial one), epochs, device,
+    settings, shortfalls, note.
+    """
+    lines = [_tidy_row(table, row) for run in experiments(table, rows) for row in run]
+    return pd.DataFrame(lines).to_csv(index=False)
 
 
-def table_text(spec: TableSpec, rows: Sequence[Measured], fmt: Format) -> str:
-    """Write the table in one of the formats, as it goes to a file."""
-    if fmt == "csv":
-        return tidy(spec, rows)
-    doc = document(spec, rows)
-    return {"text": plain_text, "markdown": markdown, "latex": latex}[fmt](doc)
+def _tidy_row(table: Table, row: MeanResult) -> dict[str, object]:
+    def told(*names: str) -> dict[str, object]:
+        return {name: getattr(row, name) for name in names}
+
+    number = reported(table.number, row.dataset, row.model, row.arm, row.metric)
+    return {
+        "table": table.number,
+        **told("experiment", "dataset", "model", "overrides", "scale", "n_train", "n_test"),
+        "attacked": row.n_attacked,
+        **told("arm", "metric", "unit", "mean", "std", "spread", "seeds", "draws"),
+        "paper": number.value if number else None,
+        "paper_std": number.std if number else None,
+        "paper_dataset": full_name(row.dataset) if number else "",
+        **told("epochs", "device", "settings"),
+        "shortfalls": "; ".join(shortfalls(row)),
+        "note": row.note,
+    }
 
 
-def _rows(spec: TableSpec, outputs: Path) -> list[Measured]:
+def _rows(table: Table, outputs: Path) -> list[MeanResult]:
     found = collect(outputs)
-    command = f"start one with `{spec.command}`"
+    command = f"start one with `{table.command}`"
     if found.empty:
         raise ConfigError(f"no finished runs below {outputs}; {command}")
-    rows = measured(found)
-    if not spec.rows(rows):
-        arms = ", ".join(dict.fromkeys(row.arm for row in spec.left_out(rows)))
+    rows = over_seeds(found)
+    if not table.rows(rows):
+        arms = ", ".join(dict.fromkeys(row.arm for row in table.left_out(rows)))
         why = f" (it has no line for {arms}; results.csv of each run has them)" if arms else ""
         raise ConfigError(
-            f"none of the finished runs below {outputs} belongs in table {spec.number}{why}; {command}"
+            f"none of the finished runs below {outputs} belongs in table {table.number}{why}; {command}"
         )
     return rows
 

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Callable
 
-from uae_cli.results.columns import METRICS
+from uae_cli.results import METRICS
 
 NOTHING = "–"
+
+Show = Callable[[float, float | None], str]
 
 
 def fixed(value: float, decimals: int, *, sign: bool = False) -> str:
@@ -51,9 +53,19 @@ def significant(value: float, std: float | None = None) -> str:
     return "−" + text[1:] if text.startswith("-") else text
 
 
-def shown_as(metric: str) -> Callable[[float, float | None], str]:
-    """How values of a metric are written."""
+def as_printed(value: float, std: float | None = None) -> str:
+    """A number of the paper with the digits it has there."""
+    return f"{value:g}" if std is None else f"{value:g} ± {std:g}"
+
+
+def shown_as(metric: str) -> Show:
+    """How our values of a metric are written."""
     kind = METRICS[metric]
     if kind.gains == "error":
         return error
     return rate if kind.unit == "%" else significant
+
+
+def papers_shown_as(metric: str) -> Show:
+    """How the paper's values of a metric are written in its tables."""
+    return error if METRICS[metric].gains == "error" else as_printed

@@ -68,6 +68,7 @@ def reported(table: str | None, dataset: str, model: str, arm: str, metric: str)
     return _numbers().get((table, full_name(dataset), model, arm, metric))
 
 
+@cache
 def reported_pairs(table: str) -> tuple[tuple[str, str], ...]:
     """List the (dataset, model) pairs of one table of the paper, in its order."""
     rows = load()

@@ -1,37 +1,60 @@
-"""What a table of the paper is made of."""
+"""What an entry of the paper's contents is made of: a figure, or a table with its measures."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import ClassVar
 
-from uae_cli.results.collect import Measured
-from uae_cli.results.columns import experiment_name, gain_name
-from uae_cli.tables import format as numbers
+from uae_cli.results import MeanResult, gain_name
+from uae_cli.tables.reported import full_name, reported_pairs
+
+Run = tuple[str, ...]  # the arguments of `uae run` that make it, apart from scale and seed
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the paper.
+
+    Attributes:
+        number: the paper's.
+        short: its title in a few words.
+        file: name pattern below a run's `figures/`.
+        experiments: whose runs draw it.
+    """
+
+    kind: ClassVar = "figure"
+    number: str
+    short: str
+    file: str
+    experiments: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """As `--only` takes it: 'f5'."""
+        return f"f{self.number}"
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """What must have been run."""
+        return tuple((f"experiment={name}",) for name in self.experiments)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
     """One metric of a table: ours, the paper's beside it, and the gains measured against other arms.
 
-    `show(value, std)` writes our number, `show_paper` the paper's. `gains` names the reference arms:
-    'original' shows the metric '<metric>_gain_vs_original'.
+    `gains` names the reference arms: 'original' shows the metric '<metric>_gain_vs_original'.
     """
 
     metric: str
     heading: str
-    show: Callable[[float, float | None], str]
-    show_paper: Callable[[float, float | None], str]
     gains: tuple[str, ...] = ()
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metric itself and its gains."""
-        return (self.metric, *(self.gain(reference) for reference in self.gains))
-
-    def gain(self, reference: str) -> str:
-        """Name of the metric that holds the gain against `reference`."""
-        return gain_name(self.metric, reference)
+        return (self.metric, *(gain_name(self.metric, reference) for reference in self.gains))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,19 +69,30 @@ class Sweep:
     @property
     def lines(self) -> tuple[str, ...]:
         """Names of the paper's lines ('alpha0.01_beta0.1', …), as in `reported.csv`."""
-        combinations = product(*self.values.values())
-        return tuple(_line_name(dict(zip(self.values, values, strict=True))) for values in combinations)
+        return tuple(_line_name(dict(zip(self.values, line, strict=True))) for line in self._combinations)
+
+    @property
+    def arguments(self) -> tuple[Run, ...]:
+        """Those of `uae run` that make each line."""
+        return tuple(
+            tuple(f"attack.{name}={value}" for name, value in zip(self.values, line, strict=True))
+            for line in self._combinations
+        )
+
+    @property
+    def _combinations(self) -> tuple[tuple[float, ...], ...]:
+        return tuple(product(*self.values.values()))
 
     @property
     def overrides(self) -> str:
         """What makes `uae run -m` go through them."""
         return " ".join(f"attack.{name}={','.join(map(str, values))}" for name, values in self.values.items())
 
-    def fold(self, rows: Iterable[Measured]) -> list[Measured]:
+    def fold(self, rows: Iterable[MeanResult]) -> list[MeanResult]:
         """The rows as lines: named after their settings instead of their arm, and alike in all else."""
         return [folded for row in rows if (folded := self._folded(row)) is not None]
 
-    def _folded(self, row: Measured) -> Measured | None:
+    def _folded(self, row: MeanResult) -> MeanResult | None:
         """None for a solver without these settings."""
         settings = dict(word.split("=", 1) for word in row.attack.split())
         if not self.values.keys() <= settings.keys():
@@ -79,17 +113,31 @@ def _numbers_in(name: str) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableSpec:
+class Table:
     """One table of the paper: which runs belong in it, and what it shows of them.
 
-    `models` and `datasets` (None: any) choose the runs; `arms` are its lines in order; with a `sweep`,
-    its combinations of settings are, and of those there must be two at least. `needs` names arms of
-    which a run must have one, or it belongs in other tables only. `epochs` adds the training epochs of
-    every arm; `experiment` names the run of a dataset and a model. `own` keeps other experiments out.
+    Attributes:
+        number: the paper's, or the section of its supplement whose numbers these are.
+        title: what it shows.
+        short: the same in a few words.
+        models: whose runs belong in it; `datasets` (None: any) likewise.
+        arms: its lines in order; with a `sweep`, its combinations of settings are, and of those there must
+            be two at least.
+        measures: its columns.
+        needs: arms of which a run must have one, or it belongs in other tables only.
+        sweep: of settings of the attack's solver.
+        epochs: whether the training epochs of every arm are told.
+        experiment: the name of the run of a {dataset} and a {model}; {whole} is the dataset that a partial
+            one is a part of.
+        exceptions: such names of pairs of dataset and model that `experiment` doesn't name.
+        own: whether other experiments are kept out.
+        example: an experiment that begins it.
     """
 
+    kind: ClassVar = "table"
     number: str
     title: str
+    short: str
     models: tuple[str, ...]
     arms: tuple[str, ...]
     measures: tuple[Measure, ...]
@@ -97,9 +145,22 @@ class TableSpec:
     needs: tuple[str, ...] = ()
     sweep: Sweep | None = None
     epochs: bool = False
+    experiment: str = "{dataset}_{model}"
+    exceptions: Mapping[tuple[str, str], str] = field(default_factory=dict)
     own: bool = False
     example: str = "digits_conv_ae"
-    experiment: Callable[[str, str], str] = experiment_name
+
+    @property
+    def key(self) -> str:
+        """As `--only` takes it: '4', 's6.6'."""
+        return self.number
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """What must have been run: every dataset and model of which `reported.csv` has a number."""
+        swept = self.sweep.arguments if self.sweep else ((),)
+        names = [f"experiment={self.experiment_of(*pair)}" for pair in reported_pairs(self.number)]
+        return tuple((name, *more) for name in names for more in swept)
 
     @property
     def command(self) -> str:
@@ -113,7 +174,12 @@ class TableSpec:
         """Every metric the table shows, gains included."""
         return tuple(metric for measure in self.measures for metric in measure.metrics)
 
-    def rows(self, rows: Iterable[Measured]) -> list[Measured]:
+    def experiment_of(self, dataset: str, model: str) -> str:
+        """The name of the run of a dataset and a model."""
+        name = self.experiment.format(dataset=dataset, model=model, whole=full_name(dataset))
+        return self.exceptions.get((dataset, model), name)
+
+    def rows(self, rows: Iterable[MeanResult]) -> list[MeanResult]:
         """Those that belong in this table, each with the name of its line for its arm."""
         wanted = [row for row in rows if self.holds(row.dataset, row.model, row.arm, row.metric)]
         wanted = [row for row in wanted if not self.own or self._is_own(row)]
@@ -128,7 +194,7 @@ class TableSpec:
             lines.setdefault(row.identity, set()).add(row.arm)
         return [row for row in folded if len(lines[row.identity]) > 1]
 
-    def left_out(self, rows: Sequence[Measured]) -> list[Measured]:
+    def left_out(self, rows: Sequence[MeanResult]) -> list[MeanResult]:
         """Rows of this table's metrics whose arm is none of its lines, of its runs and its own experiments.
 
         A sweep has settings for lines, and leaves nothing out.
@@ -144,8 +210,8 @@ class TableSpec:
             and (row.identity in shown or self._is_own(row))
         ]
 
-    def _is_own(self, row: Measured) -> bool:
-        return row.experiment in (self.experiment(row.dataset, row.model), self.example)
+    def _is_own(self, row: MeanResult) -> bool:
+        return row.experiment in (self.experiment_of(row.dataset, row.model), self.example)
 
     def lines(self, there: Iterable[str]) -> list[str]:
         """The names of those lines that are there, in order."""
@@ -158,29 +224,3 @@ class TableSpec:
         """Whether such a number belongs in this table."""
         wanted = self.datasets is None or dataset in self.datasets
         return wanted and model in self.models and arm in self.arms and metric in self.metrics
-
-
-def as_printed(value: float, std: float | None) -> str:
-    """A number of the paper with the digits it has there."""
-    return f"{value:g}" if std is None else f"{value:g} ± {std:g}"
-
-
-def error_measure(metric: str, heading: str) -> Measure:
-    """Measure a reconstruction error, with its gains against original and against replicate."""
-    return Measure(
-        metric=metric,
-        heading=heading,
-        show=numbers.error,
-        show_paper=numbers.error,
-        gains=("original", "replicate"),
-    )
-
-
-ACCURACY = Measure(
-    metric="test_accuracy",
-    heading="accuracy %",
-    show=numbers.rate,
-    show_paper=as_printed,
-    gains=("original", "replicate"),
-)
-ASR = Measure(metric="asr", heading="ASR %", show=numbers.rate, show_paper=as_printed)
