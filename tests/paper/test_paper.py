@@ -8,7 +8,10 @@ import pytest
 
 from uae_cli import machine
 from uae_cli.cli import main
+from uae_cli.experiment.compose import register_resolvers
 from uae_cli.paper import estimate as calibration
+from uae_cli.paper import jobs
+from uae_cli.paper.jobs import Composer
 from uae_cli.run import rows as run_rows
 from uae_cli.tables import TABLES, Figure, Run, Table, contents
 
@@ -119,6 +122,28 @@ def test_missing_data_are_named_and_a_part_stands_in_only_when_asked(
     assert "uae run" not in text
     assert "Missing data: svhn" in text
     assert "--partial lets svhn_test10k for svhn stand in" in text
+
+
+def test_a_command_line_is_composed_once_for_the_same_conf(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register_resolvers()
+    outputs, composed = tmp_path / "outputs", []
+    compose = jobs.compose_jobs
+    monkeypatch.setattr(jobs, "compose_jobs", lambda *a, **more: composed.append(a) or compose(*a, **more))
+
+    def seed_of(*arguments: str) -> int:
+        composer = Composer(outputs)
+        config = composer.config((*CONV, *arguments))
+        composer.keep()
+        return int(config["seed"])
+
+    assert [seed_of("seed=1"), seed_of("seed=1"), len(composed)] == [1, 1, 1]
+    assert [seed_of("seed=2"), seed_of("seed=1"), len(composed)] == [2, 1, 2]
+    monkeypatch.setenv("UAE_DATA", str(tmp_path))
+    assert [seed_of("seed=1"), len(composed)] == [1, 3]
+    (outputs / "composed.json").write_text("{")
+    assert [seed_of("seed=1"), len(composed)] == [1, 4]
 
 
 def test_an_estimate_is_measured_once(paper: Paper, monkeypatch: pytest.MonkeyPatch) -> None:

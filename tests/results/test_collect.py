@@ -1,12 +1,14 @@
 import logging
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from uae_cli.results import MeanResult, collect, over_seeds
-from uae_cli.results.columns import COLUMNS
+from uae_cli.results import MeanResult, collect, finished_runs, over_seeds
+from uae_cli.results.columns import COLUMNS, LATER
 
 Finish = Callable[..., Path]
 
@@ -131,3 +133,30 @@ def test_no_folder_is_no_runs(outputs: Path) -> None:
     frame = collect(outputs)
     assert frame.empty
     assert over_seeds(frame) == []
+
+
+def test_a_file_from_before_later_columns_is_read(outputs: Path, finish: Finish) -> None:
+    path = finish("old", {"seed": 3})
+    pd.read_csv(path).drop(columns=list(LATER)).to_csv(path, index=False)
+    assert (only(outputs).n_attacked, only(outputs).attack) == (0, "")
+    [run] = finished_runs(outputs)
+    assert (run.folder, run.seed, run.job, run.n_attacked) == (path.parent, 3, "", 0)
+
+
+def test_of_a_job_that_was_run_twice_the_later_is_told(outputs: Path, finish: Finish) -> None:
+    first, second = (finish(name, {"job": "j", "n_attacked": 5}).parent for name in ("a", "b"))
+    other = finish("c", {"job": "k"}).parent
+    for seconds, folder in enumerate((second, first, other)):
+        os.utime(folder / "results.csv", (seconds, seconds))
+    assert [(run.folder, run.n_attacked) for run in finished_runs(outputs)] == [(first, 5), (other, 0)]
+
+
+def test_what_is_no_table_of_results_is_no_finished_run(outputs: Path, finish: Finish) -> None:
+    for name, content in (
+        ("a", b""),
+        ("b", b"experiment\n"),
+        ("c", b"\xff\xfe"),
+        ("d", b"seed,scale\nx,full\n"),
+    ):
+        finish(name, {}).write_bytes(content)
+    assert finished_runs(outputs) == []

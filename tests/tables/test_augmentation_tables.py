@@ -1,4 +1,4 @@
-"""Tables 5, 9, 11, 13 and s6.15: which runs belong in them, and the paper's number beside each arm."""
+"""Tables 5, 7, 9, 11, 13 and s6.15: which runs belong in them, and the paper's number beside each arm."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +7,16 @@ from typing import Any
 import pytest
 
 from uae_cli.tables.command import table_command
+from uae_cli.tables.contents import TABLES
 
 Finish = Callable[..., Path]
+SIMCLR = {
+    "experiment": "cifar10_simclr",
+    "dataset": "cifar10",
+    "model": "simclr",
+    "n_train": 50_000,
+    "n_test": 10_000,
+}
 SVHN = {"dataset": "svhn", "n_train": 73_257, "n_test": 26_032}
 
 
@@ -89,3 +97,24 @@ def test_arms_that_were_trained_for_longer_than_replicate_are_told(outputs: Path
     text = " ".join(table("6", outputs).split())
     assert "mine_uae: trained for another number of epochs than replicate" in text
     assert "matched_noise: trained" not in text
+
+
+def test_ours_stands_beside_the_papers_and_success_on_new_views_beside_success(
+    outputs: Path, finish: Finish
+) -> None:
+    rows = [
+        {"arm": "mine_uae", "metric": "test_accuracy", "value": 92.0},
+        {"arm": "mine_uae", "metric": "test_accuracy_gain_vs_original", "value": 1.25},
+        {"arm": "mine_uae", "metric": "test_contrastive_loss", "value": 5.25},
+        {"arm": "mine_uae", "metric": "asr", "value": 99.0},
+        {"arm": "mine_uae", "metric": "asr_fresh", "value": 71.5},
+        {"arm": "clae", "metric": "test_accuracy", "value": 91.0},
+    ]
+    finish("a", *(SIMCLR | row for row in rows))
+    text = table("7", outputs)
+    found = line(text, "mine_uae")
+    for number in ("92.00", "92.88", "+1.2", "5.25000", "0.26755", "99.00", "100", "71.50"):
+        assert number in found
+    assert line(text, "clae")
+    assert "not yet run in full" not in text
+    assert TABLES["7"].example == "digits_simclr"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from uae_cli.attacks import Samples, attack_batch
 from uae_cli.datasets import Dataset
 from uae_cli.experiment.check import Preparation
-from uae_cli.experiment.schema import Experiment, ModelSettings, PlannedAttack, PlannedFit
+from uae_cli.experiment.schema import Experiment, ModelSettings, PlannedAttack
 from uae_cli.hashing import digest, settings_of, write_json
 from uae_cli.machine import device_name, synchronize
 from uae_cli.models import TappedModel
@@ -59,20 +59,17 @@ class Calibration:
 
 def estimate(experiment: Experiment, data: Dataset, device: torch.device) -> float:
     """Seconds of training and attack; what else a run does is not counted."""
-    work = experiment.protocol.plan(experiment, data)
-    steps = {repr(fit.model): _step_seconds(fit.model, data, device) for fit in _different(work.fits)}
+    plan = experiment.protocol.plan(experiment, data)
+    models = {repr(fit.model): fit.model for fit in plan.fits}
+    steps = {name: _step_seconds(model, data, device) for name, model in models.items()}
     training = sum(
-        steps[repr(fit.model)] * fit.epochs * fit.model.trainer.steps(fit.samples) for fit in work.fits
+        steps[repr(fit.model)] * fit.epochs * fit.model.trainer.steps(fit.samples) for fit in plan.fits
     )
     attacking = sum(
-        assault.samples * assault.attack.solver.total_iterations * _iteration_seconds(assault, data, device)
-        for assault in work.attacks
+        planned.samples * planned.attack.solver.total_iterations * _iteration_seconds(planned, data, device)
+        for planned in plan.attacks
     )
     return training + attacking
-
-
-def _different(fits: Sequence[PlannedFit]) -> list[PlannedFit]:
-    return list({repr(fit.model): fit for fit in fits}.values())
 
 
 def _step_seconds(settings: ModelSettings, data: Dataset, device: torch.device) -> float:
@@ -84,10 +81,10 @@ def _step_seconds(settings: ModelSettings, data: Dataset, device: torch.device) 
     return _second_time(lambda: updater.step(x, labels), device)
 
 
-def _iteration_seconds(assault: PlannedAttack, data: Dataset, device: torch.device) -> float:
+def _iteration_seconds(planned: PlannedAttack, data: Dataset, device: torch.device) -> float:
     """One iteration on one of a few samples: an attack of a single iteration less what goes before it."""
-    attack = assault.attack
-    model = assault.model.build(data.shape, 0, classes=data.classes).to(device)
+    attack = planned.attack
+    model = planned.model.build(data.shape, 0, classes=data.classes).to(device)
     tapped = TappedModel(model, attack.similarity.tapped_layer(model), precision=attack.precision)
     x = data.x_train[:_CHUNK].to(device)
     labels = data.y_train[: len(x)].to(device) if attack.criterion.supervised else None
