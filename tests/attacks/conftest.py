@@ -15,7 +15,7 @@ from uae_cli.attacks.criteria import Reconstruction
 from uae_cli.attacks.similarities import Mine
 from uae_cli.attacks.solvers import Found, MinMax, Problem, Solver
 from uae_cli.mi import FeatureMaps, RandomProjections
-from uae_cli.models import TappedModel
+from uae_cli.models import HookedModel
 
 MINMAX = {
     "alpha": 0.01,
@@ -71,7 +71,7 @@ def problem() -> Callable[..., Problem]:
         criterion = f or always
         settings = {"goal": "minimize", "require_positive": False} | changes
         return Problem(
-            model=TappedModel(Identity(), None),
+            model=HookedModel(Identity(), None),
             batch=Samples(x, index, seed),
             criterion=lambda response: criterion(response.x),
             bind_similarity=lambda: lambda response, iteration: similarity(response.x, iteration),

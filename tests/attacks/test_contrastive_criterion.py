@@ -10,7 +10,7 @@ from uae_cli.attacks.similarities import Mine
 from uae_cli.contrastive import Views, nt_xent
 from uae_cli.errors import ConfigError
 from uae_cli.mi import FeatureMaps
-from uae_cli.models import SimCLR, TappedModel, glorot_
+from uae_cli.models import HookedModel, SimCLR, glorot_
 
 SETTINGS = {
     "views": Views(scale=(0.3, 1.0), ratio=(0.75, 4 / 3), flip=0.0, strength=0.5, jitter=0.8, grey=0.0),
@@ -52,9 +52,9 @@ def f(
     settings: Contrastive, model: nn.Module, x: Tensor, moved: Tensor, index: Tensor | None = None
 ) -> Tensor:
     index = torch.arange(len(x)) if index is None else index
-    tapped = TappedModel(model, None)
-    bound = settings.bind(tapped, tapped(x), Samples(x, index, seed=0))
-    return bound(tapped(moved))
+    hooked = HookedModel(model, None)
+    bound = settings.bind(hooked, hooked(x), Samples(x, index, seed=0))
+    return bound(hooked(moved))
 
 
 def test_f_is_the_change_of_each_samples_own_loss_over_its_own_views(model, x, moved):
@@ -128,7 +128,7 @@ def test_an_attack_finds_samples_that_are_judged_the_same_once_saved(model, x, m
     result = result_of(Attack(criterion(), mine, minmax(**solver)), model, x, chunk_size=5)
     moved = (result["x"] != x).flatten(1).any(1)
     values = judge(
-        criterion(), TappedModel(model, None), Samples.first(x, seed=0), result["x"], chunk_size=12
+        criterion(), HookedModel(model, None), Samples.first(x, seed=0), result["x"], chunk_size=12
     )
     assert int(result["success"].sum()) >= len(x) // 3
     assert torch.equal(result["success"], moved & (values <= 0))

@@ -4,7 +4,7 @@ from torch import nn
 
 from uae_cli.attacks import Samples
 from uae_cli.attacks.criteria import BoundCriterion, Criterion, Reconstruction
-from uae_cli.models import Response, TappedModel
+from uae_cli.models import HookedModel, Response
 
 CLEAN = Response(torch.tensor([[0.0, 0.0], [1.0, 0.5]]), torch.tensor([[0.3, 0.4], [1.0, 0.5]]), None)
 
@@ -16,7 +16,7 @@ def f(output: list[list[float]], kappa: float = 0.0) -> list[float]:
 
 def bind(clean: Response, kappa: float) -> BoundCriterion:
     batch = Samples(clean.x, torch.arange(len(clean.x)), 0)
-    return Reconstruction(kappa=kappa).bind(TappedModel(nn.Linear(2, 2), None), clean, batch)
+    return Reconstruction(kappa=kappa).bind(HookedModel(nn.Linear(2, 2), None), clean, batch)
 
 
 # ‖x − Φ(x)‖² is 0.25 for the first sample and 0 for the second

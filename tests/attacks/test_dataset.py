@@ -10,7 +10,7 @@ from uae_cli.attacks.memory import measure
 from uae_cli.attacks.model_checks import warnings_about
 from uae_cli.attacks.similarities import L2Distance, ReconstructionError
 from uae_cli.errors import DataError
-from uae_cli.models import TappedModel
+from uae_cli.models import HookedModel
 
 N = 20
 
@@ -49,7 +49,7 @@ def test_success_is_what_a_judge_of_the_saved_tensors_says(
     success, moved = found["success"], (found["x"] != x).flatten(1).any(dim=1)
     f = judge(
         Reconstruction(kappa=0.0),
-        TappedModel(trained_ae, None),
+        HookedModel(trained_ae, None),
         Samples.first(x, seed=0),
         found["x"],
         chunk_size=8,
@@ -223,7 +223,7 @@ def test_the_judge_aims_a_chosen_sample_at_the_target_it_was_attacked_for(
         labels=labels,
         index=chosen,
     )
-    model = TappedModel(trained_classifier, None)
+    model = HookedModel(trained_classifier, None)
     attacked, elsewhere = Samples(x, chosen, 0, labels), Samples.first(x, seed=0, labels=labels)
     success = found["success"]
     assert int(success.sum()) > N // 2

@@ -20,7 +20,7 @@ from uae_cli.attacks.similarities import (
     transport_plan,
 )
 from uae_cli.errors import ConfigError
-from uae_cli.models import Response, TappedModel
+from uae_cli.models import HookedModel, Response
 
 CPU = torch.device("cpu")
 GROUP = 4
@@ -128,7 +128,7 @@ def test_chosen_samples_are_grouped_as_they_stand(attack, trained_ae, digits):
     known: list[list[int]] = []
     batch = Samples(digits[:6], 10 * torch.arange(6), 0)
     noted = replace(attack, similarity=Noted(**vars(attack.similarity)))
-    attack_batch(noted, TappedModel(trained_ae, "encoder"), batch)
+    attack_batch(noted, HookedModel(trained_ae, "encoder"), batch)
     assert known == [[0, 1, 2, 3, 4, 5]]
     assert batch.index.tolist() == [0, 10, 20, 30, 40, 50]
 
@@ -173,8 +173,8 @@ def test_only_scattering_is_grouped(trained_ae):
 
 def test_it_reads_the_layer_it_is_told(trained_ae, digits):
     for layer in ("encoder", None):
-        tapped = TappedModel(trained_ae, scattering(layer=layer).tapped_layer(trained_ae))
-        clean, moved = tapped(digits[:4]), tapped(digits[:4].flip(-1))
+        hooked = HookedModel(trained_ae, scattering(layer=layer).hooked_layer(trained_ae))
+        clean, moved = hooked(digits[:4]), hooked(digits[:4].flip(-1))
         features = [r.output if layer is None else trained_ae.encoder(r.x) for r in (clean, moved)]
         cost = 1 - F.cosine_similarity(*(f.flatten(1)[None] if i else f.flatten(1)[:, None]
                                          for i, f in enumerate(features)), dim=2)  # fmt: skip
@@ -182,7 +182,7 @@ def test_it_reads_the_layer_it_is_told(trained_ae, digits):
         plan = transport_plan(cost, 0.01, 50)
         torch.testing.assert_close(shares, 4 * (plan * cost).sum(0), rtol=1e-3, atol=1e-5)
     with pytest.raises(ConfigError, match=r"similarity.layer = foo: the model has no such layer; it has enc"):
-        scattering(layer="foo").tapped_layer(trained_ae)
+        scattering(layer="foo").hooked_layer(trained_ae)
 
 
 @pytest.mark.parametrize("change", [{"group": 0}, {"regularization": 0.0}, {"iterations": 0}], ids=str)

@@ -6,19 +6,19 @@ from torch import Tensor, nn
 
 from uae_cli.attacks import Attack, Samples
 from uae_cli.attacks.solvers.base import Found, Problem
-from uae_cli.models import TappedModel
+from uae_cli.models import HookedModel
 
 N = 16
 
 
 def run(attack: Attack, model: nn.Module, x: Tensor, index: Tensor) -> Found:
-    tapped = TappedModel(model, attack.similarity.tapped_layer(model))
+    hooked = HookedModel(model, attack.similarity.hooked_layer(model))
     batch = Samples(x[index], index, 0)
-    clean = tapped(batch.x)
+    clean = hooked(batch.x)
     problem = Problem(
-        model=tapped,
+        model=hooked,
         batch=batch,
-        criterion=attack.criterion.bind(tapped, clean, batch),
+        criterion=attack.criterion.bind(hooked, clean, batch),
         bind_similarity=lambda: attack.similarity.bind(clean, batch),
         goal=attack.similarity.goal,
         require_positive=attack.similarity.require_positive,

@@ -14,7 +14,7 @@ from uae_cli.attacks.similarities import Nothing
 from uae_cli.attacks.solvers.base import Problem, uniform_start
 from uae_cli.attacks.solvers.pgd import Pgd
 from uae_cli.errors import ConfigError
-from uae_cli.models import TappedModel
+from uae_cli.models import HookedModel
 
 PLAIN = {
     "epsilon": 0.2,
@@ -31,12 +31,12 @@ def pgd(**changes) -> Pgd:
 
 
 def problem_of(model, batch: Samples, criterion) -> Problem:
-    tapped = TappedModel(model, None)
-    clean = tapped(batch.x)
+    hooked = HookedModel(model, None)
+    clean = hooked(batch.x)
     return Problem(
-        model=tapped,
+        model=hooked,
         batch=batch,
-        criterion=criterion.bind(tapped, clean, batch),
+        criterion=criterion.bind(hooked, clean, batch),
         bind_similarity=lambda: Nothing().bind(clean, batch),
         goal="minimize",
         require_positive=False,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from uae_cli.attacks import Samples, attack_batch
-from uae_cli.models import TappedModel
+from uae_cli.models import HookedModel
 from uae_cli.randomness import generator, uniform
 
 SEED, INDEX = 3, torch.tensor([11, 2, 7, 0])
@@ -124,8 +124,8 @@ def attacked(attack, model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """The package's attack, with the iterates that the model was shown."""
     seen: list[Tensor] = []
     hook = model.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].detach().clone()))
-    tapped = TappedModel(model, attack.similarity.tapped_layer(model))
-    found = attack_batch(attack, tapped, Samples(x, INDEX, SEED))
+    hooked = HookedModel(model, attack.similarity.hooked_layer(model))
+    found = attack_batch(attack, hooked, Samples(x, INDEX, SEED))
     hook.remove()
     iterates = seen[2 : 2 + ITERATIONS]  # after the clean samples and the starting point
     assert bool(found.success.any())

@@ -5,7 +5,7 @@ from uae_cli.attacks import Samples
 from uae_cli.attacks.similarities import Mine, ReconstructionError, Similarity
 from uae_cli.errors import ConfigError
 from uae_cli.mi import FeatureMaps
-from uae_cli.models import DenseAutoencoder, Response, TappedModel
+from uae_cli.models import DenseAutoencoder, HookedModel, Response
 
 X = torch.tensor([[0.0, 1.0], [0.5, 0.5]], dtype=torch.float64)
 BATCH = Samples.first(X, seed=0)
@@ -56,7 +56,7 @@ def test_it_is_differentiable():
 
 
 def test_mine_reads_the_feature_maps_of_the_attacked_model(trained_ae, digits):
-    model = TappedModel(trained_ae, mine().tapped_layer(trained_ae))
+    model = HookedModel(trained_ae, mine().hooked_layer(trained_ae))
     clean = model(digits[:2])
     similarity = mine().bind(clean, BATCH)
     moved = model(digits[:2].clone().requires_grad_())
@@ -67,7 +67,7 @@ def test_mine_reads_the_feature_maps_of_the_attacked_model(trained_ae, digits):
 
 
 def test_mine_learns_from_call_to_call(trained_ae, digits):
-    clean = TappedModel(trained_ae, "encoder.1")(digits[:8])
+    clean = HookedModel(trained_ae, "encoder.1")(digits[:8])
     similarity = mine(learning_rate=0.01).bind(clean, Samples.first(clean.x, seed=0))
     estimates = [float(similarity(clean, t).mean()) for t in range(12)]
     assert estimates[-1] > estimates[0] + 0.1
@@ -75,11 +75,11 @@ def test_mine_learns_from_call_to_call(trained_ae, digits):
 
 def test_mine_needs_what_its_sampling_needs():
     with pytest.raises(ConfigError, match="no convolution"):
-        mine().tapped_layer(DenseAutoencoder(shape=(1, 8, 8), latent_dim=3))
+        mine().hooked_layer(DenseAutoencoder(shape=(1, 8, 8), latent_dim=3))
 
 
 def test_the_baseline_reads_no_layer(trained_ae):
-    assert ReconstructionError(goal="maximize").tapped_layer(trained_ae) is None
+    assert ReconstructionError(goal="maximize").hooked_layer(trained_ae) is None
 
 
 @pytest.mark.parametrize("similarity", [mine(), ReconstructionError(goal="maximize")])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from uae_cli.mi.bound import MARGINALS
 from uae_cli.mi.networks import CompiledNetworks
-from uae_cli.models import TappedModel
+from uae_cli.models import HookedModel
 from uae_cli.randomness import uniform
 
 SAMPLES, HIDDEN, RATE, STEPS = 8, 10, 1e-3, 20  # as conf/similarity/mine.yaml but for the samples
@@ -23,7 +23,7 @@ SEEDS, ROUNDS = 4, 40
 def maps(model: nn.Module, x: Tensor) -> Tensor:
     """The K vectors that MINE sees, (B, K, D)."""
     with torch.no_grad():
-        features = TappedModel(model, model.feature_layer)(x).features
+        features = HookedModel(model, model.feature_layer)(x).features
     assert features is not None
     return features.flatten(2)
 

@@ -20,20 +20,20 @@ def images(count: int = 3) -> Response:
     return Response(x, x, None)
 
 
-@pytest.mark.parametrize(("layer", "tapped"), [(None, "encoder.1"), ("encoder.3", "encoder.3")])
-def test_feature_maps_are_read_from_the_models_own_layer_or_the_one_named(layer, tapped):
-    assert FeatureMaps(layer=layer, marginals="all_pairs").tapped_layer(CONV) == tapped
+@pytest.mark.parametrize(("layer", "hooked"), [(None, "encoder.1"), ("encoder.3", "encoder.3")])
+def test_feature_maps_are_read_from_the_models_own_layer_or_the_one_named(layer, hooked):
+    assert FeatureMaps(layer=layer, marginals="all_pairs").hooked_layer(CONV) == hooked
 
 
 def test_conv_sampling_refuses_a_model_without_a_convolution():
     with pytest.raises(
         ConfigError, match="sampling = conv: DenseAutoencoder has no convolution; use sampling=random"
     ):
-        FeatureMaps(layer=None, marginals="all_pairs").tapped_layer(DENSE)
+        FeatureMaps(layer=None, marginals="all_pairs").hooked_layer(DENSE)
 
 
 def test_random_sampling_taps_nothing():
-    assert projections().tapped_layer(CONV) is None
+    assert projections().hooked_layer(CONV) is None
 
 
 def test_feature_maps_are_flattened_one_vector_a_map():
@@ -109,11 +109,11 @@ def test_settings_out_of_range_are_refused(changes):
 
 def test_untapped_models_are_noticed():
     sampler = FeatureMaps(layer=None, marginals="all_pairs").bind(images().x, 0)
-    with pytest.raises(RuntimeError, match="not tapped"):
+    with pytest.raises(RuntimeError, match="not hooked"):
         sampler(images(), 0)
 
 
 def test_a_module_may_name_its_feature_layer_itself():
     model = nn.Sequential(nn.Conv2d(1, 3, 3))
     model.feature_layer = "0"
-    assert FeatureMaps(layer=None, marginals="shuffle").tapped_layer(model) == "0"
+    assert FeatureMaps(layer=None, marginals="shuffle").hooked_layer(model) == "0"

@@ -10,7 +10,7 @@ from uae_cli.models import (
     AdversarialAutoencoder,
     ConvAutoencoder,
     DenseAutoencoder,
-    TappedModel,
+    HookedModel,
     glorot_,
 )
 
@@ -80,7 +80,7 @@ def test_sizes_out_of_range_are_refused_by_name(family, changes):
 
 def test_the_feature_layer_is_the_first_convolution_after_its_activation():
     model, x = conv(shape=(3, 8, 8)), samples((3, 8, 8))
-    features = TappedModel(model, model.feature_layer)(x).features
+    features = HookedModel(model, model.feature_layer)(x).features
     assert features.shape == (3, 16, 8, 8)
     torch.testing.assert_close(features, torch.relu(model.encoder[0](x)))
     assert int((features == 0).sum()) > 0

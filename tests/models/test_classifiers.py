@@ -24,7 +24,7 @@ def test_the_papers_networks(shape, channels, hidden, count):
     assert model.eval().embed(torch.rand(2, *shape)).shape == (2, hidden[1])
 
 
-def test_the_tapped_layer_is_the_first_convolutions_activation():
+def test_the_hooked_layer_is_the_first_convolutions_activation():
     model = CarliniWagnerNet(shape=(1, 8, 8), classes=10, **SMALL)
     x = torch.rand(3, 1, 8, 8)
     layer = model.get_submodule(model.feature_layer)

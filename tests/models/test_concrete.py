@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 
 from uae_cli.errors import ConfigError
-from uae_cli.models import ConcreteAutoencoder, ConcreteSelector, TappedModel
+from uae_cli.models import ConcreteAutoencoder, ConcreteSelector, HookedModel
 
 concrete = partial(ConcreteAutoencoder, selected=5, hidden=[8, 6], dropout=0.1, output="linear")
 
@@ -155,7 +155,7 @@ def test_the_plain_model_is_one_hot_and_nothing_in_it_is_random(training):
 def test_an_attacks_gradient_reaches_the_chosen_features_alone():
     model = concrete(shape=(1, 4, 4))
     x = torch.rand(2, 1, 4, 4, requires_grad=True)
-    TappedModel(model, None)(x).output.square().sum().backward()
+    HookedModel(model, None)(x).output.square().sum().backward()
     touched = x.grad.flatten(1).abs().sum(0).nonzero().flatten().tolist()
     assert touched == sorted(model.selector.choice().unique().tolist())
 

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 
 from uae_cli.errors import ConfigError
-from uae_cli.models import SimCLR, TappedModel
+from uae_cli.models import HookedModel, SimCLR
 
 simclr = partial(SimCLR, hidden_dim=16, projection_dim=6)
 ADMITTED = [
@@ -24,7 +24,7 @@ def images(shape: tuple[int, ...]) -> torch.Tensor:
 @pytest.mark.parametrize(("encoder", "shape", "maps"), ADMITTED)
 def test_images_are_projected_and_the_first_convolution_can_be_tapped(encoder, shape, maps):
     model = simclr(shape=shape, encoder=encoder)
-    response = TappedModel(model, model.feature_layer)(images(shape))
+    response = HookedModel(model, model.feature_layer)(images(shape))
     assert response.output.shape == (3, 6)
     assert response.features.shape == (3, maps, *shape[1:])
     assert float(response.features.min()) == 0
@@ -35,7 +35,7 @@ def test_images_are_projected_and_the_first_convolution_can_be_tapped(encoder, s
 )
 def test_the_feature_layer_is_the_first_convolution_normalised_and_activated(encoder, conv, norm):
     model, x = simclr(shape=(3, 8, 8), encoder=encoder), images((3, 8, 8))
-    features = TappedModel(model, model.feature_layer)(x).features
+    features = HookedModel(model, model.feature_layer)(x).features
     first, then = (model.get_submodule(f"encoder.{name}") for name in (conv, norm))
     torch.testing.assert_close(features, torch.relu(then(first(x))))
 

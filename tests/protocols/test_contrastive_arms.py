@@ -11,7 +11,7 @@ from uae_cli.errors import ConfigError
 from uae_cli.experiment.check import Preparation
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.experiment.schema import from_config
-from uae_cli.models import TappedModel
+from uae_cli.models import HookedModel
 from uae_cli.training import AdversarialViews
 
 SIMCLR = ("experiment=digits_simclr", "model.trainer.batch_size=12", "evaluation.contrastive.watch_every=2")
@@ -50,7 +50,7 @@ def test_every_arm_has_its_metrics_and_clae_another_training_on_the_replicated_s
     )
     x, moved = stages.data.x_train, (uae != stages.data.x_train).flatten(1).any(1)
     for name, judged in (("asr", criterion), ("asr_fresh", criterion.fresh())):
-        f = judge(judged, TappedModel(model, None), Samples.first(x, seed=0), uae, chunk_size=24)
+        f = judge(judged, HookedModel(model, None), Samples.first(x, seed=0), uae, chunk_size=24)
         assert attacked[name] == pytest.approx(100 * float(((f <= 0) & moved).double().mean()))
     assert attacked["asr"] > 0
 

@@ -13,7 +13,7 @@ from uae_cli.attacks.criteria import Criterion
 from uae_cli.attacks.samples import Samples
 from uae_cli.attacks.similarities import Grouped, Similarity
 from uae_cli.attacks.solvers import Found, Problem, Solver
-from uae_cli.models.hooked import TappedModel
+from uae_cli.models.hooked import HookedModel
 from uae_cli.settings import STRICT, Count, Precision
 
 
@@ -29,9 +29,9 @@ class Attack:
     solver: Solver
     precision: Precision = "float32"
 
-    def frozen(self, model: nn.Module) -> AbstractContextManager[TappedModel]:
+    def frozen(self, model: nn.Module) -> AbstractContextManager[HookedModel]:
         """`model` as it is attacked, within a block; see `frozen`."""
-        return frozen(model, self.similarity.tapped_layer(model), self.precision)
+        return frozen(model, self.similarity.hooked_layer(model), self.precision)
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -52,12 +52,12 @@ class Method:
 @contextmanager
 def frozen(
     model: nn.Module, layer: str | None = None, precision: Precision = "float32"
-) -> Iterator[TappedModel]:
+) -> Iterator[HookedModel]:
     """The model in evaluation mode and without gradients of its parameters; afterwards as it was before."""
     training = [(module, module.training) for module in model.modules()]
     trained = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
-        yield TappedModel(model, layer, precision=precision)
+        yield HookedModel(model, layer, precision=precision)
     finally:
         for module, mode in training:
             module.training = mode
@@ -66,7 +66,7 @@ def frozen(
 
 
 def attack_batch(
-    attack: Attack, model: TappedModel, batch: Samples, on_iteration: Callable[[int], None] = lambda _: None
+    attack: Attack, model: HookedModel, batch: Samples, on_iteration: Callable[[int], None] = lambda _: None
 ) -> Found:
     """Attack one batch; `on_iteration` is told its size after each of the solver's iterations."""
     with torch.no_grad():
@@ -91,7 +91,7 @@ def attack_batch(
 
 
 def judge(
-    criterion: Criterion, model: TappedModel, samples: Samples, candidates: Tensor, *, chunk_size: int
+    criterion: Criterion, model: HookedModel, samples: Samples, candidates: Tensor, *, chunk_size: int
 ) -> Tensor:
     """F of every candidate (N, *shape) against its clean sample, (N,): what success is judged by.
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from uae_cli.attacks.samples import Samples
 from uae_cli.contrastive import Views, per_sample_nt_xent
 from uae_cli.errors import ConfigError, SettingError
-from uae_cli.models.hooked import Response, TappedModel
+from uae_cli.models.hooked import HookedModel, Response
 from uae_cli.randomness import uniform
 from uae_cli.settings import STRICT, NonNegative, Positive
 
@@ -30,7 +30,7 @@ class Criterion(Protocol):
 
     supervised: ClassVar[bool]
 
-    def bind(self, model: TappedModel, clean: Response, batch: Samples) -> "BoundCriterion":
+    def bind(self, model: HookedModel, clean: Response, batch: Samples) -> "BoundCriterion":
         """The criterion for these clean samples; `clean` is the model's response to them."""
         ...
 
@@ -73,7 +73,7 @@ class Reconstruction:
     supervised: ClassVar[bool] = False
     kappa: NonNegative
 
-    def bind(self, model: TappedModel, clean: Response, batch: Samples) -> BoundCriterion:  # noqa: ARG002
+    def bind(self, model: HookedModel, clean: Response, batch: Samples) -> BoundCriterion:  # noqa: ARG002
         """See `Criterion.bind`."""
         return _BoundReconstruction(clean, self.kappa)
 
@@ -116,7 +116,7 @@ class Misclassification:
     kappa: NonNegative
     target: ClassIndex | Literal["random", "least_likely"] | None
 
-    def bind(self, model: TappedModel, clean: Response, batch: Samples) -> "BoundMisclassification":  # noqa: ARG002
+    def bind(self, model: HookedModel, clean: Response, batch: Samples) -> "BoundMisclassification":  # noqa: ARG002
         """See `Criterion.bind`.
 
         Raises:
@@ -232,7 +232,7 @@ class Contrastive:
     kappa: NonNegative
     draw: Annotated[int, Field(ge=0)]
 
-    def bind(self, model: TappedModel, clean: Response, batch: Samples) -> BoundCriterion:  # noqa: ARG002
+    def bind(self, model: HookedModel, clean: Response, batch: Samples) -> BoundCriterion:  # noqa: ARG002
         """See `Criterion.bind`."""
         return _BoundContrastive(self, model, batch)
 
@@ -251,7 +251,7 @@ class Contrastive:
 
 
 class _BoundContrastive:
-    def __init__(self, settings: Contrastive, model: TappedModel, batch: Samples) -> None:
+    def __init__(self, settings: Contrastive, model: HookedModel, batch: Samples) -> None:
         self._settings, self._model, self._batch = settings, model, batch
         stream = f"contrastive views {settings.draw}"
         with torch.no_grad():

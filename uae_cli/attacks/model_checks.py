@@ -6,7 +6,7 @@ from torch import nn
 from uae_cli.attacks.attack import frozen
 from uae_cli.attacks.criteria import Criterion
 from uae_cli.attacks.samples import Samples
-from uae_cli.models.hooked import TappedModel
+from uae_cli.models.hooked import HookedModel
 
 _TOLERANCE = 1e-4
 _MANY = 0.1  # share of samples without a gradient that is worth a word
@@ -29,7 +29,7 @@ def warnings_about(model: nn.Module, criterion: Criterion, samples: Samples) -> 
 
 
 @torch.no_grad()
-def _different_answers(model: TappedModel, batch: Samples) -> str:
+def _different_answers(model: HookedModel, batch: Samples) -> str:
     difference = float((model(batch.x).output - model(batch.x).output).abs().max())
     if difference == 0 or (batch.x.is_cuda and difference < _TOLERANCE):  # sums on a card have no fixed order
         return ""
@@ -39,7 +39,7 @@ def _different_answers(model: TappedModel, batch: Samples) -> str:
     )
 
 
-def _zero_gradients(model: TappedModel, criterion: Criterion, batch: Samples) -> str:
+def _zero_gradients(model: HookedModel, criterion: Criterion, batch: Samples) -> str:
     with torch.no_grad():
         bound = criterion.bind(model, model(batch.x), batch)
     response = model(batch.x.clone().requires_grad_())
@@ -54,7 +54,7 @@ def _zero_gradients(model: TappedModel, criterion: Criterion, batch: Samples) ->
 
 
 @torch.no_grad()
-def _softmax_outputs(model: TappedModel, batch: Samples) -> str:
+def _softmax_outputs(model: HookedModel, batch: Samples) -> str:
     output = model(batch.x).output
     for name, values in (("softmax", output), ("log-softmax", output.exp())):
         if bool((values >= 0).all()) and float((values.sum(1) - 1).abs().max()) < _TOLERANCE:

@@ -32,7 +32,7 @@ class Similarity(Protocol):
     require_positive: bool
     unit: str
 
-    def tapped_layer(self, model: nn.Module) -> str | None:
+    def hooked_layer(self, model: nn.Module) -> str | None:
         """The layer of the attacked model it reads, if any."""
         ...
 
@@ -80,9 +80,9 @@ class Mine(MineSettings):
     require_positive: bool
     unit: str = "nats"
 
-    def tapped_layer(self, model: nn.Module) -> str | None:
-        """See `Similarity.tapped_layer`."""
-        return self.sampling.tapped_layer(model)
+    def hooked_layer(self, model: nn.Module) -> str | None:
+        """See `Similarity.hooked_layer`."""
+        return self.sampling.hooked_layer(model)
 
     def bind(self, clean: Response, batch: Samples) -> BoundSimilarity:
         """See `Similarity.bind`."""
@@ -107,8 +107,8 @@ class Comparison(ABC):
     def compare(self, x: Tensor, response: Response) -> Tensor:
         """S (B,) of clean samples x (B, *shape) and what the model makes of the perturbed ones."""
 
-    def tapped_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
-        """See `Similarity.tapped_layer`: none."""
+    def hooked_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
+        """See `Similarity.hooked_layer`: none."""
         return None
 
     def bind(self, clean: Response, batch: Samples) -> BoundSimilarity:  # noqa: ARG002
@@ -197,8 +197,8 @@ class FeatureScattering:
     require_positive: bool = False
     unit: str = "1 − cos"
 
-    def tapped_layer(self, model: nn.Module) -> str | None:
-        """See `Similarity.tapped_layer`.
+    def hooked_layer(self, model: nn.Module) -> str | None:
+        """See `Similarity.hooked_layer`.
 
         Raises:
             ConfigError: the model has no such layer.

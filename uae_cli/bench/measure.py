@@ -17,7 +17,7 @@ from uae_cli.bench.profile import Work, count, part_shares, peak, seconds_of
 from uae_cli.experiment.schema import ModelSettings
 from uae_cli.machine import metered
 from uae_cli.mi import RandomProjections
-from uae_cli.models.hooked import Response, TappedModel
+from uae_cli.models.hooked import HookedModel, Response
 
 Row = dict[str, Any]
 Floor = Callable[[Tensor, Attack], object]
@@ -44,8 +44,8 @@ class Bench:
     common: Row
 
     def __post_init__(self) -> None:
-        layer = self.attack.similarity.tapped_layer(self.model)
-        self._attacked = TappedModel(self.model, layer, precision=self.attack.precision)
+        layer = self.attack.similarity.hooked_layer(self.model)
+        self._attacked = HookedModel(self.model, layer, precision=self.attack.precision)
         self._device = self._attacked.device
 
     def row(

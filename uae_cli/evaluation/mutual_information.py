@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from uae_cli.attacks import Samples
 from uae_cli.errors import ConfigError
 from uae_cli.mi import Sampling, initial_networks
-from uae_cli.models.hooked import TappedModel
+from uae_cli.models.hooked import HookedModel
 from uae_cli.randomness import derive_seed, generator
 from uae_cli.settings import STRICT, Count, Positive
 
@@ -54,7 +54,7 @@ class HeldOutInformation:
         Raises:
             ConfigError: there are fewer than 4, or none at all.
         """
-        count = self._vectors(TappedModel(model, self.sampling.tapped_layer(model)), x[:1], 0).shape[1]
+        count = self._vectors(HookedModel(model, self.sampling.hooked_layer(model)), x[:1], 0).shape[1]
         if count < _LEAST:
             raise ConfigError(
                 f"protocol.information: {count} vectors a sample, but two halves of at least 2 are needed; "
@@ -82,18 +82,18 @@ class HeldOutInformation:
         Returns:
             (N,) nats, on the CPU.
         """
-        tapped = TappedModel(model, self.sampling.tapped_layer(model))
+        hooked = HookedModel(model, self.sampling.hooked_layer(model))
         seed = derive_seed(samples.seed, "held-out information")
         estimates = []
         for rows in torch.arange(len(samples)).split(batch_size):
-            u, v = (self._vectors(tapped, x[rows], seed) for x in (samples.x, moved))
+            u, v = (self._vectors(hooked, x[rows], seed) for x in (samples.x, moved))
             estimates.append(self._cross_fitted(u, v, samples.index[rows].to(u.device), seed).cpu())
             on_batch(len(rows))
         bounds = torch.cat(estimates)  # (N, checkpoints)
         return bounds[:, int(bounds.mean(0).argmax())]
 
     @torch.no_grad()
-    def _vectors(self, model: TappedModel, x: Tensor, seed: int) -> Tensor:
+    def _vectors(self, model: HookedModel, x: Tensor, seed: int) -> Tensor:
         response = model(x.to(model.device))
         return self.sampling.bind(response.x, seed)(response, 0)
 

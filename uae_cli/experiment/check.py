@@ -15,7 +15,7 @@ from uae_cli.experiment.schema import Experiment, from_config
 from uae_cli.hashing import digest
 from uae_cli.machine import choose_device, free_bytes, use_precision
 from uae_cli.mi import RandomProjections
-from uae_cli.models import TappedModel
+from uae_cli.models import HookedModel
 from uae_cli.randomness import generator
 from uae_cli.text import gib, one_line
 
@@ -90,7 +90,7 @@ def check_fit(experiment: Experiment, data: Dataset, device: torch.device) -> No
         output = _tried("model.network", lambda: model.eval()(samples))
     experiment.criterion.check(samples, output)
     for name, attack in experiment.protocol.attacks(experiment).items():
-        _check_tap(attack, model, samples)
+        _check_hook(attack, model, samples)
         own = attack.similarity != experiment.similarity
         place = f"the similarity.sampling of {name}" if own else "similarity.sampling"
         _check_projections(place, attack, samples, device)
@@ -101,10 +101,10 @@ def check_fit(experiment: Experiment, data: Dataset, device: torch.device) -> No
     _check_memory(experiment, model, data, device)
 
 
-def _check_tap(attack: Attack, model: nn.Module, samples: Tensor) -> None:
-    if (layer := attack.similarity.tapped_layer(model)) is None:
+def _check_hook(attack: Attack, model: nn.Module, samples: Tensor) -> None:
+    if (layer := attack.similarity.hooked_layer(model)) is None:
         return
-    features = TappedModel(model, layer)(samples).features
+    features = HookedModel(model, layer)(samples).features
     shape = () if features is None else tuple(features.shape[1:])
     # Two vectors at least, or there is nothing to shuffle
     if len(shape) < 2 or shape[0] < 2:

@@ -20,7 +20,7 @@ class Sampling(Protocol):
 
     marginals: MarginalsName
 
-    def tapped_layer(self, model: nn.Module) -> str | None:
+    def hooked_layer(self, model: nn.Module) -> str | None:
         """The layer whose output the vectors are read from, if any.
 
         Raises:
@@ -48,7 +48,7 @@ class FeatureMaps:
     """`conv`: the K feature maps of the first convolution, after its activation, each flattened.
 
     Attributes:
-        layer: the tapped submodule; null takes the model's own `feature_layer`.
+        layer: the hooked submodule; null takes the model's own `feature_layer`.
         marginals: all pairs by default, because K is small (8 to 96): K·(K−1) terms cost little,
             and a bound without shuffling noise is what the best iterate can be chosen by.
     """
@@ -56,8 +56,8 @@ class FeatureMaps:
     layer: str | None
     marginals: MarginalsName
 
-    def tapped_layer(self, model: nn.Module) -> str | None:
-        """See `Sampling.tapped_layer`."""
+    def hooked_layer(self, model: nn.Module) -> str | None:
+        """See `Sampling.hooked_layer`."""
         layer = self.layer or getattr(model, "feature_layer", None)
         if layer is None:
             raise ConfigError(
@@ -67,15 +67,15 @@ class FeatureMaps:
 
     def bind(self, sample: Tensor, seed: int) -> Sampler:  # noqa: ARG002
         """See `Sampling.bind`."""
-        return _TappedFeatures()
+        return _HookedFeatures()
 
 
-class _TappedFeatures:
+class _HookedFeatures:
     redraws = False
 
     def __call__(self, response: Response, iteration: int) -> Tensor:  # noqa: ARG002
         if response.features is None:
-            raise RuntimeError("the attacked model was not tapped")
+            raise RuntimeError("the attacked model was not hooked")
         with record_function("uae.features"):
             return response.features.flatten(2)
 
@@ -103,8 +103,8 @@ class RandomProjections:
         """Size of all matrices for samples of so many float32 values; it grows with K."""
         return 4 * values * self.count * self.dimension
 
-    def tapped_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
-        """See `Sampling.tapped_layer`: no layer is needed."""
+    def hooked_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
+        """See `Sampling.hooked_layer`: no layer is needed."""
         return None
 
     def bind(self, sample: Tensor, seed: int) -> Sampler:

@@ -4,7 +4,7 @@ from uae_cli.models.autoencoders import AdversarialAutoencoder, ConvAutoencoder,
 from uae_cli.models.base import Autoencoder, glorot_
 from uae_cli.models.classifiers import CarliniWagnerNet, Classifier, ProbedEncoder
 from uae_cli.models.concrete import ConcreteAutoencoder, ConcreteSelector
-from uae_cli.models.hooked import Response, TappedModel
+from uae_cli.models.hooked import HookedModel, Response
 from uae_cli.models.simclr import SimCLR
 
 __all__ = [
@@ -16,9 +16,9 @@ __all__ = [
     "ConcreteSelector",
     "ConvAutoencoder",
     "DenseAutoencoder",
+    "HookedModel",
     "ProbedEncoder",
     "Response",
     "SimCLR",
-    "TappedModel",
     "glorot_",
 ]

@@ -12,15 +12,15 @@ from uae_cli.settings import Precision
 
 @dataclass(frozen=True)
 class Response:
-    """What the model said of one batch: its input (B, *shape), its output, and the tapped feature maps."""
+    """What the model said of one batch: its input (B, *shape), its output, and the hooked feature maps."""
 
     x: Tensor
     output: Tensor
     features: Tensor | None
 
 
-class TappedModel:
-    """The attacked model: frozen, in evaluation mode, tapped at one layer.
+class HookedModel:
+    """The attacked model: frozen, in evaluation mode, hooked at one layer.
 
     Evaluation mode keeps one sample's result independent of its neighbours (BatchNorm, dropout).
 
@@ -40,10 +40,10 @@ class TappedModel:
 
     def __call__(self, x: Tensor) -> Response:
         """Run (B, *shape) samples through the model, differentiably in x."""
-        tapped: list[Tensor] = []
+        hooked: list[Tensor] = []
         hook = None
         if self._layer is not None:
-            hook = self._layer.register_forward_hook(lambda _module, _inputs, made: tapped.append(made))
+            hook = self._layer.register_forward_hook(lambda _module, _inputs, made: hooked.append(made))
         half = torch.autocast(x.device.type, torch.bfloat16, enabled=self._half)
         try:
             with record_function("uae.model"), half:
@@ -51,7 +51,7 @@ class TappedModel:
         finally:
             if hook is not None:
                 hook.remove()  # the model is its owner's again after every pass
-        features = tapped[-1] if hook is not None else None
+        features = hooked[-1] if hook is not None else None
         if self._half:
             return Response(x, output.float(), None if features is None else features.float())
         return Response(x, output, features)

@@ -15,7 +15,7 @@ from uae_cli.experiment.check import Preparation
 from uae_cli.experiment.schema import Experiment, ModelSettings, PlannedAttack
 from uae_cli.hashing import digest, settings_of, write_json
 from uae_cli.machine import device_name, synchronize
-from uae_cli.models import TappedModel
+from uae_cli.models import HookedModel
 from uae_cli.paper.jobs import Job
 from uae_cli.randomness import generator
 from uae_cli.training import Updater
@@ -85,7 +85,7 @@ def _iteration_seconds(planned: PlannedAttack, data: Dataset, device: torch.devi
     """One iteration on one of a few samples: an attack of a single iteration less what goes before it."""
     attack = planned.attack
     model = planned.model.build(data.shape, 0, classes=data.classes).to(device)
-    tapped = TappedModel(model, attack.similarity.tapped_layer(model), precision=attack.precision)
+    hooked = HookedModel(model, attack.similarity.hooked_layer(model), precision=attack.precision)
     x = data.x_train[:_CHUNK].to(device)
     labels = data.y_train[: len(x)].to(device) if attack.criterion.supervised else None
     batch = Samples(x, torch.arange(len(x), device=device), 0, labels)
@@ -93,10 +93,10 @@ def _iteration_seconds(planned: PlannedAttack, data: Dataset, device: torch.devi
 
     def begin() -> None:
         with torch.no_grad():
-            clean = tapped(batch.x)
+            clean = hooked(batch.x)
         attack.similarity.bind(clean, batch)
 
-    whole = _second_time(lambda: attack_batch(short, tapped, batch, lambda _samples: None), device)
+    whole = _second_time(lambda: attack_batch(short, hooked, batch, lambda _samples: None), device)
     return max(whole - _second_time(begin, device), 0.1 * whole) / len(x)
 
 

@@ -11,7 +11,7 @@ from uae_cli.attacks import Criterion, Samples, judge
 from uae_cli.attacks.model_checks import warnings_about
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.outputs import predicted
-from uae_cli.models import TappedModel
+from uae_cli.models import HookedModel
 from uae_cli.randomness import generator
 from uae_cli.stages import Metrics, Stages
 
@@ -70,7 +70,7 @@ def succeeded(
     model: nn.Module, samples: Samples, extra: ExtraSamples, criterion: Criterion, chunk_size: int
 ) -> Tensor:
     """Judged anew on the saved tensors, (n,) bool; a sample that equals its original has not succeeded."""
-    f = judge(criterion, TappedModel(model, None), samples, extra.x, chunk_size=chunk_size)
+    f = judge(criterion, HookedModel(model, None), samples, extra.x, chunk_size=chunk_size)
     return (f <= 0) & (extra.x != samples.x).flatten(1).any(dim=1)
 
 

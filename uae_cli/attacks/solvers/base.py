@@ -13,7 +13,7 @@ from torch.profiler import record_function
 from uae_cli.attacks.criteria import BoundCriterion
 from uae_cli.attacks.samples import Samples, per_sample
 from uae_cli.attacks.similarities import BoundSimilarity, Goal
-from uae_cli.models.hooked import TappedModel
+from uae_cli.models.hooked import HookedModel
 from uae_cli.randomness import uniform
 from uae_cli.settings import STRICT, Count, Positive
 
@@ -31,7 +31,7 @@ class Problem:
         require_positive: whether an iterate with S ≤ 0 is refused.
     """
 
-    model: TappedModel
+    model: HookedModel
     batch: Samples
     criterion: BoundCriterion
     bind_similarity: Callable[[], BoundSimilarity]
