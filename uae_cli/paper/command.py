@@ -11,7 +11,7 @@ from rich.text import Text
 
 from uae_cli.errors import ConfigError
 from uae_cli.experiment.compose import register_resolvers
-from uae_cli.paper.jobs import PARTS, Job, Jobs, Outcome, finished, run_jobs, still_open
+from uae_cli.paper.jobs import PARTS, Job, Jobs, Outcome, finished, run_job, still_open
 from uae_cli.paper.page import drawn, how, write_page
 from uae_cli.paper.status import Status, statuses
 from uae_cli.progress import Bars
@@ -61,7 +61,7 @@ def paper_command(
     page = out or outputs / PAGE
     write_page(page, found, done, outputs, failures)
     console.print(f"The whole of it as one page: {page}", soft_wrap=True)
-    return int(any(outcome.problem for outcome in failures))
+    return int(bool(failures))
 
 
 def figure_command(number: str, outputs: Path, out: Path | None) -> int:
@@ -131,18 +131,17 @@ def _numbers(seeds: str) -> list[int]:
 
 
 def _run(jobs: Sequence[Job], console: Console) -> list[Outcome]:
-    def before(number: int, job: Job) -> None:
+    """Make them one after another; those that fail are passed over, and returned."""
+    started, failures = time.monotonic(), []
+    for number, job in enumerate(jobs, start=1):
         console.print(f"[{number}/{len(jobs)}] {job.command}", markup=False, soft_wrap=True)
-
-    def after(outcome: Outcome) -> None:
+        outcome = run_job(job)
         told = f"  failed: {outcome.problem}" if outcome.problem else f"  {duration(outcome.seconds)}"
         console.print(told, style="bold red" if outcome.problem else "dim", markup=False, soft_wrap=True)
-
-    started = time.monotonic()
-    outcomes = run_jobs(jobs, before=before, after=after)
+        failures += [outcome] if outcome.problem else []
     if jobs:
         console.print(f"{plural(len(jobs), 'run')} in {duration(time.monotonic() - started)}")
-    return [outcome for outcome in outcomes if outcome.problem]
+    return failures
 
 
 def _print(found: Sequence[Status], console: Console, outputs: Path, *, times: bool) -> None:

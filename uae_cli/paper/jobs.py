@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -168,25 +168,8 @@ def still_open(jobs: Sequence[Job], done: Mapping[str, FinishedRun]) -> list[Job
     return list(wanted.values())
 
 
-def run_jobs(
-    jobs: Sequence[Job], *, before: Callable[[int, Job], None], after: Callable[[Outcome], None]
-) -> list[Outcome]:
-    """Run them in this process, one after another, without their own tables; what fails is passed over.
-
-    Args:
-        jobs: with their data at hand.
-        before: told the number (from 1) and the job that begins.
-        after: told every outcome at once.
-    """
-    outcomes = []
-    for number, job in enumerate(jobs, start=1):
-        before(number, job)
-        outcomes.append(_run(job))
-        after(outcomes[-1])
-    return outcomes
-
-
-def _run(job: Job) -> Outcome:
+def run_job(job: Job) -> Outcome:
+    """Run it in this process, without its own table; what fails is told."""
     from uae_cli.run.command import run_command
 
     started = time.monotonic()

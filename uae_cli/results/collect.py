@@ -93,8 +93,29 @@ def collect(outputs: Path) -> pd.DataFrame:
 
 
 def read_run(folder: Path) -> pd.DataFrame:
-    """Rows of the finished run in this folder, as of `collect`."""
-    return _read(folder / RESULTS_FILE)
+    """Rows of the finished run in this folder, as of `collect`.
+
+    Raises:
+        ValueError: its file isn't in today's format, or holds nonsense.
+    """
+    # Everything as text first: a hash such as 12e34567 must not become a number.
+    frame = pd.read_csv(folder / RESULTS_FILE, dtype=str, keep_default_na=False)
+    frame = frame.assign(**{name: value for name, value in LATER.items() if name not in frame})
+    missing = [column for column in COLUMNS if column not in frame]
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ValueError(f"not in today's format, no column {missing[0]}{others}")
+    if frame.empty:
+        raise ValueError("no rows")
+    frame = frame[list(COLUMNS)].copy()
+    for column in NUMBERS:
+        frame[column] = pd.to_numeric(frame[column]).astype(float)
+    for column in WHOLE:
+        frame[column] = _whole(frame[column])
+    _started(frame)
+    if frame.duplicated([*IDENTITY, "seed", "arm", "metric"]).any():
+        raise ValueError("the same arm and metric stand there twice for one seed")
+    return frame
 
 
 def over_seeds(rows: pd.DataFrame) -> list[MeanResult]:
@@ -119,31 +140,10 @@ def _finished(path: Path) -> FinishedRun | None:
 
 def _read_or_warn(path: Path) -> pd.DataFrame | None:
     try:
-        return _read(path)
+        return read_run(path.parent)
     except (OSError, ValueError) as error:
         log.warning("left out %s: %s", path, one_line(error))
         return None
-
-
-def _read(path: Path) -> pd.DataFrame:
-    # Everything as text first: a hash such as 12e34567 must not become a number.
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    frame = frame.assign(**{name: value for name, value in LATER.items() if name not in frame})
-    missing = [column for column in COLUMNS if column not in frame]
-    if missing:
-        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ValueError(f"not in today's format, no column {missing[0]}{others}")
-    if frame.empty:
-        raise ValueError("no rows")
-    frame = frame[list(COLUMNS)].copy()
-    for column in NUMBERS:
-        frame[column] = pd.to_numeric(frame[column]).astype(float)
-    for column in WHOLE:
-        frame[column] = _whole(frame[column])
-    _started(frame)
-    if frame.duplicated([*IDENTITY, "seed", "arm", "metric"]).any():
-        raise ValueError("the same arm and metric stand there twice for one seed")
-    return frame
 
 
 def _whole(numbers: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -20,7 +20,6 @@ from uae_cli.tables.notes import (
     heading,
     left_out,
     legend,
-    papers_of_run,
     shortfalls,
     told_heading,
     too_small,
@@ -176,7 +175,7 @@ def _columns(table: Table, run: Lines, arms: Sequence[str]) -> list[Column]:
     for measure in table.measures:
         metric = measure.metric
         ours = [_ours(cells.get((arm, metric)), each_seeds=len(seeds) > 1) for arm in arms]
-        papers = [_papers(table, run[0], arm, metric) for arm in arms]
+        papers = [_papers(table.number, run[0], arm, metric) for arm in arms]
         columns.append((f"{measure.heading}\nours{'' if columns else shared}", ours))
         columns.append((f"{measure.heading}\npaper", papers))
         columns += [_gains(cells, arms, metric, reference, spread=True) for reference in measure.gains]
@@ -190,7 +189,7 @@ def _run_columns(run: Lines, main: str | None) -> list[Column]:
     cells, arms = {(row.arm, row.metric): row for row in run}, arms_of(run)
     there, columns = {row.metric for row in run}, list[Column]()
     if main is not None:
-        best, papers = _best(run, main), [_papers_in_run(run[0], arm, main) for arm in arms]
+        best, papers = _best(run, main), [_papers(None, run[0], arm, main) for arm in arms]
         ours = [_cell(cells.get((arm, main))) + (f" {BEST}" if arm in best else "") for arm in arms]
         columns.append((f"{told_heading(main)}\nours", ours))
         if set(papers) != {NOTHING}:
@@ -228,18 +227,13 @@ def _ours(row: MeanResult | None, *, each_seeds: bool) -> str:
     return _cell(row) + seeds + (DRAWS if row is not None and row.spread == "draws" else "")
 
 
-def _papers(table: Table, first: MeanResult, arm: str, metric: str) -> str:
-    number = reported(table.number, first.dataset, first.model, arm, metric)
+def _papers(table: str | None, first: MeanResult, arm: str, metric: str) -> str:
+    """The number of one of the paper's tables as it stands there; of any table (None) to our own digits."""
+    number = reported(table, first.dataset, first.model, arm, metric)
     if number is None:
         return NOTHING
-    return papers_shown_as(metric)(*number) + ("" if as_in_paper(first) else FOREIGN)
-
-
-def _papers_in_run(first: MeanResult, arm: str, metric: str) -> str:
-    number = papers_of_run(first, arm, metric)
-    if number is None:
-        return NOTHING
-    return shown_as(metric)(number[0], None) + ("" if as_in_paper(first) else FOREIGN)
+    told = papers_shown_as(metric)(*number) if table else shown_as(metric)(number.value, None)
+    return told + ("" if as_in_paper(first) else FOREIGN)
 
 
 def _gains(cells: Cells, arms: Sequence[str], metric: str, reference: str, *, spread: bool) -> Column:

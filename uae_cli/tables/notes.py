@@ -104,7 +104,9 @@ def below_run(run: Lines, main: str | None) -> list[tuple[str, str]]:
     if first.note:
         lines.append((f"{first.dataset}: {first.note}", "yellow"))
     if main:
-        if not as_in_paper(first) and any(papers_of_run(row, row.arm, main) for row in run):
+        if not as_in_paper(first) and any(
+            reported(None, row.dataset, row.model, row.arm, main) for row in run
+        ):
             lines.append((_foreign(full_name(first.dataset)), "dim"))
         lines.append((_signs(run, main), "dim"))
     if too_small(first):
@@ -117,11 +119,6 @@ def arms_of(run: Lines) -> list[str]:
     """The arms that are there, those of `ARMS` first."""
     there = dict.fromkeys(row.arm for row in run)
     return [arm for arm in ARMS if arm in there] + [arm for arm in there if arm not in ARMS]
-
-
-def papers_of_run(row: MeanResult, arm: str, metric: str) -> tuple[float, float | None] | None:
-    """The paper's number of an arm, in whichever table it stands first."""
-    return reported(None, row.dataset, row.model, arm, metric)
 
 
 def told_heading(metric: str) -> str:
