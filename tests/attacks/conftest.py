@@ -28,9 +28,12 @@ MINMAX = {
     "step": "gradient",
 }
 SAMPLINGS = {
+    "matrices": lambda marginals: RandomProjections(
+        count=12, dimension=24, redraw=True, standardize=True, marginals=marginals, matrices=True
+    ),
     "conv": lambda marginals: FeatureMaps(layer=None, marginals=marginals),
     "random": lambda marginals: RandomProjections(
-        count=12, dimension=24, redraw=True, standardize=True, marginals=marginals
+        count=12, dimension=24, redraw=True, standardize=True, marginals=marginals, matrices=False
     ),
 }
 

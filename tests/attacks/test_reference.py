@@ -81,7 +81,10 @@ class PlainMine:
     def __call__(self, vectors: Tensor) -> Tensor:
         """The estimate of I, differentiable in the vectors; it judges by one order of its own."""
         source = generator(SEED, "mine/judge", torch.device("cpu"))
-        return self.bound(vectors @ self.right.weights.T, torch.randperm(self.k, generator=source))
+        cycle = torch.randperm(self.k, generator=source)
+        order = torch.empty_like(cycle)
+        order[cycle] = cycle.roll(1)
+        return self.bound(vectors @ self.right.weights.T, order)
 
     def bound(self, v_part: Tensor, order: Tensor) -> Tensor:
         u_part = self.left.coordinates @ self.a.T + self.bias

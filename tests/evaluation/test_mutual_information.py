@@ -7,7 +7,9 @@ from uae_cli.evaluation.mutual_information import HeldOutInformation
 from uae_cli.mi import FeatureMaps, RandomProjections
 
 CONV = FeatureMaps(layer=None, marginals="all_pairs")
-RANDOM = RandomProjections(count=17, dimension=12, redraw=True, standardize=True, marginals="shuffle")
+RANDOM = RandomProjections(
+    count=17, dimension=12, redraw=True, standardize=True, marginals="shuffle", matrices=True
+)
 
 
 def information(sampling=CONV, **changes) -> HeldOutInformation:
@@ -70,7 +72,9 @@ def test_the_best_checkpoint_is_one_for_all(trained_ae, digits):
 
 
 def test_too_few_vectors_are_refused(trained_ae, digits):
-    few = RandomProjections(count=3, dimension=4, redraw=True, standardize=True, marginals="shuffle")
+    few = RandomProjections(
+        count=3, dimension=4, redraw=True, standardize=True, marginals="shuffle", matrices=True
+    )
     with pytest.raises(ConfigError, match="3 vectors a sample, but two halves of at least 2"):
         information(few).check(trained_ae, digits)
     information(RANDOM).check(trained_ae, digits)

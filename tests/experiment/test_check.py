@@ -119,8 +119,11 @@ def test_checking_leaves_the_settings_as_they_are() -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+MATRICES = "similarity.sampling.matrices=true"
+
+
 def test_more_projections_than_memory_are_told_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = ("model=dense_ae", "sampling=random", "similarity.sampling.count=1000")
+    settings = ("model=dense_ae", "sampling=random", "similarity.sampling.count=1000", MATRICES)
     needed = 4 * 64 * 1000 * Preparation().whole(config(*settings)).experiment.similarity.sampling.dimension
     monkeypatch.setattr("uae_cli.experiment.check.free_bytes", lambda _device: needed // 2)
     with pytest.raises(ConfigError, match=r"^similarity.sampling: count = 1000 .* use a count of 500 or"):

@@ -15,7 +15,8 @@ from uae_cli.experiment.compose import compose_jobs, register_resolvers
 # Per-sample MINE (§3.1, §6.2): the first convolution's maps, or K = 500 vectors of d' = 128 values; H = 10.
 # Redrawn and standardised: program. Marginals and learning rate: ours (the program's is for a wide network)
 CONV = "FeatureMaps(marginals=all_pairs)"
-RANDOM = "RandomProjections(count=500, dimension=128, marginals=shuffle, redraw=True, standardize=True)"
+RANDOM = """RandomProjections(count=500, dimension=128, marginals=shuffle, matrices=False, redraw=True,
+    standardize=True)"""
 MINE = "Mine(goal=minimize, hidden=10, learning_rate=0.001, require_positive=True, sampling={}, steps=20)"
 MINE_UP = "Mine(goal=maximize, hidden=10, learning_rate=0.001, require_positive=False, sampling={}, steps=1)"
 UNSUPERVISED, SUPERVISED = MINE.format(CONV), MINE_UP.format(CONV)

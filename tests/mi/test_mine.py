@@ -61,7 +61,9 @@ class Reference:
 
     def bound(self, v: Tensor) -> Tensor:
         self._coordinates("v", v.detach(), self.v_weights)  # the very first vectors settle the units
-        judging = torch.randperm(self.k, generator=generator(SEED, "mine/judge", torch.device("cpu")))
+        cycle = torch.randperm(self.k, generator=generator(SEED, "mine/judge", torch.device("cpu")))
+        judging = torch.empty_like(cycle)
+        judging[cycle] = cycle.roll(1)
         return self._bound(v @ self.v_weights.T, judging)
 
     def _bound(self, v_part: Tensor, order: Tensor) -> Tensor:
@@ -131,7 +133,9 @@ def test_a_sample_has_its_own_estimate_whatever_its_batch(marginals):
 
 def test_redrawn_projections_train_on_both_sides_of_the_same_draw():
     """At K ≥ D nothing is reduced, so a plain training loop over the draws must agree."""
-    sampling = RandomProjections(count=12, dimension=3, redraw=True, standardize=True, marginals="all_pairs")
+    sampling = RandomProjections(
+        count=12, dimension=3, redraw=True, standardize=True, marginals="all_pairs", matrices=True
+    )
     x = normal(1, 9, seed=1).sigmoid()
     y = x + 0.2 * normal(1, 9, seed=2)
     index = INDEX[:1]

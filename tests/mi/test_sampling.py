@@ -11,7 +11,14 @@ DENSE = DenseAutoencoder(shape=(1, 8, 8), latent_dim=3)
 
 
 def projections(**changes) -> RandomProjections:
-    plain = {"count": 40, "dimension": 16, "redraw": True, "standardize": False, "marginals": "shuffle"}
+    plain = {
+        "count": 40,
+        "dimension": 16,
+        "redraw": True,
+        "standardize": False,
+        "marginals": "shuffle",
+        "matrices": True,
+    }
     return RandomProjections(**(plain | changes))
 
 

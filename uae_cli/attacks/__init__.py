@@ -14,6 +14,7 @@ from uae_cli.attacks.samples import Samples, per_sample
 from uae_cli.attacks.similarities import (
     CosineDistance,
     FeatureScattering,
+    GaussianInformation,
     L2Distance,
     Mine,
     Nothing,
@@ -29,6 +30,7 @@ __all__ = [
     "CosineDistance",
     "Criterion",
     "FeatureScattering",
+    "GaussianInformation",
     "L2Distance",
     "Method",
     "MinMax",

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from uae_cli.attacks.criteria import squared_error
 from uae_cli.attacks.samples import Samples
 from uae_cli.errors import ConfigError
-from uae_cli.mi import MineSettings, PerSampleMine
+from uae_cli.mi import DrawnMine, MineSettings, PerSampleMine, RandomProjections, plane
 from uae_cli.models.hooked import Response
 from uae_cli.settings import STRICT, Count, Positive
 
@@ -86,6 +86,9 @@ class Mine(MineSettings):
 
     def bind(self, clean: Response, batch: Samples) -> BoundSimilarity:
         """See `Similarity.bind`."""
+        sampling = self.sampling
+        if isinstance(sampling, RandomProjections) and not sampling.matrices:
+            return DrawnMine(self, sampling, clean, batch.index, batch.seed)
         return PerSampleMine(self, clean, batch.index, batch.seed)
 
 
@@ -154,6 +157,31 @@ class CosineDistance(Comparison):
     def compare(self, x: Tensor, response: Response) -> Tensor:
         """See `Comparison.compare`."""
         return 1 - F.cosine_similarity(x.flatten(1), response.x.flatten(1), dim=1)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GaussianInformation(Comparison):
+    """I(M x, M (x + δ)) = −(D/2) · ln(1 − ρ²) nats for a Gaussian M ∈ R^{D×d}, ρ the cosine of x and x + δ.
+
+    What random sampling's MINE estimates, exact, and of the angle alone: no network, nothing random. As
+    1 − ρ² → 0 it has no bound, so a floor is mixed in, I = −(D/2) · ln((1 − ρ² + floor) / (1 + floor)): at
+    δ = 0 it is (D/2) · ln((1 + floor) / floor), and its gradient 0, so that a start at zero moves nothing.
+
+    Attributes:
+        dimension: D; 1 is per coordinate, where the gradient has the size of MINE's.
+        floor: above 0; 1e-6 makes 6.9 nats per coordinate the most.
+    """
+
+    dimension: Positive
+    floor: Positive
+    unit: str = "nats"
+
+    def compare(self, x: Tensor, response: Response) -> Tensor:
+        """See `Comparison.compare`."""
+        along, across = plane(x, response.x)
+        length = (along.square() + across.square()).clamp_min(torch.finfo(x.dtype).tiny)
+        share = across.square() / length  # 1 − ρ², without the difference that cancels
+        return -0.5 * self.dimension * torch.log((share + self.floor) / (1 + self.floor))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

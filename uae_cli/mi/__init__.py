@@ -1,14 +1,17 @@
 """Per-sample mutual information: the batched MINE estimator and its two samplings."""
 
-from uae_cli.mi.mine import MineSettings, PerSampleMine
+from uae_cli.mi.draws import plane
+from uae_cli.mi.mine import DrawnMine, MineSettings, PerSampleMine
 from uae_cli.mi.networks import initial_networks
 from uae_cli.mi.sampling import FeatureMaps, RandomProjections, Sampling
 
 __all__ = [
+    "DrawnMine",
     "FeatureMaps",
     "MineSettings",
     "PerSampleMine",
     "RandomProjections",
     "Sampling",
     "initial_networks",
+    "plane",
 ]

@@ -5,8 +5,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.profiler import record_function
 
+from uae_cli.mi.draws import DrawnNetworks, JudgedDraws
 from uae_cli.mi.networks import initial_networks
-from uae_cli.mi.sampling import Sampling
+from uae_cli.mi.sampling import RandomProjections, Sampling
 from uae_cli.models.hooked import Response
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, Positive
@@ -64,8 +65,7 @@ class PerSampleMine:
             self._u = self._networks.left.enter(vectors)
             # One fixed order to judge by: iterates are compared under the same shuffle, not under noise
             self._k = vectors.shape[1]
-            source = generator(seed, "mine/judge", torch.device("cpu"))
-            self._judging = torch.randperm(self._k, generator=source).to(vectors.device)
+            self._judging = _derangement(self._k, seed).to(vectors.device)
 
     def __call__(self, response: Response, iteration: int) -> Tensor:
         """Train on (x, `response.x`), then give the bound (B,) in nats, differentiable in `response.x`.
@@ -79,10 +79,71 @@ class PerSampleMine:
                 self._u = networks.left.enter(self._sampler(self._clean, iteration).detach())
             v = networks.right.enter(vectors.detach())
             if iteration > 0:
-                source = generator(self._seed, f"mine/train/{iteration}", torch.device("cpu"))
-                orders = [torch.randperm(self._k, generator=source) for _ in range(self._steps)]
-                networks.ascend(self._u, v, torch.stack(orders).to(v.device))
+                orders = _orders(self._k, self._steps, self._seed, iteration)
+                networks.ascend(self._u, v, orders.to(v.device))
                 networks.right.leave()
                 if self._sampler.redraws:
                     networks.left.leave()
             return networks.bound(self._u, v, vectors, self._judging)
+
+
+class DrawnMine:
+    """As `PerSampleMine`, on vectors of random sampling that are drawn by their law (see `mi.draws`).
+
+    Args:
+        settings: see there.
+        sampling: of the settings.
+        clean: the model's response to the clean samples, B of them.
+        index: (B,) int64, each sample's position in its dataset; its network starts from it.
+        seed: the experiment's seed.
+    """
+
+    def __init__(
+        self, settings: MineSettings, sampling: RandomProjections, clean: Response, index: Tensor, seed: int
+    ) -> None:
+        self._x, self._steps, self._seed, self._sampling = clean.x.detach(), settings.steps, seed, sampling
+        with record_function("uae.mine"):
+            self._networks = DrawnNetworks(
+                self._x,
+                index,
+                hidden=settings.hidden,
+                size=sampling.dimension,
+                marginals=sampling.marginals,
+                learning_rate=settings.learning_rate,
+                seed=seed,
+                compiled=settings.compiled,
+            )
+            self._judging = _derangement(sampling.count, seed).to(self._x.device)
+            self._draws = sampling.draws(self._x, seed, 0)
+
+    def __call__(self, response: Response, iteration: int) -> Tensor:
+        """See `PerSampleMine`."""
+        with record_function("uae.features"):
+            if self._sampling.redraw and iteration > 0:
+                self._draws = self._sampling.draws(self._x, self._seed, iteration)
+            u, mixed = self._draws.clean_side(self._x), self._draws.moved_side(self._x, response.x)
+        with record_function("uae.mine"), torch.no_grad():
+            of_g, of_h = (side.detach() for side in mixed)
+            if iteration > 0:
+                orders = _orders(self._sampling.count, self._steps, self._seed, iteration)
+                self._networks.ascend(self._draws, u, of_g, of_h, orders.to(u.device))
+            found = self._networks.judge(self._draws, u, of_g, of_h, self._judging)
+        bound: Tensor = JudgedDraws.apply(*mixed, *found)
+        return bound
+
+
+def _derangement(count: int, seed: int) -> Tensor:
+    """One order (K,) to judge by: iterates are compared under the same shuffle, not under noise.
+
+    A random cycle, which leaves no vector with its partner: one that stays would change the outcome.
+    """
+    cycle = torch.randperm(count, generator=generator(seed, "mine/judge", torch.device("cpu")))
+    order = torch.empty_like(cycle)
+    order[cycle] = cycle.roll(1)
+    return order
+
+
+def _orders(count: int, steps: int, seed: int, iteration: int) -> Tensor:
+    """Permutations to train by, (steps, K)."""
+    source = generator(seed, f"mine/train/{iteration}", torch.device("cpu"))
+    return torch.stack([torch.randperm(count, generator=source) for _ in range(steps)])

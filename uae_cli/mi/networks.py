@@ -13,8 +13,10 @@ attack iterations.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -166,8 +168,9 @@ class CompiledNetworks(StatisticsNetworks):
         from uae_cli.mi import adam_kernel  # numba takes half a second to import
 
         self._kernel, self._all_pairs = adam_kernel.ascend, marginals == "all_pairs"
-        self._moments = [torch.zeros_like(self._weights.all).numpy() for _ in range(2)]
-        self._constants = adam_kernel.constants(self._moments[0].dtype, learning_rate)  # type: ignore[no-untyped-call]
+        self._moments = [torch.zeros_like(self._weights.all) for _ in range(2)]
+        dtype = self._moments[0].numpy().dtype
+        self._constants = adam_kernel.constants(dtype, learning_rate)  # type: ignore[no-untyped-call]
         self._steps = 0
 
     @torch.no_grad()
@@ -187,21 +190,11 @@ class CompiledNetworks(StatisticsNetworks):
         """The kernel's steps; or its judgement, the bound (B,) and its slopes in q = B v, (B, H, K)."""
         batch, hidden = self._weights.head.shape
         value, slopes = u.new_empty(batch), u.new_empty(batch, hidden, u.shape[2])
-        weights, order = self._weights.all.numpy(), orders.contiguous().numpy()
-        coordinates = [tensor.contiguous().numpy() for tensor in (u.mT, v.mT, u, v)]
-        threads, shares = min(torch.get_num_threads(), batch), []
-        for thread in range(threads):
-            own = slice(batch * thread // threads, batch * (thread + 1) // threads)
-            parts = [tuple(a[own] for a in arrays) for arrays in (self._moments, coordinates)]
-            judged = value.numpy()[own], slopes.numpy()[own]
-            settings = (self._all_pairs, learn, self._steps, self._constants)
-            shares.append((weights[own], *parts, order, judged, *settings))
-        with nullcontext() if self._kernel.signatures else said_if_slow(_COMPILING):
-            if threads == 1:
-                self._kernel(*shares[0])
-            else:
-                with ThreadPoolExecutor(threads) as pool:
-                    list(pool.map(self._kernel, *zip(*shares, strict=True)))
+        order = orders.contiguous().numpy()
+        coordinates = tuple(tensor.contiguous() for tensor in (u.mT, v.mT, u, v))
+        own = [self._weights.all, tuple(self._moments), coordinates, (value, slopes)]
+        shared = (order, self._all_pairs, learn, self._steps, self._constants)
+        in_shares(self._kernel, own, shared)
         return value, slopes
 
 
@@ -241,15 +234,52 @@ def initial_networks(
             f"similarity.compiled = true: the kernel is for CPUs, and this is {vectors.device}; use null"
         )
     pays = on_cpu and known * min(known, size) <= _KERNEL_MOST
+    start = start_of_networks(index, hidden=hidden, size=size, seed=seed, stream=stream, like=vectors)
+    way = CompiledNetworks if (pays if compiled is None else compiled) else StatisticsNetworks
+    return way(**start, vectors=known, marginals=marginals, learning_rate=learning_rate)
+
+
+def start_of_networks(
+    index: Tensor, *, hidden: int, size: int, seed: int, stream: str, like: Tensor
+) -> dict[str, Tensor]:
+    """Weights left and right (B, H, D), bias and head (B, H), of `like`'s type; see `initial_networks`."""
     entry = (2 * size) ** -0.5  # u and v enter one layer together
     limits = {"left": entry, "right": entry, "bias": entry, "head": hidden**-0.5}
     start = {}
     for name, limit in limits.items():
         shape = (hidden, size) if name in ("left", "right") else (hidden,)
-        numbers = uniform(seed, f"{stream}{name}", index, math.prod(shape), vectors.dtype)
+        numbers = uniform(seed, f"{stream}{name}", index, math.prod(shape), like.dtype)
         start[name] = numbers.mul_(2 * limit).sub_(limit).view(-1, *shape)
-    way = CompiledNetworks if (pays if compiled is None else compiled) else StatisticsNetworks
-    return way(**start, vectors=known, marginals=marginals, learning_rate=learning_rate)
+    return start
+
+
+def in_shares(kernel: Callable[..., None], own: Sequence[Any], shared: Sequence[Any]) -> None:
+    """Call a compiled kernel on shares of a batch, one for each of torch's threads.
+
+    Args:
+        kernel: takes the parts of `own`, then `shared`; holds no lock while it runs.
+        own: tensors (B, …), or tuples of them, which the kernel may write into.
+        shared: what every share is given as it is.
+    """
+    arrays = [_arrays(part) for part in own]
+    batch = len(arrays[0])
+    threads = min(torch.get_num_threads(), batch)
+    bounds = [batch * thread // threads for thread in range(threads + 1)]
+    shares = [[_rows(part, slice(*ends)) for part in arrays] for ends in pairwise(bounds)]
+    with nullcontext() if kernel.signatures else said_if_slow(_COMPILING):  # type: ignore[attr-defined]
+        if threads == 1:
+            kernel(*shares[0], *shared)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(lambda share: kernel(*share, *shared), shares))
+
+
+def _arrays(part: Tensor | tuple[Tensor, ...]) -> Any:
+    return tuple(map(_arrays, part)) if isinstance(part, tuple) else part.numpy()
+
+
+def _rows(part: Any, rows: slice) -> Any:
+    return tuple(array[rows] for array in part) if isinstance(part, tuple) else part[rows]
 
 
 class _KnownGradient(torch.autograd.Function):

@@ -9,6 +9,7 @@ from torch.profiler import record_function
 
 from uae_cli.errors import ConfigError
 from uae_cli.mi.bound import MarginalsName
+from uae_cli.mi.draws import Draws
 from uae_cli.models.hooked import Response
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT
@@ -82,15 +83,17 @@ class _HookedFeatures:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RandomProjections:
-    """`random`: K Gaussian matrices M_k (D × d), entries N(0, 1/D), shared by all samples.
+    """`random`: K Gaussian compressions of a sample to D values, by matrices of entries N(0, 1/D).
 
     Attributes:
         count: K, at least 2.
         dimension: D, the length of every compressed vector.
-        redraw: new matrices at every attack iteration, as the authors' program.
+        redraw: new ones at every attack iteration, as the authors' program.
         standardize: every compressed vector to mean 0 and deviation 1, as the authors' program.
         marginals: shuffle by default: at K = 500 all pairs are 249,500 terms a step, and one shuffle
             already averages 500.
+        matrices: whether to draw the matrices, K·D·d numbers shared by all samples, for reference; else the
+            compressed pairs are drawn by their law (see `mi.draws`).
     """
 
     count: Annotated[int, Field(ge=2)]
@@ -98,10 +101,22 @@ class RandomProjections:
     redraw: bool
     standardize: bool
     marginals: MarginalsName
+    matrices: bool
 
     def bytes_of(self, values: int) -> int:
-        """Size of all matrices for samples of so many float32 values; it grows with K."""
-        return 4 * values * self.count * self.dimension
+        """Size of all matrices (without them, of g and h) for samples of so many float32 values."""
+        return 4 * (values if self.matrices else 2) * self.count * self.dimension
+
+    def draws(self, like: Tensor, seed: int, iteration: int) -> Draws:
+        """Those of an attack iteration, of the type and on the device of `like`."""
+        return Draws.at(
+            seed,
+            iteration,
+            like,
+            count=self.count,
+            dimension=self.dimension,
+            standardize=self.standardize,
+        )
 
     def hooked_layer(self, model: nn.Module) -> str | None:  # noqa: ARG002
         """See `Sampling.hooked_layer`: no layer is needed."""
