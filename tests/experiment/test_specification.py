@@ -135,6 +135,10 @@ SECTIONS = {
         (l2_uae=Adversarial(similarity=ReconstructionError(goal=maximize)),
         matched_noise=MatchedNoise(draws=1, of=mine_uae),
         mine_uae=Adversarial(similarity={UNSUPERVISED}), replicate=Replicate())""",
+    # Ours: the closed form (of one coordinate), and no similarity at all
+    "arm=[exact_uae,criterion_only]": """
+        (criterion_only=Adversarial(similarity=Nothing()),
+        exact_uae=Adversarial(similarity=GaussianInformation(dimension=1.0, floor=1e-06, goal=minimize)))""",
     "arm=[gaussian_1e-2,gaussian_1e-3,flip,rotation,clae]": """
         (clae=ContrastiveAdversary(adversary=AdversarialViews(epsilon=0.03, weight=1.0)),
         flip=Flip(draws=3), gaussian_1e-2=Gaussian(draws=3, sigma=0.01),

@@ -9,17 +9,16 @@ import pytest
 from uae_cli.experiment.compose import compose_jobs, conf_dir, register_resolvers
 
 # What Table 4 retrains on (§4.4), with the two controls
-TABLE_4 = "arm=[replicate,mine_uae,l2_uae,gaussian_1e-2,gaussian_1e-3,matched_noise]"
-AUTOENCODER = (
-    f"{TABLE_4} criterion=reconstruction attack=minmax protocol=augmentation evaluation=[reconstruction]"
-)
-CONV = f"model=conv_ae sampling=conv similarity=mine {AUTOENCODER}"
-DENSE = f"model=dense_ae sampling=random similarity=mine {AUTOENCODER}"
-SPARSE = f"model=sparse_ae sampling=random similarity=mine {AUTOENCODER}"
-ADVERSARIAL = f"model=adversarial_ae sampling=random similarity=mine {AUTOENCODER}"
+TABLE_4 = "arm=[replicate,mine_uae,l2_uae,criterion_only,gaussian_1e-2,gaussian_1e-3,matched_noise]"
+TABLE_4_RANDOM = TABLE_4.replace("l2_uae", "exact_uae,l2_uae")  # whose similarity has a closed form
+AUTOENCODER = "criterion=reconstruction attack=minmax protocol=augmentation evaluation=[reconstruction]"
+CONV = f"model=conv_ae sampling=conv similarity=mine {TABLE_4} {AUTOENCODER}"
+DENSE = f"model=dense_ae sampling=random similarity=mine {TABLE_4_RANDOM} {AUTOENCODER}"
+SPARSE = f"model=sparse_ae sampling=random similarity=mine {TABLE_4_RANDOM} {AUTOENCODER}"
+ADVERSARIAL = f"model=adversarial_ae sampling=random similarity=mine {TABLE_4_RANDOM} {AUTOENCODER}"
 CONCRETE = (
     "model=concrete_ae sampling=random evaluation=[reconstruction,selected_features] "
-    "arm=[replicate,mine_uae,matched_noise]"
+    "arm=[replicate,mine_uae,exact_uae,criterion_only,matched_noise]"
 )
 SIMILARITIES = "arm=[replicate,mine_uae,l2_distance,cosine_distance,feature_scattering]"
 # T = 20, decay in t^(1/2): program

@@ -90,3 +90,25 @@ def information(extra: ExtraSamples, success: Tensor) -> Metrics:
     if extra.similarity is None or extra.unit != "nats" or not bool(success.any()):
         return {}
     return {"mi": float(extra.similarity[success].mean())}
+
+
+def what_similarity_did(extra: ExtraSamples, x: Tensor, without: ExtraSamples | None) -> str:
+    """How much of an attack's outcome is its similarity's doing, in a line; empty where nothing succeeded.
+
+    Args:
+        extra: the attack's samples.
+        x: (N, *shape) clean ones.
+        without: what the same attack made without any similarity, where it was made.
+    """
+    success = extra.success
+    if success is None or extra.similarity is None or not bool(success.any()):
+        return ""
+    first = (extra.trace["f"][success] <= 0).int().argmax(1, keepdim=True)
+    of_first = extra.trace["similarity"][success].gather(1, first)[:, 0]
+    later = float((of_first != extra.similarity[success]).double().mean())
+    told = f"{100 * later:.0f} % of the samples kept are not the first iterate that succeeded"
+    both = success if without is None or without.success is None else success & without.success
+    if without is None or not bool(both.any()):
+        return told
+    apart, moved = ((extra.x - other)[both].flatten(1).norm(dim=1).mean() for other in (without.x, x))
+    return f"{told}; without a similarity they would differ by {100 * float(apart / moved):.0f} % of ‖δ‖"

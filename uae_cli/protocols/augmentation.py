@@ -1,12 +1,13 @@
 """The augmentation protocol: fit, attack, refit on every arm, evaluate (paper §4.4, Tables 4 and 10)."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -25,16 +26,18 @@ from uae_cli.arms import (
     attacks_of,
     parts_of,
 )
-from uae_cli.attacks import Attack, RandomCriterion, Samples, Similarity
+from uae_cli.attacks import Attack, Nothing, RandomCriterion, Samples, Similarity
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.outputs import reconstruct
 from uae_cli.experiment.schema import Experiment, ModelSettings, Plan, PlannedAttack, PlannedFit
-from uae_cli.protocols.attacked import information, plain_metrics, succeeded
+from uae_cli.protocols.attacked import information, plain_metrics, succeeded, what_similarity_did
 from uae_cli.protocols.base import ORIGINAL, REPLICATE, SHOWN, Line, Result, SampleLine
 from uae_cli.settings import STRICT
 from uae_cli.stages import Fitted, Metrics, Stages, TensorBoard
 from uae_cli.stages.tensorboard import similarity_quartiles
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -110,8 +113,19 @@ class Augment:
                 arms[control] = Replicate(copies=copies)
                 lines.append(_line(control, arms[control], REPLICATE, inputs, stages, original))
             lines.append(_line(name, arm, control, inputs, stages, original))
+        _tell_similarities(arms, lines)
         own = Line(arm=ORIGINAL, fitted=original, draws=[evaluated])
         return Result([own, *lines], partial(_draw, stages, own, lines))
+
+
+def _tell_similarities(arms: Mapping[str, Arm], lines: Sequence[SampleLine]) -> None:
+    """For every attack, what its similarity changed beside the criterion."""
+    made = {line.arm: line.extra for line in lines if isinstance(arms[line.arm], Adversarial)}
+    plain = [name for name in made if isinstance(cast(Adversarial, arms[name]).similarity, Nothing)]
+    for name in (name for name in made if name not in plain):
+        told = what_similarity_did(made[name], lines[0].samples.x, made[plain[0]] if plain else None)
+        if told:
+            log.info("%s: its similarity's doing: %s", name, told)
 
 
 def arms_of(experiment: Experiment) -> dict[str, Arm]:

@@ -85,7 +85,7 @@ CONTENTS: tuple[Entry, ...] = (
         title="features chosen by a concrete autoencoder: reconstruction, and a classifier on them",
         short="concrete autoencoder",
         models=("concrete_ae",),
-        arms=("original", "replicate", "mine_uae", "matched_noise"),
+        arms=("original", "replicate", "mine_uae", "exact_uae", "criterion_only", "matched_noise"),
         measures=(_TEST_MSE, _ACCURACY, _ASR, Measure(metric="train_mse", heading="train MSE")),
         epochs=True,
         example="mice_protein_concrete_ae",
