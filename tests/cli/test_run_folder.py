@@ -18,9 +18,12 @@ from uae_cli.experiment.schema import from_config
 FIGURES = {
     "training_loss.png",
     "mine_uae_samples.png", "mine_uae_largest.png", "mine_uae_iterations.png",
-    "l2_uae_samples.png", "l2_uae_largest.png",
+    "l2_uae_samples.png", "l2_uae_largest.png", "criterion_only_samples.png", "criterion_only_largest.png",
 }  # fmt: skip
-ARMS = ("original", "replicate", "mine_uae", "l2_uae", "gaussian_1e-2", "gaussian_1e-3", "matched_noise")
+ARMS = (
+    "original", "replicate", "mine_uae", "l2_uae", "criterion_only",
+    "gaussian_1e-2", "gaussian_1e-3", "matched_noise",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -47,7 +50,8 @@ def test_the_record(folder: Path, finished: Called) -> None:
     stages = [stage["stage"] for stage in record["stages"]]
     assert stages == [
         "fit original", "fit replicate", "attack mine_uae", "fit mine_uae", "attack l2_uae", "fit l2_uae",
-        "fit gaussian_1e-2", "fit gaussian_1e-3", "fit matched_noise",
+        "attack criterion_only", "fit criterion_only", "fit gaussian_1e-2", "fit gaussian_1e-3",
+        "fit matched_noise",
     ]  # fmt: skip
     assert all(stage["seconds"] > 0 and stage["peak_bytes"] > 2**25 for stage in record["stages"])
     assert record["seconds"] > sum(stage["seconds"] for stage in record["stages"])

@@ -3,7 +3,8 @@ import torch
 
 from uae_cli.attacks import squared_error
 
-ARMS = ["original", "replicate", "mine_uae", "l2_uae", "gaussian_1e-2", "gaussian_1e-3", "matched_noise"]
+ADVERSARIAL = ("mine_uae", "l2_uae", "criterion_only")
+ARMS = ["original", "replicate", *ADVERSARIAL, "gaussian_1e-2", "gaussian_1e-3", "matched_noise"]
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_success_is_judged_on_the_saved_samples(run):
 def test_samples_that_did_not_move_are_no_successes(run):
     """From δ = 0 with a step below the smallest float, f = 0 everywhere, and nothing was found."""
     results, _ = run("attack.alpha=1e-60", "attack.delta_start=zero")
-    for name in ("mine_uae", "l2_uae"):
+    for name in ADVERSARIAL:
         assert results[name].draws[0]["asr"] == results[name].draws[0]["perturbation_l2"] == 0
         assert not bool(results[name].extra.success.any())
         assert bool(results[name].extra.similarity.isnan().all())
@@ -91,7 +92,7 @@ def test_a_second_run_computes_nothing_and_finds_the_same(run):
     assert all(cost["reused"] for cost in stages.store.costs)
     for name in ARMS:
         ours, theirs = (dict(results[name].draws[0]) for results in (first, again))
-        if name not in ("mine_uae", "l2_uae"):  # noise is made anew, in its own time
+        if name not in ADVERSARIAL:  # noise is made anew, in its own time
             ours.pop("seconds_per_sample", None)
             theirs.pop("seconds_per_sample", None)
         assert ours == theirs
@@ -107,7 +108,7 @@ def test_tensorboard_hears_of_every_epoch_of_every_fit(run, tensorboard):
     results, _ = run()
     assert {label: len(losses) for label, losses in tensorboard.losses.items()} == {
         "original": 2,
-        **dict.fromkeys(("replicate", "mine_uae", "l2_uae", "matched_noise"), 3),
+        **dict.fromkeys(("replicate", *ADVERSARIAL, "matched_noise"), 3),
         **{f"gaussian_1e-{power} draw {draw}": 3 for power in (2, 3) for draw in (1, 2)},
     }
     assert tensorboard.losses["original"] == results["original"].fitted.history.losses
