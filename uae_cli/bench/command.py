@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,13 +14,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from uae_cli.attacks import Mine
+from uae_cli.attacks import GaussianInformation, Mine, Nothing
 from uae_cli.attacks.memory import MOST_SAMPLES, choose_chunk, measure
 from uae_cli.bench.measure import Bench, Row, training_row
 from uae_cli.errors import ConfigError, DataError
 from uae_cli.experiment.check import Preparation, Prepared
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.machine import choose_threads, device_name, keep_freed_memory
+from uae_cli.mi import RandomProjections
+from uae_cli.models import ConvAutoencoder
 from uae_cli.progress import Bars
 from uae_cli.stages import Stages
 
@@ -33,9 +36,12 @@ _SHARED = (
 _FEW, _SHORT = 24, 10  # samples and iterations
 _CHUNKED = 128  # samples of the rows of chunk sizes, or one chunk where that is more
 _CHUNKS = (8, 32, 128, 1024, 4096, 8192)
+_LARGE = 64  # images of 224 × 224
+_RANDOMLY_SAMPLED = ("dense_ae", "concrete_ae")
 _STEPS, _MARGINALS = (1, 5, 20), ("all_pairs", "shuffle")
 
 _COLUMNS = {  # of the table in the terminal: heading and format
+    "model": ("model", "{}"),
     "setting": ("setting", "{}"),
     "samples": ("n", "{:.0f}"),
     "iterations": ("T", "{:.0f}"),
@@ -70,13 +76,13 @@ def bench_command(overrides: list[str], *, samples: int, out: Path | None) -> in
     if _mine(ready) is None:
         raise ConfigError("bench: no arm attacks with MINE; leave mine_uae among the arms")
     shared = [o for o in overrides if o.startswith(_SHARED) and not o.startswith("dataset=")]
-    dataset = f"dataset={experiment.dataset.name}"
     # Without the default experiment, which is of digits and has settings of its own
-    dense = _ready([*shared, "~experiment", dataset, "model=dense_ae", "sampling=random"], preparation)
+    plain = [*shared, "~experiment", f"dataset={experiment.dataset.name}", "sampling=random"]
+    others = [_ready([*plain, f"model={name}"], preparation) for name in _RANDOMLY_SAMPLED]
     folder = _folder(out, experiment.outputs)
     torch.set_num_threads(choose_threads(experiment.threads))
     keep_freed_memory()
-    frame = pd.DataFrame(_rows(ready, dense, samples))
+    frame = pd.DataFrame(_rows(ready, others, samples))
     frame.to_csv(folder / "bench.csv", index=False)
     _draw(frame, folder / "bench.png")
     console = Console()
@@ -115,9 +121,9 @@ def _folder(out: Path | None, outputs: Path) -> Path:
     return folder
 
 
-def _rows(ready: Prepared, dense: Prepared, samples: int) -> list[Row]:
+def _rows(ready: Prepared, others: list[Prepared], samples: int) -> list[Row]:
     bars = Bars()
-    bench, random = _bench(ready, bars), _bench(dense, bars)
+    bench = _bench(ready, bars)
     experiment, device = ready.experiment, ready.device
     chunk, fitting = _chunks(ready, bench)
     settings = list(_settings(samples, chunk, experiment.attack.total_iterations, fitting=fitting))
@@ -128,11 +134,41 @@ def _rows(ready: Prepared, dense: Prepared, samples: int) -> list[Row]:
         for options, done in zip(settings, passes, strict=True):
             rows.append(bench.row(**options))
             advance(done)
-        few = min(samples, 128)
-        chunk = min(_chunks(dense, random)[0], few)
-        row = random.row("projections", samples=few, chunk_size=chunk, iterations=3, projections=True)
-        rows += [row, training_row(experiment.model, bench.x[:_TRAINED_ON], device, bench.common)]
+        for other in others:
+            rows += _random_rows(other, _bench(other, bars), samples)
+        rows.append(_large_row(bench, min(samples, _LARGE)))
+        rows.append(training_row(experiment.model, bench.x[:_TRAINED_ON], device, bench.common))
     return rows
+
+
+def _random_rows(ready: Prepared, bench: Bench, samples: int) -> list[Row]:
+    """Random sampling: MINE on drawn pairs, and its closed form, which is as fast as no similarity at all."""
+    chunk, few = _chunks(ready, bench)[0], min(samples, _CHUNKED)
+    exact: Any = GaussianInformation(goal="minimize", dimension=1.0, floor=1e-6)
+    nothing: Any = Nothing()
+    bench.row("warm-up", samples=2, chunk_size=2, iterations=1)
+    return [
+        bench.row("random sampling", samples=few, chunk_size=min(chunk, few)),
+        bench.row("closed form", samples=samples, chunk_size=chunk, similarity=exact),
+        bench.row("no similarity", samples=samples, chunk_size=chunk, similarity=nothing),
+    ]
+
+
+def _large_row(bench: Bench, samples: int) -> Row:
+    """Random sampling of colour images of 224 × 224 with a small network, for its memory."""
+    shape = (3, 224, 224)
+    with torch.random.fork_rng():
+        model = ConvAutoencoder(shape=shape, channels=[4, 2], kernel=3).to(bench.x.device)
+        x = torch.rand(samples, *shape)
+    sampling: Any = RandomProjections(
+        count=500, dimension=128, redraw=True, standardize=True, marginals="shuffle", matrices=False
+    )
+    mine: Any = Mine(
+        goal="minimize", require_positive=True, sampling=sampling, hidden=10, steps=20, learning_rate=1e-3
+    )
+    common = bench.common | {"dataset": "uniform noise", "model": "conv_ae 4-2"}
+    large = Bench(replace(bench.attack, similarity=mine), model, x, bench.seed, common)
+    return large.row("224 × 224 × 3", samples=samples, chunk_size=samples, iterations=2)
 
 
 def _settings(samples: int, chunk: int, iterations: int, *, fitting: int) -> Iterator[dict[str, Any]]:

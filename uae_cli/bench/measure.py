@@ -11,16 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uae_cli.attacks import Attack, Mine, MinMax, Samples, attack_batch
+from uae_cli.attacks import Attack, Mine, MinMax, Samples, Similarity, attack_batch
 from uae_cli.attacks.solvers import Found
 from uae_cli.bench.profile import Work, count, part_shares, peak, seconds_of
 from uae_cli.experiment.schema import ModelSettings
 from uae_cli.machine import metered
-from uae_cli.mi import RandomProjections
-from uae_cli.models.hooked import HookedModel, Response
+from uae_cli.models.hooked import HookedModel
 
 Row = dict[str, Any]
-Floor = Callable[[Tensor, Attack], object]
 
 _TURNS = 3  # of a training epoch
 
@@ -54,7 +52,7 @@ class Bench:
         *,
         samples: int,
         chunk_size: int,
-        projections: bool = False,
+        similarity: Similarity | None = None,
         rates: bool = False,
         **changes: Any,
     ) -> Row:
@@ -64,27 +62,25 @@ class Bench:
             setting: what the row is called.
             samples: how many are attacked (no more than there are).
             chunk_size: at once.
-            projections: compare with drawing and applying the random projections instead of the
-                model's passes.
+            similarity: what is optimised beside the criterion, where it is not the experiment's.
             rates: add arithmetic and memory traffic per second, beside what the device can do.
             changes: iterations, mine_steps, marginals, where they are not the experiment's.
         """
-        attack, mine = self._changed(**changes)
-        x = self.x[:samples]
-        floor: Floor = self._projections if projections else self._passes
+        attack = self._changed(similarity or self.attack.similarity, **changes)
+        x, sampling = self.x[:samples], getattr(attack.similarity, "sampling", None)
         with metered(self._device) as cost:
-            seconds, least, found = self._in_turns(floor, x, attack, chunk_size)
+            seconds, least, found = self._in_turns(x, attack, chunk_size)
         first = x[:chunk_size].to(self._device)
         shares = part_shares(partial(self._attack, first, attack), self._device)
         row = self.common | {
             "setting": setting,
             "samples": len(x),
             "iterations": attack.solver.total_iterations,
-            "mine_steps": mine.steps,
-            "marginals": mine.sampling.marginals,
+            "similarity": type(attack.similarity).__name__,
+            "mine_steps": getattr(attack.similarity, "steps", None),
+            "marginals": getattr(sampling, "marginals", None),
             "chunk_size": min(chunk_size, len(x)),
             "seconds_per_sample": seconds / len(x),
-            "floor": "projections" if projections else "model",
             "floor_seconds_per_sample": least / len(x),
             "ratio": seconds / least,
             **shares,
@@ -95,23 +91,21 @@ class Bench:
             "success": float(torch.cat([one.success for one in found]).float().mean()),
         }
         chunks = len(x) / len(first)
-        return row | (self._rates(floor, first, attack, seconds / chunks, least / chunks) if rates else {})
+        return row | (self._rates(first, attack, seconds / chunks, least / chunks) if rates else {})
 
-    def _in_turns(
-        self, floor: Floor, x: Tensor, attack: Attack, chunk_size: int
-    ) -> tuple[float, float, list[Found]]:
+    def _in_turns(self, x: Tensor, attack: Attack, chunk_size: int) -> tuple[float, float, list[Found]]:
         """Seconds of the attack and of its floor, without the profiler, which would slow it down."""
         seconds, least, found = 0.0, 0.0, []
         for index in torch.arange(len(x)).split(chunk_size):
             batch = Samples(x[index], index, self.seed).to(self._device)
-            least += seconds_of(partial(floor, batch.x, attack), self._device)
+            least += seconds_of(partial(self._passes, batch.x, attack), self._device)
             seconds += seconds_of(
                 lambda batch=batch: found.append(attack_batch(attack, self._attacked, batch)),  # type: ignore[misc]
                 self._device,
             )
         return seconds, least, found
 
-    def _rates(self, floor: Floor, x: Tensor, attack: Attack, seconds: float, least: float) -> Row:
+    def _rates(self, x: Tensor, attack: Attack, seconds: float, least: float) -> Row:
         """Columns of what the attack and its floor do per second, given what each takes for one chunk.
 
         Operations are counted with MINE by torch. The bytes are those of torch's operations as they run:
@@ -124,27 +118,32 @@ class Bench:
             self._attack(x, attack, attack.solver.total_iterations)
 
         whole = Work(self._work(attacked, x, by_torch).flops, self._work(attacked, x, attack).bytes)
-        low = self._work(floor, x, attack)
+        low = self._work(self._passes, x, attack)
         row: Row = {}
         for name, work, per in (("", whole, seconds), ("floor_", low, least), ("peak_", able, 1.0)):
             row[f"{name}gflop_per_second"] = work.flops / 1e9 / per
             row[f"{name}gb_per_second"] = work.bytes / 1e9 / per
         return row
 
-    def _work(self, run: Floor, x: Tensor, attack: Attack) -> Work:
+    def _work(self, run: Callable[[Tensor, Attack], object], x: Tensor, attack: Attack) -> Work:
         """Of all iterations, from a run of one and one of two: every further one is like the second."""
         one, two = (count(partial(run, x, _shortened(attack, n))) for n in (1, 2))
         further = attack.solver.total_iterations - 1
         return Work(*(a + further * (b - a) for a, b in zip(one, two, strict=True)))
 
     def _changed(
-        self, iterations: int | None = None, mine_steps: int | None = None, marginals: str | None = None
-    ) -> tuple[Attack, Mine]:
-        mine: Any = self.attack.similarity
-        sampling = replace(mine.sampling, marginals=marginals or mine.sampling.marginals)
-        mine = replace(mine, steps=mine_steps or mine.steps, sampling=sampling)
-        attack = replace(self.attack, similarity=mine)
-        return _shortened(attack, iterations or attack.solver.total_iterations), mine
+        self,
+        similarity: Similarity,
+        iterations: int | None = None,
+        mine_steps: int | None = None,
+        marginals: str | None = None,
+    ) -> Attack:
+        if isinstance(similarity, Mine):
+            sampling: Any = similarity.sampling
+            sampling = replace(sampling, marginals=marginals or sampling.marginals)
+            similarity = replace(similarity, steps=mine_steps or similarity.steps, sampling=sampling)
+        attack = replace(self.attack, similarity=similarity)
+        return _shortened(attack, iterations or attack.solver.total_iterations)
 
     def _attack(
         self, x: Tensor, attack: Attack, iterations: int, on_iteration: Callable[[int], None] = lambda _: None
@@ -157,17 +156,6 @@ class Bench:
         for _ in range(attack.solver.total_iterations):
             leaf = x.detach().requires_grad_()
             torch.autograd.grad(self._attacked(leaf).output.sum(), leaf)
-
-    def _projections(self, x: Tensor, attack: Attack) -> None:
-        """Drawing the matrices, and applying them to both sides and to the gradient, T times."""
-        sampling: Any = attack.similarity.sampling  # type: ignore[attr-defined]
-        plain: RandomProjections = replace(sampling, standardize=False)
-        draw = plain.bind(x, self.seed)
-        for iteration in range(attack.solver.total_iterations):
-            leaf = x.detach().requires_grad_()
-            draw(Response(x, x, None), iteration)
-            vectors = draw(Response(leaf, leaf, None), iteration)
-            torch.autograd.grad(vectors, leaf, vectors.detach())
 
 
 def training_row(settings: ModelSettings, x: Tensor, device: torch.device, common: Row) -> Row:
@@ -193,7 +181,6 @@ def training_row(settings: ModelSettings, x: Tensor, device: torch.device, commo
         "iterations": 1,
         "chunk_size": trainer.batch_size,
         "seconds_per_sample": seconds,
-        "floor": "model",
         "floor_seconds_per_sample": floor,
         "ratio": seconds / floor,
         "samples_per_second": 1 / seconds,
