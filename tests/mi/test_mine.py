@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from uae_cli.mi import FeatureMaps, MineSettings, PerSampleMine, RandomProjections
+from uae_cli.mi.mine import derangement
 from uae_cli.models import Response
 from uae_cli.randomness import generator, uniform
 
@@ -181,3 +182,12 @@ def test_it_finds_the_mutual_information_of_correlated_gaussians(
     truth = [-size / 2 * math.log(1 - rho**2) for rho in correlations]
     assert found == sorted(found), "grows with the correlation"
     assert found == pytest.approx(truth, abs=tolerance)
+
+
+@pytest.mark.parametrize("count", [2, 3, 16, 500])
+def test_vectors_are_judged_by_an_order_that_leaves_none_in_its_place(count):
+    orders = [derangement(count, seed) for seed in range(5)]
+    for order in orders:
+        assert torch.equal(order.sort().values, torch.arange(count))
+        assert not bool((order == torch.arange(count)).any())
+    assert count < 4 or len({tuple(order.tolist()) for order in orders}) == 5

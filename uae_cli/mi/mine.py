@@ -65,7 +65,7 @@ class PerSampleMine:
             self._u = self._networks.left.enter(vectors)
             # One fixed order to judge by: iterates are compared under the same shuffle, not under noise
             self._k = vectors.shape[1]
-            self._judging = _derangement(self._k, seed).to(vectors.device)
+            self._judging = derangement(self._k, seed).to(vectors.device)
 
     def __call__(self, response: Response, iteration: int) -> Tensor:
         """Train on (x, `response.x`), then give the bound (B,) in nats, differentiable in `response.x`.
@@ -113,7 +113,7 @@ class DrawnMine:
                 seed=seed,
                 compiled=settings.compiled,
             )
-            self._judging = _derangement(sampling.count, seed).to(self._x.device)
+            self._judging = derangement(sampling.count, seed).to(self._x.device)
             self._draws = sampling.draws(self._x, seed, 0)
 
     def __call__(self, response: Response, iteration: int) -> Tensor:
@@ -132,7 +132,7 @@ class DrawnMine:
         return bound
 
 
-def _derangement(count: int, seed: int) -> Tensor:
+def derangement(count: int, seed: int) -> Tensor:
     """One order (K,) to judge by: iterates are compared under the same shuffle, not under noise.
 
     A random cycle, which leaves no vector with its partner: one that stays would change the outcome.
