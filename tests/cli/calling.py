@@ -1,5 +1,6 @@
 """What the tests of the command line share."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,12 @@ class Called:
     status: int
     out: str
     err: str
+
+    @property
+    def mistake(self) -> str:
+        """What standard error says, but for the line that tells, before torch is imported, what begins."""
+        lines = self.err.splitlines(keepends=True)
+        return "".join(line for line in lines if not re.search(r" scale\), device \S+$", line))
 
 
 Uae = Callable[..., Called]

@@ -52,7 +52,7 @@ def test_bad_input(uae: Uae, tmp_path: Path, setting: str, parts: list[str]) -> 
     given = setting.split()
     called = uae("run", *(one for one in TINY if one.split("=")[0] not in setting), *given)
     assert called.status == 2
-    assert len(called.err.splitlines()) == 1
+    assert len(called.mistake.splitlines()) == 1
     for part in parts:
         assert part in called.err
     assert not list(tmp_path.rglob("results.csv"))

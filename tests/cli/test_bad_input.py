@@ -15,7 +15,7 @@ DRAW = np.random.default_rng(0)
 def assert_one_line(called: Called, folder: Path, *parts: str) -> None:
     assert called.status == 2
     assert called.out == ""
-    [line] = called.err.splitlines()
+    [line] = called.mistake.splitlines()
     assert line.startswith("uae: ")
     for part in parts:
         assert part in line
@@ -177,7 +177,7 @@ def test_results_that_cannot_be_written(uae: Uae, npz: Npz, tmp_path: Path, sett
     file = npz(DRAW.random((8, 8, 8)).astype(np.float32))
     called = uae("run", f"{setting}={file}/below/it", *TINY)
     assert called.status == 2
-    [line] = called.err.splitlines()
+    [line] = called.mistake.splitlines()
     assert setting in line
     assert "cannot be written" in line
     assert not list(tmp_path.rglob("results.csv"))

@@ -100,7 +100,7 @@ def test_a_bad_value_in_a_files_own_sweep(uae: Uae, tmp_path: Path) -> None:
     )
     called = uae("run", "-m", "--config-dir", str(own), "experiment=mine", *TINY)
     assert called.status == 2
-    assert called.err == "uae: attack.beta = 2: must be at most 1 (default: 0.1)\n"
+    assert called.mistake == "uae: attack.beta = 2: must be at most 1 (default: 0.1)\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -35,6 +35,7 @@ class Preparation:
     """Checks jobs, each once, and keeps the dataset read last: a sweep over one dataset reads it once."""
 
     def __init__(self) -> None:
+        self._experiments: dict[str, Experiment] = {}
         self._checked: set[str] = set()
         self._key = ""
         self._dataset: Dataset | None = None
@@ -49,7 +50,8 @@ class Preparation:
         Raises:
             UaeError: the first thing that would stop the run.
         """
-        experiment = from_config(config)
+        job = digest(config)
+        experiment = self._experiments[job] = self._experiments.get(job) or from_config(config)
         device = choose_device(experiment.device)
         use_precision(experiment.precision, device)
         return experiment, device

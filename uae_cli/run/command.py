@@ -36,7 +36,7 @@ def run_command(arguments: list[str], *, announced: bool = False) -> int:
 
     Args:
         arguments: of `uae run`.
-        announced: whether people at a terminal are told at once what begins.
+        announced: whether a line tells at once, before torch is imported, what begins.
 
     Raises:
         UaeError: a job can't run; none has been started then.
@@ -62,8 +62,8 @@ def run_command(arguments: list[str], *, announced: bool = False) -> int:
     for job in jobs:
         with _hints(options, job.config):
             check_without_torch(job.config)
-    if announced and sys.stderr.isatty():  # a log's first line tells more, two seconds later
-        print(_announcement(jobs), file=sys.stderr)
+    if announced:
+        print(_announcement(jobs), file=sys.stderr, flush=True)
     return _run(jobs, options, command=shlex.join(["uae", "run", *arguments]))
 
 
