@@ -25,6 +25,15 @@ def assert_one_line(called: Called, folder: Path, *parts: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
+        # Nothing to measure, or nothing that can be
+        (
+            "evaluation=[] arm=[replicate]",
+            ["evaluation = []", "nothing is measured", "evaluation=[reconstruction]"],
+        ),
+        (
+            "experiment=digits_simclr evaluation=[reconstruction]",
+            ["evaluation = reconstruction", "(1, 8, 8)", "(64,)", "use an autoencoder"],
+        ),
         # Unknown choices
         (
             "experiment=digits_cnv_ae",

@@ -48,6 +48,30 @@ def test_evaluations_that_watch_training_are_read_by_robustness() -> None:
     check("experiment=figure10b_cifar10", "evaluation=[contrastive]")
 
 
+@pytest.mark.parametrize("scale", ["smoke", "full"])
+def test_what_is_set_of_an_evaluation_that_is_not_chosen_goes_with_it(scale: str) -> None:
+    register_resolvers()
+    chosen = ["experiment=digits_simclr", "evaluation=[]", f"scale={scale}"]
+    [job] = compose_jobs(chosen, multirun=False, extra_dir=None)
+    assert job.config["evaluation"] == {}
+    with pytest.raises(
+        ConfigError, match=r"^evaluation\.contrastive\.watch_every=2: .* use evaluation=\[contr"
+    ):
+        check(*chosen, "evaluation.contrastive.watch_every=2")
+
+
+def test_an_evaluation_without_a_class_is_left_for_the_check_to_refuse() -> None:
+    register_resolvers()
+    [job] = compose_jobs(["+evaluation.mine.k=3"], multirun=False, extra_dir=None)
+    assert job.config["evaluation"]["mine"] == {"k": 3}
+
+
+def test_evaluations_may_be_left_out_of_every_protocol() -> None:
+    check("~evaluation.reconstruction")
+    with pytest.raises(ConfigError, match="protocol = robustness doesn't read evaluation"):
+        check("experiment=digits_robustness", "evaluation=[]")
+
+
 def test_a_scale_is_chosen_whole() -> None:
     with pytest.raises(ConfigError, match=r"^scale.train_size=5: .* set data.train_size"):
         check("scale.train_size=5")

@@ -17,6 +17,16 @@ from uae_cli.settings import STRICT
 class ReconstructionEvaluation(Evaluation):
     """Mean squared error on test and training samples: `test_mse`, `train_mse`."""
 
+    def check(self, model: nn.Module, data: Dataset) -> None:
+        """See `Evaluation.check`."""
+        with torch.no_grad():
+            output = model(data.x_test[:1])
+        if output.shape[1:] != data.shape:
+            raise ConfigError(
+                f"evaluation = reconstruction: needs outputs of the samples' shape {data.shape}, but the model "
+                f"answers with shape {tuple(output.shape[1:])}; use an autoencoder, or another evaluation"
+            )
+
     def measure(self, model: nn.Module, data: EvaluationData) -> dict[str, float]:
         """See `Evaluation.measure`."""
         samples = {"test_mse": data.dataset.x_test, "train_mse": data.dataset.x_train}

@@ -97,8 +97,9 @@ def check_fit(experiment: Experiment, data: Dataset, device: torch.device) -> No
         place = f"the similarity.sampling of {name}" if own else "similarity.sampling"
         _check_projections(place, attack, samples, device)
     _check_objective(experiment, data)
-    for evaluation in experiment.evaluation.values():
-        evaluation.check(model, data)
+    if "evaluation" in getattr(experiment.protocol, "reads", {"evaluation"}):
+        for evaluation in experiment.evaluation.values():
+            evaluation.check(model, data)
     experiment.protocol.check_data(experiment, data)
     _check_memory(experiment, model, data, device)
 

@@ -36,7 +36,8 @@ def check_reads(overrides: Sequence[str], configs: Sequence[dict[str, Any]]) -> 
         configs: of the jobs.
 
     Raises:
-        ConfigError: one isn't; or it changes a scale, whose name stands beside results.
+        ConfigError: one isn't; or it is of an evaluation that isn't chosen; or it changes a scale, whose name
+            stands beside results.
     """
     for override in overrides:
         if override.lstrip("+~").startswith("scale."):
@@ -44,6 +45,9 @@ def check_reads(overrides: Sequence[str], configs: Sequence[dict[str, Any]]) -> 
                 f"{override}: a scale is chosen whole, scale=smoke, subset or full; set data.train_size, "
                 "data.test_size or what else differs"
             )
+        found = re.match(r"\+*evaluation\.(\w+)", override)
+        if found and not any(found[1] in config.get("evaluation", ()) for config in configs):
+            raise ConfigError(f"{override}: that evaluation isn't chosen; use evaluation=[{found[1]}]")
         if configs and not any(reads(config, override) for config in configs):
             part = _part(override)
             raise ConfigError(
@@ -55,7 +59,7 @@ def check_reads(overrides: Sequence[str], configs: Sequence[dict[str, Any]]) -> 
 def reads(config: dict[str, Any], override: str) -> bool:
     """Whether a job reads this override; a protocol of the user's own is trusted to."""
     part, protocol = _part(override), _protocol(config)
-    if part == "evaluation" and any("watch_every" in settings for settings in config[part].values()):
+    if part == "evaluation" and any("watch_every" in settings for settings in config.get(part, {}).values()):
         return True  # it watches every training, of victims too
     return not part or protocol is None or protocol in _READERS[part]
 

@@ -136,8 +136,19 @@ def _at(config: dict[str, Any], path: list[str]) -> object:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """Every interpolation resolved, as plain containers, without Hydra's own section."""
-    return {str(name): _plain_value(config[name]) for name in config if name != "hydra"}
+    """Every interpolation resolved, as plain containers, without Hydra's own section.
+
+    Nor with what experiments and scales set of an evaluation of ours that the user has not chosen.
+    """
+    resolved = {str(name): _plain_value(config[name]) for name in config if name != "hydra"}
+    evaluations, folder = resolved.get("evaluation"), conf_dir() / "evaluation"
+    if isinstance(evaluations, dict):
+        resolved["evaluation"] = {
+            name: settings
+            for name, settings in evaluations.items()
+            if "_target_" in (settings or ()) or not (folder / f"{name}.yaml").exists()
+        }
+    return resolved
 
 
 def _plain_value(node: object) -> object:

@@ -77,6 +77,12 @@ class Augment:
                 "models; use null, or protocol=attack"
             )
         _check_control(experiment.arm)
+        arms = experiment.arm.values()
+        if not experiment.evaluation and all(isinstance(arm, Replicate | ChangesTraining) for arm in arms):
+            raise ConfigError(
+                "evaluation = []: without evaluation, and without an arm that makes samples, nothing is "
+                "measured; use evaluation=[reconstruction], or arm=[replicate,mine_uae]"
+            )
 
     def check_data(self, experiment: Experiment, data: Dataset) -> None:
         """See `ProtocolSettings.check_data`; flips and rotations want images."""
