@@ -23,8 +23,9 @@ class ReconstructionEvaluation(Evaluation):
             output = model(data.x_test[:1])
         if output.shape[1:] != data.shape:
             raise ConfigError(
-                f"evaluation = reconstruction: needs outputs of the samples' shape {data.shape}, but the model "
-                f"answers with shape {tuple(output.shape[1:])}; use an autoencoder, or another evaluation"
+                f"evaluation = reconstruction: needs outputs of the samples' shape {data.shape}, but the "
+                f"model answers with shape {tuple(output.shape[1:])}; use an autoencoder, or another "
+                "evaluation"
             )
 
     def measure(self, model: nn.Module, data: EvaluationData) -> dict[str, float]:

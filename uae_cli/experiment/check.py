@@ -11,6 +11,7 @@ from uae_cli.attacks import Attack
 from uae_cli.attacks.memory import choose_chunk, measure
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
+from uae_cli.evaluation import Watcher
 from uae_cli.experiment.schema import Experiment, from_config
 from uae_cli.hashing import digest
 from uae_cli.machine import choose_device, free_bytes, use_precision
@@ -97,8 +98,9 @@ def check_fit(experiment: Experiment, data: Dataset, device: torch.device) -> No
         place = f"the similarity.sampling of {name}" if own else "similarity.sampling"
         _check_projections(place, attack, samples, device)
     _check_objective(experiment, data)
-    if "evaluation" in getattr(experiment.protocol, "reads", {"evaluation"}):
-        for evaluation in experiment.evaluation.values():
+    measured = "evaluation" in getattr(experiment.protocol, "reads", ("evaluation",))
+    for evaluation in experiment.evaluation.values():
+        if measured or isinstance(evaluation, Watcher):  # which sees every training
             evaluation.check(model, data)
     experiment.protocol.check_data(experiment, data)
     _check_memory(experiment, model, data, device)
