@@ -2,8 +2,8 @@ import pytest
 import yaml
 
 from uae_cli.errors import ConfigError
-from uae_cli.experiment.command_line import PROTOCOLS, check_reads
 from uae_cli.experiment.compose import compose_jobs, conf_dir, register_resolvers
+from uae_cli.experiment.settings import PROTOCOLS, check_reads
 
 
 def check(*overrides: str) -> None:

@@ -10,8 +10,9 @@ from pydantic.dataclasses import dataclass
 
 from uae_cli.errors import ConfigError, SettingError, UnknownSettingError
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
+from uae_cli.experiment.refused import validation_error
 from uae_cli.experiment.schema import check_optimizer
-from uae_cli.experiment.settings import check_without_torch, validation_error
+from uae_cli.experiment.settings import check_without_torch
 from uae_cli.settings import STRICT, Count, Positive
 
 

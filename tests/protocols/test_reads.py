@@ -4,7 +4,7 @@ import pytest
 
 from uae_cli import protocols
 from uae_cli.errors import ConfigError
-from uae_cli.experiment.command_line import check_reads
+from uae_cli.experiment.settings import check_reads
 
 OVERRIDES = {
     "arm": "arm=[replicate]",

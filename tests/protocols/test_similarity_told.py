@@ -3,7 +3,7 @@
 import torch
 
 from uae_cli.arms import ExtraSamples
-from uae_cli.protocols.attacked import what_similarity_did
+from uae_cli.protocols.base import what_similarity_did
 
 
 def extra(x: torch.Tensor, kept: list[float], success: list[bool]) -> ExtraSamples:

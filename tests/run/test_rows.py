@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from uae_cli.experiment.command_line import attacks_some
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
+from uae_cli.experiment.settings import attacks_some
 from uae_cli.hashing import job_identity
 from uae_cli.results import read_run
 from uae_cli.run.job import run

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from uae_cli.run.folder import _link
+from uae_cli.run.job import _link
 
 
 def test_a_second_run_into_one_folder_leaves_the_first_ones_stage_alone(tmp_path: Path) -> None:

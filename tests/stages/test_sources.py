@@ -12,7 +12,7 @@ import torch
 from uae_cli.attacks import Samples
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.experiment.schema import from_config
-from uae_cli.stages.sources import PACKAGE, code_version, described, own_code, sources_of
+from uae_cli.stages.store import PACKAGE, code_version, described, own_code, sources_of
 
 NET = """
 from own_layers import scaled

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from uae_cli.attacks import ReconstructionError, Samples
-from uae_cli.protocols.attacked import plain_metrics
+from uae_cli.protocols.base import plain_metrics
 from uae_cli.stages import Fitted, Stages
 
 L2 = ReconstructionError(goal="maximize")

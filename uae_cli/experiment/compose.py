@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from uae_cli.errors import ConfigError, UnknownSettingError
-from uae_cli.experiment.hydra_errors import explained
+from uae_cli.experiment.refused import explained
 from uae_cli.text import nearest
 
 CONFIG_NAME = "config"

@@ -20,7 +20,8 @@ from uae_cli.attacks.memory import MOST_SAMPLES
 from uae_cli.datasets import Dataset, Loader
 from uae_cli.errors import ConfigError, SettingError, UaeError
 from uae_cli.evaluation.base import Evaluation
-from uae_cli.experiment.settings import ArmSettings, RunSettings, check_without_torch, validation_error
+from uae_cli.experiment.refused import validation_error
+from uae_cli.experiment.settings import ArmSettings, RunSettings, check_without_torch
 from uae_cli.randomness import derive_seed
 from uae_cli.settings import STRICT
 from uae_cli.text import nearest, one_line

@@ -1,41 +1,36 @@
-"""The settings that need no torch, checked before it is loaded; and a refused one told in one line."""
+"""What of settings, command line and a user's own files is checked before torch is loaded."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from uae_cli.errors import ConfigError, SettingError, UnknownSettingError
+from uae_cli.errors import ConfigError
+from uae_cli.experiment.compose import conf_dir
+from uae_cli.experiment.refused import validation_error
 from uae_cli.settings import STRICT, Count, Positive, Precision
-from uae_cli.text import shown
 
-_UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
-_MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
-# What pydantic appends to a setting's name for each type that a union admits
-_ALTERNATIVE = re.compile(r"constrained-\w+|literal\[.*\]|int|float|str|bool|none|list\[.*\]")
-_WORDINGS = (
-    ("Input should be ", "must be "),
-    ("Value error, ", ""),
-    ("a valid integer", "a whole number"),
-    ("a valid number", "a number"),
-    ("a valid boolean", "true or false"),
-    ("greater than or equal to", "at least"),
-    ("less than or equal to", "at most"),
-    ("a valid list", "a list, as in [1,2]"),
-    ("List should have", "must have"),
-    ("Dictionary should have", "must have"),
-    (" after validation", ""),
-    ("a dictionary or an instance of ", "a section of settings, as of "),
-    ("an instance of ", "a section with the _target_ of an "),
-    ("String should match pattern '^[\\w.+-]+$'", "must be a word of letters, digits and . _ + -"),
-)
-# Reasons that only repeat the value
-_REDUNDANT = re.compile(r", (unable to (parse|interpret)|got a number with a fractional part).*|, not 0$")
-_RANGE = re.compile(r"(\d+)-(\d+)")
-_OF_NUMBERS = ("int_", "float_", "greater_", "less_")  # what pydantic calls their problems
+_PACKAGE = "# @package _global_"  # a user's own experiment without it is one that Hydra puts elsewhere
+# Settings that not every protocol reads
+PROTOCOLS = {
+    "uae_cli.protocols.Augment": "augmentation",
+    "uae_cli.protocols.AttackProtocol": "attack",
+    "uae_cli.protocols.RobustnessProtocol": "robustness",
+}
+_READERS = {
+    "arm": ("augmentation",),
+    "augmentation": ("augmentation",),
+    "evaluation": ("augmentation", "attack"),
+    "method": ("attack", "robustness"),
+    "data.attack_size": ("attack", "robustness"),
+    "victim": ("robustness",),
+    "source": ("robustness",),
+}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -129,44 +124,90 @@ def check_without_torch(config: dict[str, Any]) -> None:
             raise validation_error(error, place) from error
 
 
-def validation_error(error: ValidationError, place: str) -> ConfigError:
-    """What pydantic refused at `place` ("attack", "model.trainer", …), as one line."""
-    problems = _without_alternatives(error)
-    if len(problems) > 1:
-        return ConfigError("; ".join(str(_one(problem, place)) for problem in problems))
-    return _one(problems[0], place)
+def check_reads(overrides: Sequence[str], configs: Sequence[dict[str, Any]]) -> None:
+    """See whether every override is read by one of the jobs at least.
+
+    Args:
+        overrides: as on the command line.
+        configs: of the jobs.
+
+    Raises:
+        ConfigError: one isn't; or it is of an evaluation that isn't chosen; or it changes a scale, whose name
+            stands beside results.
+    """
+    for override in overrides:
+        if override.lstrip("+~").startswith("scale."):
+            raise ConfigError(
+                f"{override}: a scale is chosen whole, scale=smoke, subset or full; set data.train_size, "
+                "data.test_size or what else differs"
+            )
+        found = re.match(r"\+*evaluation\.(\w+)", override)
+        if found and not any(found[1] in config.get("evaluation", ()) for config in configs):
+            raise ConfigError(f"{override}: that evaluation isn't chosen; use evaluation=[{found[1]}]")
+        if configs and not any(reads(config, override) for config in configs):
+            part = _part(override)
+            raise ConfigError(
+                f"{override}: protocol = {_protocol(configs[0])} doesn't read {part}; leave it out, or "
+                f"use protocol={' or protocol='.join(_READERS[part])}"
+            )
 
 
-def _without_alternatives(error: ValidationError) -> list[dict[str, Any]]:
-    """The problems, with those of the alternatives of one union joined by "or"."""
-    merged: dict[tuple[object, ...], dict[str, Any]] = {}
-    for problem in error.errors():
-        location = problem["loc"]
-        if len(location) > 1 and _ALTERNATIVE.fullmatch(str(location[-1])):
-            location = location[:-1]
-        if location not in merged:
-            merged[location] = {**problem, "loc": location}
-        else:
-            other = _plain(problem["msg"]).removeprefix("must be ")
-            merged[location]["msg"] = f"{_plain(merged[location]['msg'])}, or {other}"
-    return list(merged.values())
+def reads(config: dict[str, Any], override: str) -> bool:
+    """Whether a job reads this override; a protocol of the user's own is trusted to."""
+    part, protocol = _part(override), _protocol(config)
+    if part == "evaluation" and any("watch_every" in settings for settings in config.get(part, {}).values()):
+        return True  # it watches every training, of victims too
+    return not part or protocol is None or protocol in _READERS[part]
 
 
-def _one(problem: dict[str, Any], place: str) -> ConfigError:
-    setting = ".".join(part for part in (place, *map(str, problem["loc"])) if part)
-    if problem["type"] in _UNKNOWN:
-        return UnknownSettingError(setting)
-    if problem["type"] in _MISSING:
-        return ConfigError(f"{setting}: must be given, e.g. {setting}=…")
-    found = _RANGE.fullmatch(str(problem["input"]))
-    if found and problem["type"].startswith(_OF_NUMBERS):
-        low, high = found.groups()
-        way = f"must be one number; for -m, a range is written range({low},{int(high) + 1})"
-        return SettingError(setting, shown(problem["input"]), way)
-    return SettingError(setting, shown(problem["input"]), _plain(problem["msg"]))
+def attacks_some(config: dict[str, Any]) -> bool:
+    """Whether the job is known to attack `data.attack_size` samples, not all."""
+    return _protocol(config) in _READERS["data.attack_size"]
 
 
-def _plain(message: str) -> str:
-    for theirs, ours in _WORDINGS:
-        message = message.replace(theirs, ours)
-    return _REDUNDANT.sub("", message)
+def _part(override: str) -> str:
+    """The key of `_READERS` that it is of; empty if every protocol reads it."""
+    setting = override.lstrip("+~").partition("=")[0].partition("@")[0]
+    return next((part for part in _READERS if setting == part or setting.startswith(f"{part}.")), "")
+
+
+def _protocol(config: dict[str, Any]) -> str | None:
+    protocol = config.get("protocol")
+    target = protocol.get("_target_") if isinstance(protocol, dict) else None
+    return PROTOCOLS.get(str(target))
+
+
+def check_own_files(folder: Path, overrides: Sequence[str]) -> None:
+    """See whether the files of a user's own folder mean what their author thinks.
+
+    Raises:
+        ConfigError: one is named like one of ours, which is found first; or an experiment that `overrides`
+            name would come to stand below `experiment`, or sets a group like a value, which what the group's
+            own file says replaces.
+    """
+    for file in sorted(folder.glob("*/**/*.yaml")):
+        if (conf_dir() / file.relative_to(folder)).exists():
+            raise ConfigError(f"{file}: uae has a file of this name, which it would take; give yours another")
+    named = " ".join(override for override in overrides if override.startswith("experiment="))
+    for file in sorted(folder.glob("experiment/*.yaml")):
+        if file.stem in re.findall(r"[\w.-]+", named):
+            _check_own(file)
+
+
+def _check_own(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    if _PACKAGE not in text:
+        raise ConfigError(
+            f"{file}: its settings would come to stand below experiment; make its first line {_PACKAGE}"
+        )
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return  # which Hydra tells
+    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+    for name, value in settings.items() if isinstance(settings, dict) else ():
+        if name in groups and isinstance(value, str | list):
+            raise ConfigError(
+                f"{file}: {name}: {value}: has no effect here; choose it under defaults, as in "
+                f"- override /{name}: {value}"
+            )

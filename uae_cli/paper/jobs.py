@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from uae_cli.errors import UaeError
-from uae_cli.experiment.command_line import reads
 from uae_cli.experiment.compose import compose_jobs, conf_dir
+from uae_cli.experiment.settings import reads
 from uae_cli.hashing import digest, job_identity, write_json
 from uae_cli.results import FinishedRun, finished_runs
 from uae_cli.tables import FULL_NAMES, Run

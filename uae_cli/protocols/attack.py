@@ -19,14 +19,18 @@ from uae_cli.evaluation.mutual_information import HeldOutInformation
 from uae_cli.experiment.schema import Experiment, Plan, PlannedAttack, PlannedFit
 from uae_cli.figures import Course, similarity_curves
 from uae_cli.models.weights import load_weights
-from uae_cli.protocols.attacked import (
+from uae_cli.protocols.base import (
+    ORIGINAL,
+    SHOWN,
+    Line,
+    Result,
+    SampleLine,
     check_attack_size,
     choose_samples,
     information,
     plain_metrics,
     succeeded,
 )
-from uae_cli.protocols.base import ORIGINAL, SHOWN, Line, Result, SampleLine
 from uae_cli.randomness import derive_seed
 from uae_cli.settings import STRICT
 from uae_cli.stages import Fitted, Metrics, Stages, TensorBoard

@@ -31,8 +31,18 @@ from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.outputs import reconstruct
 from uae_cli.experiment.schema import Experiment, ModelSettings, Plan, PlannedAttack, PlannedFit
-from uae_cli.protocols.attacked import information, plain_metrics, succeeded, what_similarity_did
-from uae_cli.protocols.base import ORIGINAL, REPLICATE, SHOWN, Line, Result, SampleLine
+from uae_cli.protocols.base import (
+    ORIGINAL,
+    REPLICATE,
+    SHOWN,
+    Line,
+    Result,
+    SampleLine,
+    information,
+    plain_metrics,
+    succeeded,
+    what_similarity_did,
+)
 from uae_cli.settings import STRICT
 from uae_cli.stages import Fitted, Metrics, Stages, TensorBoard
 from uae_cli.stages.tensorboard import similarity_quartiles

@@ -18,7 +18,7 @@ from uae_cli.models import ProbedEncoder, SimCLR
 from uae_cli.models.weights import portable_state
 from uae_cli.settings import STRICT
 from uae_cli.stages import Fitted, Stages
-from uae_cli.stages.sources import described, own_code
+from uae_cli.stages.store import described, own_code
 from uae_cli.training import ContrastiveObjective, Objective
 
 HEAD = "head.safetensors"

@@ -20,8 +20,15 @@ from uae_cli.evaluation.outputs import ClassificationEvaluation
 from uae_cli.experiment.schema import Experiment, Plan, PlannedAttack, PlannedFit
 from uae_cli.figures import draw_mosaic, success_curves
 from uae_cli.models.weights import load_weights
-from uae_cli.protocols.attacked import check_attack_size, choose_samples, plain_metrics, succeeded
-from uae_cli.protocols.base import Line, Result, SampleLine
+from uae_cli.protocols.base import (
+    Line,
+    Result,
+    SampleLine,
+    check_attack_size,
+    choose_samples,
+    plain_metrics,
+    succeeded,
+)
 from uae_cli.protocols.classifiers import ClassifierSettings, Source, Trained
 from uae_cli.settings import STRICT, Count, Positive
 from uae_cli.stages import Fitted, Stages, TensorBoard

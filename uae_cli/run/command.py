@@ -13,7 +13,6 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from uae_cli.errors import ConfigError, SettingError, UaeError, UnknownSettingError
-from uae_cli.experiment.command_line import check_own_files, check_reads
 from uae_cli.experiment.compose import (
     Job,
     compose_jobs,
@@ -23,7 +22,7 @@ from uae_cli.experiment.compose import (
     register_resolvers,
     siblings,
 )
-from uae_cli.experiment.settings import check_without_torch
+from uae_cli.experiment.settings import check_own_files, check_reads, check_without_torch
 from uae_cli.run import hydra_app
 from uae_cli.text import nearest, shown
 

@@ -1,22 +1,29 @@
-"""`uae run`: one experiment from its resolved config to a folder with everything it found."""
+"""`uae run`: one experiment from its resolved config to a folder with everything it found.
+
+Tables, figures, curves, models, samples, and where they came from.
+"""
 
 import logging
+import os
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from omegaconf import OmegaConf
 
 from uae_cli import __version__
+from uae_cli.datasets import Dataset
 from uae_cli.errors import UaeError
 from uae_cli.experiment.check import Preparation
+from uae_cli.hashing import write_json, write_whole
 from uae_cli.machine import choose_threads, describe, keep_freed_memory
 from uae_cli.progress import Bars
 from uae_cli.protocols import Runnable
-from uae_cli.run.folder import RunFolder
+from uae_cli.results import RESULTS_FILE, to_frame
 from uae_cli.run.rows import Provenance, result_rows
 from uae_cli.stages import Stages, TensorBoard
 
@@ -70,9 +77,12 @@ def _run(
         told = f"NOT CONVERGED, even in the last try: {', '.join(names)}."
         provenance = replace(provenance, note=f"{provenance.note} {told}".strip())
     rows = result_rows(result.lines, provenance)
-    run_folder = RunFolder(folder)
-    run_folder.draw(result, provenance, tensorboard)
+    (folder / "figures").mkdir(exist_ok=True)
+    scale = "" if experiment.scale.name == "full" else f", scale {experiment.scale.name}"
+    result.draw(folder / "figures", f"{experiment.name}, seed {experiment.seed}{scale}", tensorboard)
     tensorboard.close()
+    _link_stages(folder / "tensors", stages)
+    _write_split(folder / "split.csv", data)
     seconds = (datetime.now(UTC) - started).total_seconds()
     record = {
         **vars(provenance),
@@ -81,9 +91,48 @@ def _run(
         "command": command,
         "seconds": seconds,
         "machine": describe(device),
+        "source": data.source,
+        "stages": stages.store.costs,
+        "results": [vars(row) for row in rows],
+        "draws": {line.arm: line.draws for line in result.lines},
     }
-    run_folder.write(result, rows, stages, record)
+    write_json(folder / "results.json", record)
+    # Last: with it, a run is finished
+    write_whole(folder / RESULTS_FILE, lambda part: to_frame(rows).to_csv(part, index=False))
     log.info("finished in %.1f s", seconds)
+
+
+def _write_split(path: Path, data: Dataset) -> None:
+    """Which rows of the source are training and test samples, where the split is not the source's own."""
+    parts = {"train": data.train_rows, "test": data.test_rows}
+    frames = [
+        pd.DataFrame({"row": rows.tolist(), "split": name})
+        for name, rows in parts.items()
+        if rows is not None
+    ]
+    if frames:
+        pd.concat(frames).to_csv(path, index=False)
+
+
+def _link_stages(folder: Path, stages: Stages) -> None:
+    """Models and samples, shared with the stage store where the file system allows links."""
+    folder.mkdir(exist_ok=True)
+    for label, stage in stages.store.stages.items():
+        name = label.partition(" ")[2].replace(" ", "_").replace("/", "_")
+        for source in stage.folder.glob("*.safetensors"):
+            _link(source, folder / f"{name}.{source.name}")
+
+
+def _link(source: Path, target: Path) -> None:
+    """Put `source` at `target`, never writing into what stands there: it may be another stage's own file."""
+
+    def link(part: Path) -> None:
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copy2(source, part)
+
+    write_whole(target, link)
 
 
 def _discard(folder: Path, outputs: Path) -> None:

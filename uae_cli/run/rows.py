@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from uae_cli.datasets import Dataset
-from uae_cli.experiment.command_line import attacks_some
 from uae_cli.experiment.schema import Experiment
+from uae_cli.experiment.settings import attacks_some
 from uae_cli.hashing import NOT_SETTINGS, digest, fingerprint, job_identity, settings_of
 from uae_cli.machine import commit, device_name
 from uae_cli.protocols import ORIGINAL, REPLICATE, Line

@@ -20,8 +20,7 @@ from uae_cli.experiment.schema import Experiment, ModelSettings
 from uae_cli.hashing import fingerprint, write_json
 from uae_cli.models.weights import load_weights, portable_state
 from uae_cli.progress import Bars
-from uae_cli.stages.sources import described, own_code
-from uae_cli.stages.store import Stage, StageStore
+from uae_cli.stages.store import Stage, StageStore, described, own_code
 from uae_cli.training import Callbacks, History
 
 Metrics = dict[str, float]

@@ -1,14 +1,16 @@
-"""Hydra's and YAML's complaints about a command line or a config file, turned into one line each."""
+"""What Hydra, YAML and pydantic refuse, in one line each."""
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import yaml
 from hydra.core.object_type import ObjectType
 from hydra.errors import MissingConfigException, OverrideParseException
+from pydantic import ValidationError
 
-from uae_cli.errors import ConfigError, UnknownSettingError
-from uae_cli.text import nearest, one_line
+from uae_cli.errors import ConfigError, SettingError, UnknownSettingError
+from uae_cli.text import nearest, one_line, shown
 
 Choices = Callable[..., list[str]]
 """The choices of a group by its name; with `ObjectType.GROUP`, the groups below it."""
@@ -92,3 +94,72 @@ def _no_choice(overrides: list[str], choices: Choices) -> ConfigError:
         if known and value not in known:
             return ConfigError(f"{key} = {value}: no such choice; {nearest(value, known)}")
     return ConfigError("a group must be set to one of its choices; see uae run --help")
+
+
+_UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")
+_MISSING = ("missing", "missing_argument", "missing_keyword_only_argument")
+# What pydantic appends to a setting's name for each type that a union admits
+_ALTERNATIVE = re.compile(r"constrained-\w+|literal\[.*\]|int|float|str|bool|none|list\[.*\]")
+_WORDINGS = (
+    ("Input should be ", "must be "),
+    ("Value error, ", ""),
+    ("a valid integer", "a whole number"),
+    ("a valid number", "a number"),
+    ("a valid boolean", "true or false"),
+    ("greater than or equal to", "at least"),
+    ("less than or equal to", "at most"),
+    ("a valid list", "a list, as in [1,2]"),
+    ("List should have", "must have"),
+    ("Dictionary should have", "must have"),
+    (" after validation", ""),
+    ("a dictionary or an instance of ", "a section of settings, as of "),
+    ("an instance of ", "a section with the _target_ of an "),
+    ("String should match pattern '^[\\w.+-]+$'", "must be a word of letters, digits and . _ + -"),
+)
+# Reasons that only repeat the value
+_REDUNDANT = re.compile(r", (unable to (parse|interpret)|got a number with a fractional part).*|, not 0$")
+_RANGE = re.compile(r"(\d+)-(\d+)")
+_OF_NUMBERS = ("int_", "float_", "greater_", "less_")  # what pydantic calls their problems
+
+
+def validation_error(error: ValidationError, place: str) -> ConfigError:
+    """What pydantic refused at `place` ("attack", "model.trainer", …), as one line."""
+    problems = _without_alternatives(error)
+    if len(problems) > 1:
+        return ConfigError("; ".join(str(_one(problem, place)) for problem in problems))
+    return _one(problems[0], place)
+
+
+def _without_alternatives(error: ValidationError) -> list[dict[str, Any]]:
+    """The problems, with those of the alternatives of one union joined by "or"."""
+    merged: dict[tuple[object, ...], dict[str, Any]] = {}
+    for problem in error.errors():
+        location = problem["loc"]
+        if len(location) > 1 and _ALTERNATIVE.fullmatch(str(location[-1])):
+            location = location[:-1]
+        if location not in merged:
+            merged[location] = {**problem, "loc": location}
+        else:
+            other = _plain(problem["msg"]).removeprefix("must be ")
+            merged[location]["msg"] = f"{_plain(merged[location]['msg'])}, or {other}"
+    return list(merged.values())
+
+
+def _one(problem: dict[str, Any], place: str) -> ConfigError:
+    setting = ".".join(part for part in (place, *map(str, problem["loc"])) if part)
+    if problem["type"] in _UNKNOWN:
+        return UnknownSettingError(setting)
+    if problem["type"] in _MISSING:
+        return ConfigError(f"{setting}: must be given, e.g. {setting}=…")
+    found = _RANGE.fullmatch(str(problem["input"]))
+    if found and problem["type"].startswith(_OF_NUMBERS):
+        low, high = found.groups()
+        way = f"must be one number; for -m, a range is written range({low},{int(high) + 1})"
+        return SettingError(setting, shown(problem["input"]), way)
+    return SettingError(setting, shown(problem["input"]), _plain(problem["msg"]))
+
+
+def _plain(message: str) -> str:
+    for theirs, ours in _WORDINGS:
+        message = message.replace(theirs, ours)
+    return _REDUNDANT.sub("", message)
