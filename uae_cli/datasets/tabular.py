@@ -125,7 +125,8 @@ def random_split(n: int, *, seed: int, labels: NDArray[np.int64] | None = None) 
         drawn = rows[rng.permutation(len(rows))]
         train.append(drawn[:n_first])
         test.append(drawn[n_first : n_first + n_second])
-    return rng.permutation(np.concatenate(train)), rng.permutation(np.concatenate(test))
+    drawn_train, drawn_test = (rng.permutation(np.concatenate(rows)) for rows in (train, test))
+    return drawn_train, drawn_test
 
 
 def _share_out(n: int, counts: Rows, rng: np.random.RandomState) -> Rows:
@@ -140,7 +141,8 @@ def _share_out(n: int, counts: Rows, rng: np.random.RandomState) -> Rows:
         taken = rng.choice(tied, size=min(len(tied), left), replace=False)
         shares[taken] += 1
         left -= len(taken)
-    return shares.astype(np.int64)
+    whole: Rows = shares.astype(np.int64)
+    return whole
 
 
 def min_max_scale(

@@ -6,7 +6,6 @@ Tables, figures, curves, models, samples, and where they came from.
 import logging
 import os
 import shutil
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from uae_cli.machine import choose_threads, describe, keep_freed_memory
 from uae_cli.progress import Bars
 from uae_cli.protocols import Runnable
 from uae_cli.results import RESULTS_FILE, to_frame
-from uae_cli.run.rows import Provenance, result_rows
+from uae_cli.run.rows import provenance, result_rows
 from uae_cli.stages import Stages, TensorBoard
 
 log = logging.getLogger(__name__)
@@ -72,11 +71,11 @@ def _run(
     stages = Stages(experiment, data, device, Bars(), tensorboard.epoch)
     assert isinstance(experiment.protocol, Runnable)
     result = experiment.protocol.run(stages)
-    provenance = Provenance.of(experiment, config, data, device, overrides, started)
+    told = provenance(experiment, config, data, device, overrides, started)
     if names := stages.store.unconverged:
-        told = f"NOT CONVERGED, even in the last try: {', '.join(names)}."
-        provenance = replace(provenance, note=f"{provenance.note} {told}".strip())
-    rows = result_rows(result.lines, provenance)
+        told["note"] += f" NOT CONVERGED, even in the last try: {', '.join(names)}."
+        told["note"] = told["note"].strip()
+    rows = result_rows(result.lines, told)
     (folder / "figures").mkdir(exist_ok=True)
     scale = "" if experiment.scale.name == "full" else f", scale {experiment.scale.name}"
     result.draw(folder / "figures", f"{experiment.name}, seed {experiment.seed}{scale}", tensorboard)
@@ -85,8 +84,8 @@ def _run(
     _write_split(folder / "split.csv", data)
     seconds = (datetime.now(UTC) - started).total_seconds()
     record = {
-        **vars(provenance),
-        "commit": provenance.commit or None,
+        **told,
+        "commit": told["commit"] or None,
         "uae": __version__,
         "command": command,
         "seconds": seconds,

@@ -2,7 +2,6 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
 from typing import Any
@@ -21,56 +20,33 @@ from uae_cli.results.columns import METRICS, ResultRow, gain, gain_name, unit_of
 _SILENT_OVERRIDES = (*NOT_SETTINGS, "scale", "data.root", "data.download", "hydra")
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """What every row of a run says of itself."""
-
-    experiment: str
-    dataset: str
-    model: str
-    seed: int
-    scale: str
-    n_train: int
-    n_test: int
-    device: str
-    settings: str
-    overrides: str
-    started: str
-    note: str
-    commit: str
-    attack: str
-    job: str
-    n_attacked: int
-
-    @classmethod
-    def of(
-        cls,
-        experiment: Experiment,
-        config: dict[str, Any],
-        data: Dataset,
-        device: torch.device,
-        overrides: list[str],
-        started: datetime,
-    ) -> "Provenance":
-        """Collect it from the parts of a run."""
-        return cls(
-            experiment=experiment.name,
-            dataset=data.name,
-            model=experiment.model.name,
-            seed=experiment.seed,
-            scale=experiment.scale.name,
-            n_train=len(data.x_train),
-            n_test=len(data.x_test),
-            device=device_name(device),
-            settings=settings_hash(config, data),
-            overrides=" ".join(sorted(o for o in overrides if not _silent(o, experiment.name))),
-            started=started.isoformat(timespec="seconds"),
-            note=data.note,
-            commit=commit() or "",
-            attack=_scalars(config["attack"]),
-            job=job_identity(config),
-            n_attacked=config["data"]["attack_size"] if attacks_some(config) else 0,
-        )
+def provenance(
+    experiment: Experiment,
+    config: dict[str, Any],
+    data: Dataset,
+    device: torch.device,
+    overrides: list[str],
+    started: datetime,
+) -> dict[str, Any]:
+    """What every row of a run says of itself: the columns that don't depend on arm and metric."""
+    return {
+        "experiment": experiment.name,
+        "dataset": data.name,
+        "model": experiment.model.name,
+        "seed": experiment.seed,
+        "scale": experiment.scale.name,
+        "n_train": len(data.x_train),
+        "n_test": len(data.x_test),
+        "device": device_name(device),
+        "settings": settings_hash(config, data),
+        "overrides": " ".join(sorted(o for o in overrides if not _silent(o, experiment.name))),
+        "started": started.isoformat(timespec="seconds"),
+        "note": data.note,
+        "commit": commit() or "",
+        "attack": _scalars(config["attack"]),
+        "job": job_identity(config),
+        "n_attacked": config["data"]["attack_size"] if attacks_some(config) else 0,
+    }
 
 
 def settings_hash(config: dict[str, Any], data: Dataset) -> str:
@@ -93,14 +69,19 @@ def _scalars(settings: dict[str, Any]) -> str:
     )
 
 
-def result_rows(lines: Sequence[Line], provenance: Provenance) -> list[ResultRow]:
-    """One row per line and metric; gains are against `original` and against `replicate`, where they ran."""
+def result_rows(lines: Sequence[Line], told: dict[str, Any]) -> list[ResultRow]:
+    """One row per line and metric; gains are against `original` and against `replicate`, where they ran.
+
+    Args:
+        lines: of a result.
+        told: see `provenance`.
+    """
     means = {line.arm: _mean_metrics(line) for line in lines}
     rows = []
     for line in lines:
         metrics = {name: [draw[name] for draw in line.draws if name in draw] for name in means[line.arm]}
         metrics |= _gains(line, metrics, means)
-        rows += [_row(line, name, values, provenance) for name, values in metrics.items()]
+        rows += [_row(line, name, values, told) for name, values in metrics.items()]
     return rows
 
 
@@ -121,9 +102,9 @@ def _mean_metrics(line: Line) -> dict[str, float]:
     return {name: statistics.fmean(draw[name] for draw in line.draws if name in draw) for name in names}
 
 
-def _row(line: Line, metric: str, values: list[float], provenance: Provenance) -> ResultRow:
+def _row(line: Line, metric: str, values: list[float], told: dict[str, Any]) -> ResultRow:
     return ResultRow(
-        **vars(provenance),
+        **told,
         arm=line.arm,
         metric=metric,
         value=statistics.fmean(values),
