@@ -9,7 +9,7 @@ import pytest
 from uae_cli.datasets import Digits
 from uae_cli.errors import DataError
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
-from uae_cli.run.job import run
+from uae_cli.run.job import link_file, run
 from uae_cli.run.rows import settings_hash
 
 DATA = Digits(name="digits").load(Path(), download=False)
@@ -67,3 +67,14 @@ def test_fits_that_did_not_converge_are_told_beside_results(tmp_path: Path) -> N
     run(job, folder, overrides=[])
     notes = set(pd.read_csv(folder / "results.csv")["note"])
     assert notes == {"NOT CONVERGED, even in the last try: original, replicate."}
+
+
+def test_a_second_run_into_one_folder_leaves_the_first_ones_stage_alone(tmp_path: Path) -> None:
+    first, second, target = tmp_path / "first", tmp_path / "second", tmp_path / "model.safetensors"
+    first.write_text("seed 0")
+    second.write_text("seed 1")
+    link_file(first, target)
+    link_file(second, target)
+    assert (first.read_text(), target.read_text()) == ("seed 0", "seed 1")
+    link_file(second, target)
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["first", "model.safetensors", "second"]

@@ -17,7 +17,7 @@ Choices = Callable[..., list[str]]
 
 # What brings a setting that others refer to
 _NEEDS = {
-    "model.trainer.objective.views": "criterion=contrastive goes with model=simclr, as in digits_simclr",
+    "model.trainer.objective.views": "criterion=contrastive goes with model=simclr, as in digits_simclr"
 }
 # Hydra's plugins, by the choices that they bring
 _PLUGINS = {

@@ -56,16 +56,12 @@ def _check(options: argparse.Namespace) -> None:
     several = [f"--{name.replace('_', '-')}" for name in _ONE_OF if getattr(options, name)]
     sweep = "it shows one job; leave out -m, and give every setting one value"
     way = sweep if options.multirun and (options.cfg or options.info) else "use one of them"
+    for flag in ("config_name", "config_path"):
+        if value := getattr(options, flag):
+            name = flag.replace("_", "-")
+            raise ConfigError(f"--{name} = {value}: {own} --config-dir DIR experiment=NAME")
     for wrong, line in (
         (len(several) > 1, f"{' and '.join(several)}: don't go together; {way}"),
-        (
-            options.config_name,
-            f"--config-name = {options.config_name}: {own} --config-dir DIR experiment=NAME",
-        ),
-        (
-            options.config_path,
-            f"--config-path = {options.config_path}: {own} --config-dir DIR experiment=NAME",
-        ),
         (
             folder and not Path(folder).is_dir(),
             f"--config-dir = {folder}: no such folder; name the one above experiment/",

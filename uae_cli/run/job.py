@@ -119,10 +119,10 @@ def _link_stages(folder: Path, stages: Stages) -> None:
     for label, stage in stages.store.stages.items():
         name = label.partition(" ")[2].replace(" ", "_").replace("/", "_")
         for source in stage.folder.glob("*.safetensors"):
-            _link(source, folder / f"{name}.{source.name}")
+            link_file(source, folder / f"{name}.{source.name}")
 
 
-def _link(source: Path, target: Path) -> None:
+def link_file(source: Path, target: Path) -> None:
     """Put `source` at `target`, never writing into what stands there: it may be another stage's own file."""
 
     def link(part: Path) -> None:

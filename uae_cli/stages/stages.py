@@ -112,11 +112,7 @@ class Stages:
         return Fitted(model.eval(), history, stage)
 
     def refit(
-        self,
-        label: str,
-        extra: Tensor,
-        settings: ModelSettings | None = None,
-        labels: Tensor | None = None,
+        self, label: str, extra: Tensor, settings: ModelSettings | None = None, labels: Tensor | None = None
     ) -> Fitted:
         """A model trained from scratch on the training samples and `extra` (k·N, *shape); see `fit`."""
         settings = settings or self.experiment.model
