@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from sklearn.model_selection import train_test_split
 
 from uae_cli.datasets.tabular import Table, min_max_scale, random_split, stratified_split
 from uae_cli.errors import DataError
@@ -52,31 +51,6 @@ def test_another_seed_draws_another_split():
     train, test = random_split(100, seed=0)
     assert sorted([*train, *test]) == list(range(100))
     assert len(test) == 20
-
-
-@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1])
-def test_the_split_is_scikit_learns(seed):
-    rng = np.random.default_rng(seed)
-    for n, classes in ((2, 1), (12, 2), (53, 10), (100, 4), (101, 20), (1797, 10)):
-        labels = np.concatenate(
-            [np.repeat(np.arange(classes), 2), rng.integers(classes, size=n - 2 * classes)]
-        )
-        labels = rng.permutation(labels)
-        for chosen in (labels, 3 * labels + 1, None):
-            ours = random_split(n, seed=seed, labels=chosen)
-            theirs = train_test_split(np.arange(n), test_size=0.2, random_state=seed, stratify=chosen)
-            assert all(map(np.array_equal, ours, theirs))
-
-
-@pytest.mark.parametrize(
-    ("labels", "reason"),
-    [([0, 0, 4], "a single row in 4"), ([0, 0, 1, 1, 2, 2], "2 test rows for 3 classes")],
-)
-def test_too_few_rows_to_split(labels, reason):
-    with pytest.raises(ValueError, match=reason):
-        random_split(len(labels), seed=0, labels=np.array(labels))
-    with pytest.raises(ValueError, match=r"member|number of classes"):
-        train_test_split(np.array(labels), test_size=0.2, stratify=labels)
 
 
 NAN = np.nan

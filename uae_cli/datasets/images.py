@@ -1,10 +1,9 @@
 """Images that come with a library: scikit-learn's digits; MNIST, Fashion-MNIST, SVHN, CIFAR-10 (torchvision).
 
-torchvision is imported where it is used: it takes a second, which `uae data` need not pay.
+Both libraries are imported where they are used: each takes a second, which `uae data` need not pay.
 """
 
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -89,13 +88,11 @@ class Digits:
 
     def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002 - part of scikit-learn
         """1,437 training and 360 test samples."""
-        package = find_spec("sklearn")  # whose import, for the sake of one file, would take a second
-        assert package is not None
-        assert package.origin is not None
-        file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
-        rows = np.loadtxt(file, delimiter=",", dtype=np.int64)
-        images = image_tensor((rows[:, :-1].reshape(-1, 8, 8) / 16).astype(np.float32))
-        labels = rows[:, -1]
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        images = image_tensor((digits.images / 16).astype(np.float32))
+        labels = digits.target.astype(np.int64)
         what = f"dataset {self.name}"
         source = self.check(root, verify=False).source
         return stratified_dataset(what, images, labels, seed=0, name=self.name, source=source)

@@ -1,6 +1,5 @@
 """What every table needs: a split into train and test, no missing values, and scaling to [0, 1]."""
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -101,48 +100,11 @@ def stratified_dataset(
 
 
 def random_split(n: int, *, seed: int, labels: NDArray[np.int64] | None = None) -> tuple[Rows, Rows]:
-    """Row numbers of the train (80 %) and test (20 %) split of `n` rows, class by class with labels (n,).
+    """Row numbers of the train (80 %) and test (20 %) split of `n` rows, class by class with labels (n,)."""
+    from sklearn.model_selection import train_test_split
 
-    The rows that scikit-learn's `train_test_split` draws, which takes a second to import.
-
-    Raises:
-        ValueError: a class has a single row, or the test split has fewer rows than there are classes.
-    """
-    rng, n_test = np.random.RandomState(seed), math.ceil(0.2 * n)
-    if labels is None:
-        order = rng.permutation(n)
-        return order[n_test:], order[:n_test]
-    classes, counts = np.unique(labels, return_counts=True)
-    if counts.min() < 2:
-        raise ValueError(f"a single row in {', '.join(map(str, classes[counts < 2]))}")
-    if n_test < len(classes):
-        raise ValueError(f"{n_test} test rows for {len(classes)} classes")
-    of_class = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
-    train_counts = _share_out(n - n_test, counts, rng)
-    test_counts = _share_out(n_test, counts - train_counts, rng)
-    train, test = list[Rows](), list[Rows]()
-    for rows, n_first, n_second in zip(of_class, train_counts, test_counts, strict=True):
-        drawn = rows[rng.permutation(len(rows))]
-        train.append(drawn[:n_first])
-        test.append(drawn[n_first : n_first + n_second])
-    drawn_train, drawn_test = (rng.permutation(np.concatenate(rows)) for rows in (train, test))
-    return drawn_train, drawn_test
-
-
-def _share_out(n: int, counts: Rows, rng: np.random.RandomState) -> Rows:
-    """`n` rows shared out in proportion to the classes' counts; largest remainders first, ties by lot."""
-    exact = counts / counts.sum() * n
-    shares = np.floor(exact)
-    remainders, left = exact - shares, int(n - shares.sum())
-    for value in np.unique(remainders)[::-1]:
-        if left == 0:
-            break
-        [tied] = np.where(remainders == value)
-        taken = rng.choice(tied, size=min(len(tied), left), replace=False)
-        shares[taken] += 1
-        left -= len(taken)
-    whole: Rows = shares.astype(np.int64)
-    return whole
+    train, test = train_test_split(np.arange(n), test_size=0.2, random_state=seed, stratify=labels)
+    return train, test
 
 
 def min_max_scale(
