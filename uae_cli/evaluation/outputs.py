@@ -17,6 +17,14 @@ from uae_cli.settings import STRICT
 class ReconstructionEvaluation(Evaluation):
     """Mean squared error on test and training samples: `test_mse`, `train_mse`."""
 
+    def check(self, model: nn.Module, data: Dataset) -> None:
+        """See `Evaluation.check`."""
+        if (shape := _answer(model, data)) != data.shape:
+            raise ConfigError(
+                f"evaluation = reconstruction: the model answers samples of shape {data.shape} with {shape}; "
+                "use an autoencoder, or another evaluation"
+            )
+
     def measure(self, model: nn.Module, data: EvaluationData) -> dict[str, float]:
         """See `Evaluation.measure`."""
         samples = {"test_mse": data.dataset.x_test, "train_mse": data.dataset.x_train}
@@ -61,12 +69,11 @@ class ClassificationEvaluation(Evaluation):
 
     def check(self, model: nn.Module, data: Dataset) -> None:
         """See `Evaluation.check`."""
-        with torch.no_grad():
-            output = model(data.x_test[:1])
-        if output.ndim != 2 or output.shape[1] < data.classes:
+        shape = _answer(model, data)
+        if len(shape) != 1 or shape[0] < data.classes:
             raise ConfigError(
                 f"evaluation = classification: needs a logit for each of {data.classes} classes, but the "
-                f"model answers with shape {tuple(output.shape[1:])}; use a classifier, or another evaluation"
+                f"model answers with shape {shape}; use a classifier, or another evaluation"
             )
 
     def measure(self, model: nn.Module, data: EvaluationData) -> dict[str, float]:
@@ -74,6 +81,12 @@ class ClassificationEvaluation(Evaluation):
         x, labels = data.dataset.x_test, data.dataset.y_test
         correct = predicted(model, x, batch_size=data.batch_size) == labels
         return {"test_accuracy": 100 * float(correct.double().mean())}
+
+
+@torch.no_grad()
+def _answer(model: nn.Module, data: Dataset) -> tuple[int, ...]:
+    """The shape of the model's output for one sample."""
+    return tuple(model(data.x_test[:1]).shape[1:])
 
 
 @torch.no_grad()
