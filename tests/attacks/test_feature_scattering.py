@@ -189,3 +189,11 @@ def test_it_reads_the_layer_it_is_told(trained_ae, digits):
 def test_settings_out_of_range_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         scattering(**change)
+
+
+def test_a_layer_that_is_never_called_is_refused():
+    idle = torch.nn.Identity()
+    idle.spare = torch.nn.Linear(2, 2)
+    response = HookedModel(idle, "spare")(torch.rand(2, 2))
+    with pytest.raises(ConfigError, match=r"similarity.layer = spare, for arm: the model never calls"):
+        scattering(layer="spare").check("arm", idle, response)

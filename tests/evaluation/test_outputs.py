@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
-from uae_cli.evaluation import ClassificationEvaluation, EvaluationData
+from uae_cli.evaluation import ClassificationEvaluation, EvaluationData, ReconstructionEvaluation
 from uae_cli.evaluation.outputs import mean_squared_error, reconstruct
 from uae_cli.progress import Bars
 
@@ -73,3 +73,10 @@ def test_a_model_without_a_logit_for_each_class_is_refused(digits, digit_labels,
 def test_a_classifier_is_accepted(trained_classifier, digits, digit_labels):
     with torch.no_grad():
         ClassificationEvaluation().check(trained_classifier, data(digits, digit_labels))
+
+
+def test_a_model_without_reconstructions_is_refused(trained_ae, trained_classifier, digits, digit_labels):
+    judged_on = data(digits, digit_labels)
+    ReconstructionEvaluation().check(trained_ae, judged_on)
+    with pytest.raises(ConfigError, match=r"samples of shape \(1, 8, 8\) with \(10,\); use an autoencoder"):
+        ReconstructionEvaluation().check(trained_classifier, judged_on)

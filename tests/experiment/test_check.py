@@ -101,6 +101,21 @@ def test_a_users_own_network(mistake: str, line: str) -> None:
         Preparation().whole(settings)
 
 
+def test_a_model_without_reconstructions() -> None:
+    line = (
+        r"similarity of l2_uae: compares reconstructions, but model.network answers samples of shape "
+        r"\(1, 8, 8\) with \(\d+,\); leave l2_uae out"
+    )
+    with pytest.raises(ConfigError, match=f"^{line}"):
+        Preparation().whole(config("experiment=digits_simclr", "arm=[replicate,l2_uae]"))
+
+
+def test_features_need_be_no_maps_for_a_distance() -> None:
+    """Only a mutual information needs several vectors a sample."""
+    dense = ["model=dense_ae", "sampling=random", "arm=[replicate,feature_scattering]"]
+    Preparation().whole(config(*dense))
+
+
 def test_a_loss_that_does_not_suit_the_model() -> None:
     settings = config("model=dense_ae", "sampling=random")
     settings["model"]["trainer"]["objective"] = config("model=adversarial_ae", "sampling=random")["model"][

@@ -36,6 +36,19 @@ class Similarity(Protocol):
         """The layer of the attacked model it reads, if any."""
         ...
 
+    def check(self, name: str, model: nn.Module, response: Response) -> None:
+        """See whether it can be taken of such a `model`, by its `response` to some samples.
+
+        Args:
+            name: the arm's or method's, for the message.
+            model: the attacked one, untrained.
+            response: with the hooked layer's output.
+
+        Raises:
+            ConfigError: it can't.
+        """
+        ...
+
     def bind(self, clean: Response, batch: Samples) -> "BoundSimilarity":
         """The similarity to these clean samples, untrained; `clean` is the model's response to them."""
         ...
@@ -84,6 +97,19 @@ class Mine(MineSettings):
         """See `Similarity.hooked_layer`."""
         return self.sampling.hooked_layer(model)
 
+    def check(self, name: str, model: nn.Module, response: Response) -> None:  # noqa: ARG002
+        """See `Similarity.check`: two vectors at least, or there is nothing to shuffle."""
+        if (layer := self.hooked_layer(model)) is None:
+            return
+        shape = () if response.features is None else tuple(response.features.shape[1:])
+        if len(shape) < 2 or shape[0] < 2:
+            counted = f"{shape[0]} feature map" if len(shape) > 1 else f"outputs of shape {shape}"
+            raise ConfigError(
+                f"sampling = conv: layer {layer} gives {counted}, but a mutual information needs at least 2 "
+                "feature maps; use more model.network.channels, another similarity.sampling.layer, or "
+                "sampling=random"
+            )
+
     def bind(self, clean: Response, batch: Samples) -> BoundSimilarity:
         """See `Similarity.bind`."""
         sampling = self.sampling
@@ -114,6 +140,9 @@ class Comparison(ABC):
         """See `Similarity.hooked_layer`: none."""
         return None
 
+    def check(self, name: str, model: nn.Module, response: Response) -> None:  # noqa: B027
+        """See `Similarity.check`: most take any model."""
+
     def bind(self, clean: Response, batch: Samples) -> BoundSimilarity:  # noqa: ARG002
         """See `Similarity.bind`."""
         x = clean.x.detach()
@@ -125,6 +154,15 @@ class ReconstructionError(Comparison):
     """‖x − Φ(x + δ)‖, which the L2-UAE baseline maximises under the same criterion (paper §4.4)."""
 
     unit: str = "L2"
+
+    def check(self, name: str, model: nn.Module, response: Response) -> None:  # noqa: ARG002
+        """See `Similarity.check`."""
+        if response.output.shape != response.x.shape:
+            raise ConfigError(
+                f"similarity of {name}: compares reconstructions, but model.network answers samples of shape "
+                f"{tuple(response.x.shape[1:])} with {tuple(response.output.shape[1:])}; leave {name} out, "
+                "use another similarity, or an autoencoder as the model"
+            )
 
     def compare(self, x: Tensor, response: Response) -> Tensor:
         """See `Comparison.compare`."""
@@ -238,6 +276,14 @@ class FeatureScattering:
                 "and null takes its output"
             )
         return self.layer
+
+    def check(self, name: str, model: nn.Module, response: Response) -> None:  # noqa: ARG002
+        """See `Similarity.check`."""
+        if self.layer is not None and response.features is None:
+            raise ConfigError(
+                f"similarity.layer = {self.layer}, for {name}: the model never calls this layer; choose one "
+                "that it does, and null takes its output"
+            )
 
     def bind(self, clean: Response, batch: Samples) -> BoundSimilarity:
         """See `Similarity.bind`; samples of one group may stand anywhere in the batch.

@@ -19,13 +19,10 @@ class ReconstructionEvaluation(Evaluation):
 
     def check(self, model: nn.Module, data: Dataset) -> None:
         """See `Evaluation.check`."""
-        with torch.no_grad():
-            output = model(data.x_test[:1])
-        if output.shape[1:] != data.shape:
+        if (shape := _answer(model, data)) != data.shape:
             raise ConfigError(
-                f"evaluation = reconstruction: needs outputs of the samples' shape {data.shape}, but the "
-                f"model answers with shape {tuple(output.shape[1:])}; use an autoencoder, or another "
-                "evaluation"
+                f"evaluation = reconstruction: the model answers samples of shape {data.shape} with {shape}; "
+                "use an autoencoder, or another evaluation"
             )
 
     def measure(self, model: nn.Module, data: EvaluationData) -> dict[str, float]:
@@ -72,12 +69,11 @@ class ClassificationEvaluation(Evaluation):
 
     def check(self, model: nn.Module, data: Dataset) -> None:
         """See `Evaluation.check`."""
-        with torch.no_grad():
-            output = model(data.x_test[:1])
-        if output.ndim != 2 or output.shape[1] < data.classes:
+        shape = _answer(model, data)
+        if len(shape) != 1 or shape[0] < data.classes:
             raise ConfigError(
                 f"evaluation = classification: needs a logit for each of {data.classes} classes, but the "
-                f"model answers with shape {tuple(output.shape[1:])}; use a classifier, or another evaluation"
+                f"model answers with shape {shape}; use a classifier, or another evaluation"
             )
 
     def measure(self, model: nn.Module, data: EvaluationData) -> dict[str, float]:
@@ -85,6 +81,12 @@ class ClassificationEvaluation(Evaluation):
         x, labels = data.dataset.x_test, data.dataset.y_test
         correct = predicted(model, x, batch_size=data.batch_size) == labels
         return {"test_accuracy": 100 * float(correct.double().mean())}
+
+
+@torch.no_grad()
+def _answer(model: nn.Module, data: Dataset) -> tuple[int, ...]:
+    """The shape of the model's output for one sample."""
+    return tuple(model(data.x_test[:1]).shape[1:])
 
 
 @torch.no_grad()

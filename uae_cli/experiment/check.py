@@ -93,7 +93,7 @@ def check_fit(experiment: Experiment, data: Dataset, device: torch.device) -> No
         output = _tried("model.network", lambda: model.eval()(samples))
     experiment.criterion.check(samples, output)
     for name, attack in experiment.protocol.attacks(experiment).items():
-        _check_hook(attack, model, samples)
+        _check_similarity(name, attack, model, samples)
         own = attack.similarity != experiment.similarity
         place = f"the similarity.sampling of {name}" if own else "similarity.sampling"
         _check_projections(place, attack, samples, device)
@@ -106,22 +106,10 @@ def check_fit(experiment: Experiment, data: Dataset, device: torch.device) -> No
     _check_memory(experiment, model, data, device)
 
 
-def _check_hook(attack: Attack, model: nn.Module, samples: Tensor) -> None:
-    if (layer := attack.similarity.hooked_layer(model)) is None:
-        return
-    features = HookedModel(model, layer)(samples).features
-    shape = () if features is None else tuple(features.shape[1:])
-    # Two vectors at least, or there is nothing to shuffle
-    if len(shape) < 2 or shape[0] < 2:
-        raise ConfigError(
-            f"sampling = conv: layer {layer} gives {_counted(shape)}, but a mutual information needs at "
-            "least 2 feature maps; use more model.network.channels, another similarity.sampling.layer, or "
-            "sampling=random"
-        )
-
-
-def _counted(shape: tuple[int, ...]) -> str:
-    return f"{shape[0]} feature map" if len(shape) > 1 else f"outputs of shape {shape}"
+def _check_similarity(name: str, attack: Attack, model: nn.Module, samples: Tensor) -> None:
+    similarity = attack.similarity
+    response = HookedModel(model, similarity.hooked_layer(model))(samples)
+    similarity.check(name, model, response)
 
 
 def _check_projections(place: str, attack: Attack, samples: Tensor, device: torch.device) -> None:

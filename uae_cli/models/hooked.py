@@ -51,7 +51,7 @@ class HookedModel:
         finally:
             if hook is not None:
                 hook.remove()  # the model is its owner's again after every pass
-        features = hooked[-1] if hook is not None else None
+        features = hooked[-1] if hooked else None  # a layer may never be called
         if self._half:
             return Response(x, output.float(), None if features is None else features.float())
         return Response(x, output, features)
