@@ -12,13 +12,8 @@ from pydantic import ValidationError
 from sklearn.utils import Bunch
 
 from uae_cli.datasets import Activity, MiceProtein
-from uae_cli.datasets.published_tables import (
-    ACTIVITY_SHAPES,
-    MICE_CLASSES,
-    check_range,
-    read_numbers,
-    whole_labels,
-)
+from uae_cli.datasets.published_tables import ACTIVITY_SHAPES, MICE_CLASSES
+from uae_cli.datasets.tabular import check_range, read_numbers, whole_labels
 from uae_cli.errors import DataError
 
 ACTIVITY = Activity(name="activity", scaler_fit="train")

@@ -4,9 +4,15 @@ Every arm is compared with a `replicate` that lists the samples as often as the 
 both take the same optimiser steps.
 """
 
-from uae_cli.arms.adversarial import Adversarial, Chain, attacks_of, parts_of
+from uae_cli.arms.adversarial import (
+    Adversarial,
+    Chain,
+    ChangesTraining,
+    ContrastiveAdversary,
+    attacks_of,
+    parts_of,
+)
 from uae_cli.arms.base import Arm, ArmInputs, ExtraSamples, Transform
-from uae_cli.arms.clae import ChangesTraining, ContrastiveAdversary
 from uae_cli.arms.geometric import Flip, Rotation
 from uae_cli.arms.noise import Gaussian, MatchedNoise, Replicate
 

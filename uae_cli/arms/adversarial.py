@@ -1,10 +1,10 @@
-"""Unsupervised adversarial examples as an arm, and arms after one another that build on each other."""
+"""Adversarial arms: unsupervised examples, chains of arms that build on each other, and adversarial views."""
 
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import groupby
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from uae_cli.arms.base import Arm, ArmInputs, ExtraSamples, Transform
 from uae_cli.attacks import Similarity
+from uae_cli.errors import ConfigError
 from uae_cli.settings import STRICT, Count
+from uae_cli.training import AdversarialViews, ContrastiveObjective, Objective
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -62,6 +64,46 @@ class Chain:
         return replace(
             attack, x=_samples(parts), seconds=sum(part.seconds for part in parts), parts=tuple(parts)
         )
+
+
+@runtime_checkable
+class ChangesTraining(Protocol):
+    """An arm whose model is retrained for another objective; a cached fit is known by its settings."""
+
+    def objective(self, plain: Objective) -> Objective:
+        """What the model is trained for instead of `plain`.
+
+        Raises:
+            ConfigError: that objective can't be changed so.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ContrastiveAdversary:
+    """CLAE (Ho and Vasconcelos 2020): trained on the replicated samples and their adversarial views.
+
+    It takes as many steps as `replicate`, each about twice as long.
+
+    Attributes:
+        adversary: what makes the views.
+    """
+
+    adversary: AdversarialViews
+    draws: Literal[1] = 1
+
+    def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:  # noqa: ARG002
+        """See `Arm.make`: the samples themselves."""
+        return ExtraSamples(inputs.x)
+
+    def objective(self, plain: Objective) -> Objective:
+        """See `ChangesTraining.objective`."""
+        if not isinstance(plain, ContrastiveObjective):
+            raise ConfigError(
+                f"arm = clae: adversarial views belong to a contrastive loss, not to {type(plain).__name__}; "
+                "use model=simclr, or leave the arm out"
+            )
+        return replace(plain, adversary=self.adversary)
 
 
 def parts_of(steps: Mapping[str, Arm]) -> Iterator[tuple[str, list[Arm]]]:

@@ -3,10 +3,9 @@
 from uae_cli.datasets.base import Availability, Dataset, FileLoader, Loader
 from uae_cli.datasets.image_archives import Coil20, TinyImageNet
 from uae_cli.datasets.images import Digits, TorchvisionDataset
-from uae_cli.datasets.isolet import Isolet, IsoletSubset
 from uae_cli.datasets.own_arrays import NpzDataset
 from uae_cli.datasets.own_table import CsvTable
-from uae_cli.datasets.published_tables import Activity, MiceProtein
+from uae_cli.datasets.published_tables import Activity, Isolet, IsoletSubset, MiceProtein
 
 __all__ = [
     "Activity",

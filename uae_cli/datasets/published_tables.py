@@ -1,18 +1,26 @@
-"""Tables published as text: mice's protein levels and what people's phones felt; and reading such files."""
+"""Published tables: mice's protein levels, what people's phones felt, and spoken letters (Isolet)."""
 
-import subprocess
-import warnings
-from io import BytesIO
+import zlib
 from pathlib import Path
-from typing import IO, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from uae_cli.datasets.base import Dataset
+from uae_cli.datasets.base import Dataset, FileLoader
 from uae_cli.datasets.download import PublishedDataset, fetch_from_archive, fetch_openml_csv
-from uae_cli.datasets.tabular import FillMean, ScalerFit, SplitSeed, Table, published_split, stratified_split
+from uae_cli.datasets.tabular import (
+    FillMean,
+    ScalerFit,
+    SplitSeed,
+    Table,
+    check_range,
+    published_split,
+    read_numbers,
+    stratified_split,
+    whole_labels,
+)
 from uae_cli.errors import DataError
 from uae_cli.settings import STRICT
 from uae_cli.text import one_line
@@ -27,6 +35,11 @@ ACTIVITY_SHAPES = {
 MICE_CLASSES = ["c-CS-m", "c-CS-s", "c-SC-m", "c-SC-s", "t-CS-m", "t-CS-s", "t-SC-m", "t-SC-s"]
 _MICE_OPENML = "mice_protein.openml.csv"
 _MICE, _PROTEINS, _MISSING = 1080, 77, 1396
+FEATURES, LETTERS = 617, 26
+_ISOLET_OPENML = "isolet.openml.csv"
+N_TRAIN, N_TEST = 6238, 1559
+# 120 speakers to train and 30 to test said each letter twice; three recordings were lost.
+_PER_LETTER = ((237, 240), (58, 60))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -134,67 +147,133 @@ def _read_mice(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64], tupl
     return x, y, tuple(map(str, proteins.columns))
 
 
-def read_numbers(path: Path, shape: tuple[int, int], *, header: bool = False) -> NDArray[np.float64]:
-    """The numbers of a comma-separated file, float64 of shape (rows, columns); `.Z` is unpacked first.
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Isolet(PublishedDataset):
+    """7,797 utterances of 26 letters, 617 features: float32 (N, 617) in [0, 1], labels 0 to 25.
 
-    Raises:
-        DataError: the file can't be read, or has another shape, or a value that is no finite number.
+    6,238 to train (speakers of isolet1 to 4) and 1,559 to test (isolet5), as published and as in the
+    paper's Table 6. Read from UCI's two files, as they come or still packed (.Z), or from the table
+    that a download from OpenML leaves; its last 1,559 rows are isolet5, which the number of utterances
+    per letter confirms. Row numbers count through both files. `scaler_fit`: see `min_max_scale`.
     """
-    import pandas as pd
 
-    try:
-        content: Path | IO[bytes] = BytesIO(_uncompressed(path)) if path.suffix == ".Z" else path
-        # index_col=False: a row one value too long must not turn the first column into row names
-        with warnings.catch_warnings():
-            # Of rows longer than the first, which it would cut off
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            table = pd.read_csv(content, header=0 if header else None, index_col=False, dtype=np.float64)
-    # pandas' own errors for what is no table are ValueErrors
-    except (ValueError, OSError, pd.errors.ParserWarning) as error:
-        raise DataError(f"{path}: corrupt or no table of numbers ({one_line(error)})") from None
-    if table.shape != shape:
-        raise DataError(f"{path}: {_shape(table.shape)}; expected {_shape(shape)}")
-    values = table.to_numpy()
-    if not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0]
-        raise DataError(f"{path}: no finite number in row {row + 1}, column {column + 1}")
-    return values
+    source: ClassVar[str] = "Isolet, archive.ics.uci.edu/dataset/54"
+    expected: ClassVar[str] = "isolet1+2+3+4.data and isolet5.data (or .Z)"
+    publisher: ClassVar[str] = "OpenML, about 40 MB"
+
+    name: str
+    scaler_fit: ScalerFit
+
+    def wanted(self, root: Path) -> list[Path]:
+        """UCI's two files, each plain or .Z."""
+        plain = [root / "isolet1+2+3+4.data", root / "isolet5.data"]
+        packed = [path.with_name(f"{path.name}.Z") for path in plain]
+        pairs = zip(plain, packed, strict=True)
+        return [path if path.is_file() or not other.is_file() else other for path, other in pairs]
+
+    def files(self, root: Path) -> list[Path]:
+        """UCI's two files, or else the one table from OpenML."""
+        openml = root / _ISOLET_OPENML
+        return super().files(root) or ([openml] if openml.is_file() else [])
+
+    def fetch(self, root: Path) -> None:
+        """OpenML's copy, whose MD5 is compared; UCI's own archive holds the packed files."""
+        fetch_openml_csv(300, root / _ISOLET_OPENML)
+
+    def read(self, files: list[Path]) -> Dataset:
+        """Check rows, columns, range and letters; scale and split."""
+        columns = FEATURES + 1
+        if len(files) == 1:
+            values = read_numbers(files[0], (N_TRAIN + N_TEST, columns), header=True)
+        else:
+            sizes = zip(files, (N_TRAIN, N_TEST), strict=True)
+            values = np.concatenate([read_numbers(path, (rows, columns)) for path, rows in sizes])
+        parts = zip((files[0], files[-1]), (values[:N_TRAIN], values[N_TRAIN:]), _PER_LETTER, strict=True)
+        y = np.concatenate([_letters(path, part, *per_letter) for path, part, per_letter in parts])
+        table = Table(values[:, :-1], y, *published_split(N_TRAIN, len(y)))
+        return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.source)
 
 
-def whole_labels(path: Path, labels: NDArray[np.float64], classes: int) -> NDArray[np.int64]:
-    """Labels 1 to `classes`, as int64 from 0.
-
-    Raises:
-        DataError: there are other labels, or one of these occurs nowhere.
-    """
-    if not np.array_equal(np.unique(labels), np.arange(1, classes + 1)):
-        raise DataError(f"{path}: the labels aren't 1 to {classes}, each of them at least once")
-    return labels.astype(np.int64) - 1
-
-
-def check_range(path: Path, values: NDArray[np.float64], low: float, high: float) -> None:
-    """Refuse values outside [low, high].
-
-    Raises:
-        DataError: naming the range found.
-    """
-    if values.min() < low or values.max() > high:
+def _letters(path: Path, part: NDArray[np.float64], low: int, high: int) -> NDArray[np.int64]:
+    """The labels of a split's rows, whose values are in range; each letter is there `low` to `high` times."""
+    check_range(path, part[:, :-1], -1, 1)
+    labels = whole_labels(path, part[:, -1], LETTERS)
+    counts = np.bincount(labels, minlength=LETTERS)
+    if counts.min() < low or counts.max() > high:
         raise DataError(
-            f"{path}: values from {values.min():g} to {values.max():g}; expected [{low:g}, {high:g}]"
+            f"{path}: in the {len(labels):,} rows of a split a letter occurs {counts.min()} to "
+            f"{counts.max()} times; expected {low} to {high}: these rows aren't in the published order"
         )
+    return labels
 
 
-def _uncompressed(path: Path) -> bytes:
-    """Unix compress, which Python's library doesn't know and gzip does."""
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class IsoletSubset(FileLoader):
+    """1,560 of Isolet's 7,797 rows of 617 features, 26 letters, from `isolet_subset.mat` in the root.
+
+    Split 80/20 letter by letter, drawn from `split_seed`, and min–max scaled to [0, 1] by the rows that
+    `scaler_fit` names: 'train' (test is clipped), or 'all' as the paper's authors did.
+    """
+
+    source: ClassVar[str] = "a subset of UCI Isolet, archive.ics.uci.edu/dataset/54"
+    content: ClassVar[str] = "X (N×617, values in [-1, 1]) and Y (N labels, 1 to 26)"
+
+    name: str
+    scaler_fit: ScalerFit
+    split_seed: SplitSeed
+
+    def wanted(self, root: Path) -> list[Path]:
+        """The one file, whose data carry a checksum."""
+        return [root / "isolet_subset.mat"]
+
+    def remedy(self, root: Path) -> str:
+        """What to put where."""
+        return f"put isolet_subset.mat, {self.content}, in {root}"
+
+    def inspect(self, files: list[Path], *, verify: bool) -> str:
+        """That it is a part is known before it is read."""
+        return super().inspect(files, verify=verify) or _partial(1560)
+
+    def read(self, files: list[Path]) -> Dataset:
+        """Check shapes, range and letters; split and scale."""
+        (path,) = files
+        x, y = self._matrices(path)
+        train, test = stratified_split(str(path), y, seed=self.split_seed)
+        table = Table(x, y, train, test, note=_partial(len(x)))
+        return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.source)
+
+    def _matrices(self, path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """X (N, 617) in [-1, 1] and Y (N,) from 0 to 25."""
+        content = _read_matlab(path)
+        if missing := [key for key in ("X", "Y") if key not in content]:
+            raise DataError(f"{path}: lacks {' and '.join(missing)}; expected {self.content}")
+        x, y, problem = content["X"], content["Y"], ""
+        if x.dtype.kind != "f" or x.ndim != 2 or x.shape[1] != FEATURES:
+            problem = f"X is {x.dtype} of shape {x.shape}"
+        elif y.dtype.kind not in "iuf" or y.size != len(x):
+            problem = f"Y is {y.dtype} of shape {y.shape} for {len(x)} rows"
+        elif not (np.abs(x) <= 1).all():  # so that NaN fails too
+            problem = "X has values outside [-1, 1] or NaN"
+        elif not np.isin(y, np.arange(1, LETTERS + 1)).all():
+            problem = f"Y has other values than 1 to {LETTERS}"
+        if problem:
+            raise DataError(f"{path}: {problem}; expected {self.content}")
+        return x, y.ravel().astype(np.int64) - 1
+
+
+def _partial(rows: int) -> str:
+    return f"PARTIAL: {rows:,} of Isolet's {N_TRAIN + N_TEST:,} rows."
+
+
+def _read_matlab(path: Path) -> dict[str, Any]:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
     try:
-        return subprocess.run(["gzip", "-dc", str(path)], check=True, capture_output=True).stdout
-    except FileNotFoundError:
-        raise DataError(
-            f"{path}: unpacking it needs gzip, which isn't installed; unpack it yourself"
-        ) from None
-    except subprocess.CalledProcessError as error:
-        raise DataError(f"{path}: corrupt: {one_line(error.stderr.decode(errors='replace'))}") from None
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return f"{shape[0]:,} rows of {shape[1]} values"
+        content: dict[str, Any] = loadmat(path, variable_names=["X", "Y"])
+    except NotImplementedError as error:
+        raise DataError(f"{path}: MATLAB 7.3 files can't be read ({error}); save it with -v7") from None
+    # scipy has no error of its own for a damaged file: these are what its parser stumbles with.
+    except (MatReadError, zlib.error, ValueError, TypeError, KeyError, EOFError, OSError) as error:
+        raise DataError(f"{path}: corrupt or no MATLAB file ({one_line(error)})") from None
+    return content
