@@ -79,7 +79,7 @@ def test_what_comes_in_repeats_the_border():
 
 def test_large_sets_are_turned_piece_by_piece(digits, monkeypatch):
     whole = Rotation(degrees=10, draws=1).apply(digits, 0, "a")
-    monkeypatch.setattr("uae_cli.arms.geometric.AT_ONCE", 150)
+    monkeypatch.setattr("uae_cli.arms.conventional.AT_ONCE", 150)
     torch.testing.assert_close(Rotation(degrees=10, draws=1).apply(digits, 0, "a"), whole)
 
 

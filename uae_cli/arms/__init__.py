@@ -13,8 +13,7 @@ from uae_cli.arms.adversarial import (
     parts_of,
 )
 from uae_cli.arms.base import Arm, ArmInputs, ExtraSamples, Transform
-from uae_cli.arms.geometric import Flip, Rotation
-from uae_cli.arms.noise import Gaussian, MatchedNoise, Replicate
+from uae_cli.arms.conventional import Flip, Gaussian, MatchedNoise, Replicate, Rotation
 
 __all__ = [
     "Adversarial",

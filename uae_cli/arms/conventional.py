@@ -1,17 +1,21 @@
-"""Arms without an attack: the samples again, and noise."""
+"""Arms without an attack: replicates, noise and geometric augmentation (paper §4.4, §6.12, Table 5)."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from uae_cli.arms.base import ArmInputs, ExtraSamples, Transform
 from uae_cli.attacks import per_sample
-from uae_cli.randomness import generator
+from uae_cli.errors import ConfigError
+from uae_cli.randomness import generator, uniform
 from uae_cli.settings import STRICT, Count, Positive
 
-_AT_ONCE = 4096  # samples bisected together, so that memory doesn't grow with the dataset
+AT_ONCE = 4096  # samples turned or bisected together, so that memory doesn't grow with the dataset
+
+Degrees = Annotated[float, Field(gt=0, le=180)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -48,6 +52,50 @@ class Gaussian(Transform):
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Flip(Transform):
+    """Mirrored images: each left to right with probability 1/2, and top to bottom likewise."""
+
+    draws: Count
+
+    def apply(self, x: Tensor, seed: int, stream: str) -> Tensor:
+        """See `Transform.apply`."""
+        _check_images("flip", x)
+        chance = uniform(seed, stream, torch.arange(len(x)), 2, x.dtype)
+        for axis in (0, 1):
+            mask = (chance[:, axis] < 0.5).view(-1, 1, 1, 1)
+            x = torch.where(mask, x.flip(3 - axis), x)
+        return x
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Rotation(Transform):
+    """Images turned about their centre by an angle drawn for each; what comes in repeats the border.
+
+    Attributes:
+        degrees: largest angle, either way; 10 in the paper.
+    """
+
+    degrees: Degrees
+    draws: Count
+
+    def __post_init__(self) -> None:
+        """Import the library now, or its seconds would count as those of the first samples."""
+        import kornia.geometry.transform  # noqa: F401
+
+    def apply(self, x: Tensor, seed: int, stream: str) -> Tensor:
+        """See `Transform.apply`."""
+        from kornia.geometry.transform import rotate
+
+        _check_images("rotation", x)
+        angles = uniform(seed, stream, torch.arange(len(x)), 1, x.dtype)[:, 0].mul_(2).sub_(1)
+        turned = [
+            rotate(images, self.degrees * own, padding_mode="border")
+            for images, own in zip(x.split(AT_ONCE), angles.split(AT_ONCE), strict=True)
+        ]
+        return torch.cat(turned).clamp_(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class MatchedNoise:
     """Random noise of the same size: every sample's ‖δ‖₂ is that of its adversarial example.
 
@@ -63,7 +111,7 @@ class MatchedNoise:
         """See `Arm.make`."""
         wanted = (inputs.extra(self.of).x - inputs.x).flatten(1).norm(dim=1)
         noise = _normal(inputs.x, inputs.seed, f"{name}/{draw}")
-        parts = zip(inputs.x.split(_AT_ONCE), noise.split(_AT_ONCE), wanted.split(_AT_ONCE), strict=True)
+        parts = zip(inputs.x.split(AT_ONCE), noise.split(AT_ONCE), wanted.split(AT_ONCE), strict=True)
         return ExtraSamples(torch.cat([_noise_of_norm(*part) for part in parts]))
 
 
@@ -100,3 +148,11 @@ def _moved(x: Tensor, direction: Tensor, scale: Tensor) -> Tensor:
 def _clipped_norm(x: Tensor, direction: Tensor, scale: Tensor) -> Tensor:
     norm: Tensor = (_moved(x, direction, scale) - x).flatten(1).norm(dim=1)
     return norm
+
+
+def _check_images(arm: str, x: Tensor) -> None:
+    if x.ndim != 4:
+        raise ConfigError(
+            f"arm = {arm}: needs images (C, H, W), but the dataset's samples have shape "
+            f"{tuple(x.shape[1:])}; choose other arms"
+        )
