@@ -23,7 +23,9 @@ def estimate(model, x, moved, sampling=CONV, batch_size=50, index=None, **change
     return held_out.estimate(model, Samples(x, index, 0), moved, batch_size=batch_size)
 
 
-@pytest.mark.parametrize("sampling", [CONV, RANDOM], ids=["conv", "random"])
+@pytest.mark.parametrize(
+    "sampling", [CONV, RANDOM, replace(RANDOM, matrices=False)], ids=["conv", "matrices", "drawn"]
+)
 def test_it_falls_as_noise_drowns_the_sample(trained_ae, digits, sampling):
     x, noise = digits[:40], torch.rand(40, 1, 8, 8)
     mixed = [((1 - share) * x + share * noise) for share in (0.0, 0.7, 1.0)]

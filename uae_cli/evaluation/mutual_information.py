@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from uae_cli.attacks import Samples
 from uae_cli.errors import ConfigError
-from uae_cli.mi import Sampling, initial_networks
+from uae_cli.mi import Sampling, initial_networks, pair_vectors
 from uae_cli.models.hooked import HookedModel
 from uae_cli.randomness import derive_seed, generator
 from uae_cli.settings import STRICT, Count, Positive
@@ -54,7 +54,8 @@ class HeldOutInformation:
         Raises:
             ConfigError: there are fewer than 4, or none at all.
         """
-        count = self._vectors(HookedModel(model, self.sampling.hooked_layer(model)), x[:1], 0).shape[1]
+        u, _ = self._vectors(HookedModel(model, self.sampling.hooked_layer(model)), x[:1], x[:1], 0)
+        count = u.shape[1]
         if count < _LEAST:
             raise ConfigError(
                 f"protocol.information: {count} vectors a sample, but two halves of at least 2 are needed; "
@@ -86,16 +87,16 @@ class HeldOutInformation:
         seed = derive_seed(samples.seed, "held-out information")
         estimates = []
         for rows in torch.arange(len(samples)).split(batch_size):
-            u, v = (self._vectors(hooked, x[rows], seed) for x in (samples.x, moved))
+            u, v = self._vectors(hooked, samples.x[rows], moved[rows], seed)
             estimates.append(self._cross_fitted(u, v, samples.index[rows].to(u.device), seed).cpu())
             on_batch(len(rows))
         bounds = torch.cat(estimates)  # (N, checkpoints)
         return bounds[:, int(bounds.mean(0).argmax())]
 
     @torch.no_grad()
-    def _vectors(self, model: HookedModel, x: Tensor, seed: int) -> Tensor:
-        response = model(x.to(model.device))
-        return self.sampling.bind(response.x, seed)(response, 0)
+    def _vectors(self, model: HookedModel, x: Tensor, moved: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        clean, other = (model(each.to(model.device)) for each in (x, moved))
+        return pair_vectors(self.sampling, clean, other, seed)
 
     @torch.no_grad()
     def _cross_fitted(self, u: Tensor, v: Tensor, index: Tensor, seed: int) -> Tensor:

@@ -3,7 +3,7 @@
 from uae_cli.mi.draws import plane
 from uae_cli.mi.mine import DrawnMine, MineSettings, PerSampleMine
 from uae_cli.mi.networks import initial_networks
-from uae_cli.mi.sampling import FeatureMaps, RandomProjections, Sampling
+from uae_cli.mi.sampling import FeatureMaps, RandomProjections, Sampling, pair_vectors
 
 __all__ = [
     "DrawnMine",
@@ -13,5 +13,6 @@ __all__ = [
     "RandomProjections",
     "Sampling",
     "initial_networks",
+    "pair_vectors",
     "plane",
 ]

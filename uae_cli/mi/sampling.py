@@ -127,6 +127,14 @@ class RandomProjections:
         return _Projector(self, sample, seed)
 
 
+def pair_vectors(sampling: Sampling, clean: Response, moved: Response, seed: int) -> tuple[Tensor, Tensor]:
+    """K vectors each, (B, K, D), of what a model said of clean samples and of perturbed ones."""
+    if isinstance(sampling, RandomProjections) and not sampling.matrices:
+        return sampling.draws(clean.x, seed, 0).pairs(clean.x, moved.x)
+    sampler = sampling.bind(clean.x, seed)
+    return sampler(clean, 0), sampler(moved, 0)
+
+
 class _Projector:
     def __init__(self, settings: RandomProjections, sample: Tensor, seed: int) -> None:
         self.redraws = settings.redraw
