@@ -118,3 +118,18 @@ def test_ours_stands_beside_the_papers_and_success_on_new_views_beside_success(
     assert line(text, "clae")
     assert "not yet run in full" not in text
     assert TABLES["7"].example == "digits_simclr"
+
+
+def test_models_retrained_for_one_epoch_stand_in_table_9_only(outputs: Path, finish: Finish) -> None:
+    short = SIMCLR | {"experiment": "table9_cifar10"}
+    finish("a", SIMCLR | {"arm": "mine_uae", "metric": "test_accuracy", "value": 92.0})
+    finish(
+        "b",
+        short | {"arm": "mine_uae", "metric": "test_accuracy", "value": 11.5},
+        short | {"arm": "l2_uae", "metric": "test_accuracy", "value": 10.5},
+        short | {"arm": "mine_uae", "metric": "seconds_per_sample", "value": 1.75},
+    )
+    text = table("7", outputs)
+    assert "92.00" in line(text, "mine_uae")
+    assert "table9_cifar10" not in text
+    assert "table9_cifar10" in table("9", outputs)

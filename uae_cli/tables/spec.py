@@ -131,6 +131,7 @@ class Table:
             one is a part of.
         exceptions: such names of pairs of dataset and model that `experiment` doesn't name.
         own: whether other experiments are kept out.
+        excluded: experiments that are kept out by name.
         example: an experiment that begins it.
     """
 
@@ -148,6 +149,7 @@ class Table:
     experiment: str = "{dataset}_{model}"
     exceptions: Mapping[tuple[str, str], str] = field(default_factory=dict)
     own: bool = False
+    excluded: tuple[str, ...] = ()
     example: str = "digits_conv_ae"
 
     @property
@@ -182,6 +184,7 @@ class Table:
     def rows(self, rows: Iterable[MeanResult]) -> list[MeanResult]:
         """Those that belong in this table, each with the name of its line for its arm."""
         wanted = [row for row in rows if self.holds(row.dataset, row.model, row.arm, row.metric)]
+        wanted = [row for row in wanted if row.experiment not in self.excluded]
         wanted = [row for row in wanted if not self.own or self._is_own(row)]
         if self.needs:
             having = {row.identity for row in wanted if row.arm in self.needs}
