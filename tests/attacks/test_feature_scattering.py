@@ -9,16 +9,9 @@ from scipy.optimize import linear_sum_assignment
 
 from uae_cli.attacks import Attack, Samples, attack_batch
 from uae_cli.attacks.criteria import Reconstruction
+from uae_cli.attacks.feature_scattering import FeatureScattering, transport_plan
 from uae_cli.attacks.memory import Need, choose_chunk, measure
-from uae_cli.attacks.similarities import (
-    CosineDistance,
-    FeatureScattering,
-    Grouped,
-    L2Distance,
-    Similarity,
-    group_of,
-    transport_plan,
-)
+from uae_cli.attacks.similarities import CosineDistance, Grouped, L2Distance, Similarity, group_of
 from uae_cli.errors import ConfigError
 from uae_cli.models import HookedModel, Response
 

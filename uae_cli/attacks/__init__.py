@@ -10,10 +10,10 @@ from uae_cli.attacks.criteria import (
     squared_error,
 )
 from uae_cli.attacks.dataset import RESULT, generate
+from uae_cli.attacks.feature_scattering import FeatureScattering
 from uae_cli.attacks.samples import Samples, per_sample
 from uae_cli.attacks.similarities import (
     CosineDistance,
-    FeatureScattering,
     GaussianInformation,
     L2Distance,
     Mine,

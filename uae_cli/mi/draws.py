@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from uae_cli.mi.bound import MARGINALS, MarginalsName
-from uae_cli.mi.networks import Weights, in_shares, start_of_networks
+from uae_cli.mi.weights import Weights, in_shares, start_of_networks
 from uae_cli.randomness import generator
 
 _TINY = 1e-12
@@ -163,14 +163,14 @@ class DrawnNetworks:
         self, draws: Draws, u: Tensor, of_g: Tensor, of_h: Tensor, order: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As `_by_torch`."""
-        from uae_cli.mi import adam_kernel  # numba takes half a second to import
+        from uae_cli.mi import draws_kernel  # numba takes half a second to import
 
         weights, slopes = self._weights, self._slopes
         p, from_g, from_h = weights.left @ draws.g, weights.right @ draws.g, weights.right @ draws.h
-        shared = order.numpy(), *adam_kernel.series_of(p.numpy().dtype)  # type: ignore[no-untyped-call]
+        shared = order.numpy(), *draws_kernel.series_of(p.numpy().dtype)  # type: ignore[no-untyped-call]
         read = (weights.head, weights.bias, u.expand(len(p), -1), of_g, of_h)
         own = [p, from_g, from_h, *(tensor.contiguous() for tensor in read), slopes.bias, slopes.head]
-        in_shares(adam_kernel.mixed_slopes, own, shared)
+        in_shares(draws_kernel.mixed_slopes, own, shared)
         return p, from_g, from_h
 
 
