@@ -51,7 +51,6 @@ _COLUMNS = {  # of the table in the terminal: heading and format
     "seconds_per_sample": ("s/sample", "{:.5f}"),
     "ratio": ("×floor", "{:.2f}"),
     "mine_per_floor": ("MINE", "{:.2f}"),
-    "samples_per_second": ("samples/s", "{:.0f}"),
     "mutual_information": ("MI", "{:.3f}"),
 }
 
@@ -86,7 +85,7 @@ def bench_command(overrides: list[str], *, samples: int, out: Path | None) -> in
     frame.to_csv(folder / "bench.csv", index=False)
     _draw(frame, folder / "bench.png")
     console = Console()
-    _show(frame, console if console.is_terminal else Console(width=110))
+    _show(frame, console if console.is_terminal else Console(width=120))
     print(f"{time.perf_counter() - started:.0f} s; everything is in {folder}")
     return 0
 

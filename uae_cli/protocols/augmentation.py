@@ -141,7 +141,7 @@ def _tell_similarities(arms: Mapping[str, Arm], lines: Sequence[SampleLine]) -> 
     for name in (name for name in made if name not in plain):
         told = what_similarity_did(made[name], lines[0].samples.x, made[plain[0]] if plain else None)
         if told:
-            log.info("%s: its similarity's doing: %s", name, told)
+            log.info("%s, what its similarity did: %s", name, told)
 
 
 def arms_of(experiment: Experiment) -> dict[str, Arm]:
