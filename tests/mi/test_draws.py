@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from uae_cli.errors import ConfigError
 from uae_cli.mi import DrawnMine, MineSettings, PerSampleMine, RandomProjections
 from uae_cli.mi.draws import DrawnNetworks, Draws, plane
 from uae_cli.mi.networks import initial_networks
@@ -126,3 +127,8 @@ def test_fixed_draws_stay_and_redrawn_ones_change(pair):
         values = [one(Response(moved, moved, None), 0), one(Response(moved, moved, None), 0)]
         torch.testing.assert_close(*values)
         assert not torch.equal(draws_of(x).g, draws_of(x, 1).g)
+
+
+def test_the_kernel_is_refused_where_there_is_none(pair):
+    with pytest.raises(ConfigError, match=r"similarity.compiled = true: .* all_pairs; use null"):
+        estimator(pair[0], marginals="all_pairs", compiled=True)

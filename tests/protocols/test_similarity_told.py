@@ -21,8 +21,8 @@ SUCCESS = [True, True, False]
 def test_iterates_kept_later_than_the_first_success_are_counted():
     nan = float("nan")
     moved = CLEAN + torch.tensor([[1.0], [1.0], [0.0]])
-    assert what_similarity_did(extra(moved, [2.0, 2.5, nan], SUCCESS), CLEAN, None).startswith("50 % of")
-    assert what_similarity_did(extra(moved, [3.0, 2.5, nan], SUCCESS), CLEAN, None).startswith("0 % of")
+    assert what_similarity_did(extra(moved, [2.0, 2.5, nan], SUCCESS), CLEAN, None).startswith("for 50 % of")
+    assert what_similarity_did(extra(moved, [3.0, 2.5, nan], SUCCESS), CLEAN, None).startswith("for 0 % of")
 
 
 def test_the_distance_to_samples_made_without_is_told_in_parts_of_delta():
@@ -30,7 +30,7 @@ def test_the_distance_to_samples_made_without_is_told_in_parts_of_delta():
     moved = CLEAN + torch.tensor([[1.0], [1.0], [0.0]])
     without = extra(0.9 * moved, [0.0, 0.0, nan], SUCCESS)
     told = what_similarity_did(extra(moved, [3.0, 2.5, nan], SUCCESS), CLEAN, without)
-    assert told.endswith("without a similarity they would differ by 10 % of ‖δ‖")
+    assert told.endswith("made without a similarity, they are 10 % of ‖δ‖ away")
 
 
 def test_nothing_is_told_where_nothing_succeeded():

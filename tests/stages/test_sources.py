@@ -150,3 +150,45 @@ def test_a_file_that_is_edited_while_its_older_version_runs_counts_as_it_was(own
 
 def test_settings_are_described_without_addresses():
     assert described(partial(described, x=1)) == "functools.partial(<function described>, x=1)"
+
+
+@pytest.mark.parametrize("changed", ["own_numbers.py", "own_ns/act.py", "profile.py"])
+def test_what_own_code_imports_counts_too(tmp_path, monkeypatch, changed):
+    """A number, a module of a folder without __init__.py, and a file named like one of Python's own."""
+    (tmp_path / "own_ns").mkdir()
+    files = {
+        "own_numbers.py": "WIDTH = 3\n",
+        "own_ns/act.py": "def act(x):\n    return x\n",
+        "profile.py": "SLOPE = 1\n",
+        "own_net.py": "import own_ns.act\nfrom own_numbers import WIDTH\nfrom profile import SLOPE\n"
+        "def f(x):\n    return own_ns.act.act(x * WIDTH * SLOPE)\n",
+    }
+    names = ("own_net", "own_numbers", "own_ns", "own_ns.act", "profile")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+
+    def digests() -> dict[str, str]:
+        for name in names:
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.invalidate_caches()
+        found = own_code(importlib.import_module("own_net").f)
+        for name in names:
+            sys.modules.pop(name, None)
+        return found
+
+    before = digests()
+    assert set(before) == {"own_net", "own_numbers", "own_ns.act", "profile"}
+    (tmp_path / changed).write_text(files[changed] + "# edited\n")
+    after = digests()
+    assert [name for name in before if before[name] != after[name]] == [
+        changed.removesuffix(".py").replace("/", ".")
+    ]
+
+
+class Plain:
+    """An object without a repr of its own."""
+
+
+def test_objects_are_described_the_same_in_every_process():
+    assert described(Plain()) == described(Plain())

@@ -146,7 +146,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
         resolved["evaluation"] = {
             name: settings
             for name, settings in evaluations.items()
-            if "_target_" in (settings or ()) or not (folder / f"{name}.yaml").exists()
+            if not (folder / f"{name}.yaml").exists() or "_target_" in (settings or {})
         }
     return resolved
 
@@ -211,10 +211,9 @@ def _unknown_key(key: str, overrides: list[str], extra_dir: str | None) -> str:
         node: Any = compose_jobs(choices, multirun=True, extra_dir=extra_dir)[0].config
     except ConfigError:
         node = compose_jobs([], multirun=False, extra_dir=extra_dir)[0].config
-    if key.startswith("arm.") and ".similarity." in key:
-        return (
-            f"{key}: an arm's similarity is that of all arms; set similarity.{key.split('.similarity.')[1]}"
-        )
+    arm, _, setting = key.partition(".similarity.")
+    if arm == "arm.mine_uae" and setting:  # which refers to the one of all arms
+        return f"{key}: an arm's similarity is that of all arms; set similarity.{setting}"
     passed = ""
     for part in key.split("."):
         if not isinstance(node, dict) or part not in node:

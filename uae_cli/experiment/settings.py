@@ -155,7 +155,7 @@ def check_reads(overrides: Sequence[str], configs: Sequence[dict[str, Any]]) -> 
 def reads(config: dict[str, Any], override: str) -> bool:
     """Whether a job reads this override; a protocol of the user's own is trusted to."""
     part, protocol = _part(override), _protocol(config)
-    if part == "evaluation" and any("watch_every" in settings for settings in config.get(part, {}).values()):
+    if part == "evaluation" and "'watch_every'" in str(config.get(part)):
         return True  # it watches every training, of victims too
     return not part or protocol is None or protocol in _READERS[part]
 
@@ -195,7 +195,10 @@ def check_own_files(folder: Path, overrides: Sequence[str]) -> None:
 
 
 def _check_own(file: Path) -> None:
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: can't be read ({error}); save it as UTF-8 text") from error
     if _PACKAGE not in text:
         raise ConfigError(
             f"{file}: its settings would come to stand below experiment; make its first line {_PACKAGE}"

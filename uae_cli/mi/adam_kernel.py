@@ -14,8 +14,8 @@ from numba import njit
 
 _FIRST, _SECOND, _EPSILON = 0.9, 0.999, 1e-8  # Adam's decay rates and ε: torch's defaults
 _SERIES = tuple(1.0 / factorial for factorial in (1, 1, 2, 6, 24, 120, 720, 5040))
-OPTIONS = {"fastmath": {"contract", "reassoc", "nsz", "arcp"}, "error_model": "numpy"}
-_INLINED = {"inline": "always", **OPTIONS}
+_OPTIONS = {"fastmath": {"contract", "reassoc", "nsz", "arcp"}, "error_model": "numpy"}
+_INLINED = {"inline": "always", **_OPTIONS}
 
 
 def constants(dtype, learning_rate):
@@ -24,7 +24,7 @@ def constants(dtype, learning_rate):
     return np.array(_SERIES, dtype), np.array(adam, dtype), np.array([0, 1 / 64, -60], dtype)
 
 
-@njit(nogil=True, cache=True, **OPTIONS)
+@njit(nogil=True, cache=True, **_OPTIONS)
 def ascend(weights, moments, coordinates, found, orders, all_pairs, learn, steps_before, constants):
     """Adam ascent on every sample's bound, one step per row of `orders`, in place; or only its judgement.
 
@@ -79,7 +79,7 @@ def _follow(row, first, second, own, orders, scratch, judged, all_pairs, learn, 
             bound = _all_pairs(p, q, head, scores, slope_p, slope_q, slope_head, series, numbers)
         else:
             order = orders[step]
-            bound = shuffled(p, q, head, order, scores, slope_p, slope_q, slope_head, series, numbers)
+            bound = _shuffled(p, q, head, order, scores, slope_p, slope_q, slope_head, series, numbers)
         if learn:
             _product(slope_p, u, slope_a, numbers[0])
             _product(slope_q, v, slope_b, numbers[0])
@@ -239,7 +239,7 @@ def _pair_slopes(p, q, weight, scores, slope_p, slope_q, zero):
 
 
 @njit(**_INLINED)
-def shuffled(p, q, head, order, scores, slope_p, slope_q, slope_head, series, numbers):
+def _shuffled(p, q, head, order, scores, slope_p, slope_q, slope_head, series, numbers):
     """mean_k T_kk − log mean_k exp T_kπ(k) and its slopes; `scores` is scratch of three rows."""
     hidden, size = p.shape
     zero = numbers[0]
@@ -290,3 +290,50 @@ def _adam_step(parameter, slope, first, second, done, adam):
         s = adam[2] * second[n] + adam[3] * g * g
         first[n], second[n] = m, s
         parameter[n] += adam[0] * (m * scale_first) / (np.sqrt(s * scale_second) + adam[4])
+
+
+def series_of(dtype):
+    """What `mixed_slopes` needs of `constants`."""
+    series, _, numbers = constants(dtype, 0)
+    return series, numbers
+
+
+@njit(nogil=True, cache=True, **_OPTIONS)
+def mixed_slopes(
+    p, from_g, from_h, head, bias, of_u, of_g, of_h, slope_bias, slope_head, order, series, numbers
+):
+    """Slopes of the bound with shuffled marginals, of vectors drawn by their law, in place of their parts.
+
+    Here, since numba finds a compiled function again by the file that it stands in, not by what it inlines.
+
+    Args:
+        p: (B, H, K), A g of the clean side; becomes the bound's slope in it.
+        from_g: (B, H, K), B g of the perturbed side; likewise.
+        from_h: (B, H, K), B h; likewise.
+        head: (B, H).
+        bias: (B, H).
+        of_u: (B, K), by how much g enters the clean side's vectors.
+        of_g: (B, K), by how much g enters the perturbed side's.
+        of_h: (B, K), by how much h does.
+        slope_bias: (B, H), to write to.
+        slope_head: (B, H), to write to.
+        order: (K,) permutation.
+        series: see `series_of`.
+        numbers: see `series_of`.
+    """
+    hidden, size = p.shape[1], p.shape[2]
+    one, other = np.empty((hidden, size), p.dtype), np.empty((hidden, size), p.dtype)
+    slope_p, slope_q = np.empty_like(one), np.empty_like(one)
+    scores = np.empty((3, size), p.dtype)
+    for i in range(p.shape[0]):
+        for h in range(hidden):
+            for k in range(size):
+                one[h, k] = p[i, h, k] * of_u[i, k] + bias[i, h]
+                other[h, k] = from_g[i, h, k] * of_g[i, k] + from_h[i, h, k] * of_h[i, k]
+        _shuffled(one, other, head[i], order, scores, slope_p, slope_q, slope_head[i], series, numbers)
+        for h in range(hidden):
+            slope_bias[i, h] = slope_p[h].sum()
+            for k in range(size):
+                p[i, h, k] = slope_p[h, k] * of_u[i, k]
+                from_g[i, h, k] = slope_q[h, k] * of_g[i, k]
+                from_h[i, h, k] = slope_q[h, k] * of_h[i, k]

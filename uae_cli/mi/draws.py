@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
+from uae_cli.errors import ConfigError
 from uae_cli.mi.bound import MARGINALS, MarginalsName
 from uae_cli.mi.weights import Weights, in_shares, start_of_networks
 from uae_cli.randomness import generator
@@ -100,6 +101,9 @@ class DrawnNetworks:
         learning_rate: Adam's.
         seed: the experiment's.
         compiled: whether to use the kernel; None takes it where there is one.
+
+    Raises:
+        ConfigError: the kernel is asked for where there is none.
     """
 
     def __init__(
@@ -123,6 +127,11 @@ class DrawnNetworks:
         self._adam = torch.optim.Adam([self._weights.all], lr=learning_rate, maximize=True, fused=True)
         self._marginals = MARGINALS[marginals]
         there = like.device.type == "cpu" and marginals == "shuffle"
+        if compiled and not there:
+            raise ConfigError(
+                "similarity.compiled = true: of drawn pairs the kernel is for CPUs and marginals=shuffle, "
+                f"and this is {like.device} and {marginals}; use null"
+            )
         self._gradients = self._compiled if there and compiled is not False else self._by_torch
 
     def ascend(self, draws: Draws, u: Tensor, of_g: Tensor, of_h: Tensor, orders: Tensor) -> None:
@@ -163,14 +172,14 @@ class DrawnNetworks:
         self, draws: Draws, u: Tensor, of_g: Tensor, of_h: Tensor, order: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As `_by_torch`."""
-        from uae_cli.mi import draws_kernel  # numba takes half a second to import
+        from uae_cli.mi import adam_kernel  # numba takes half a second to import
 
         weights, slopes = self._weights, self._slopes
         p, from_g, from_h = weights.left @ draws.g, weights.right @ draws.g, weights.right @ draws.h
-        shared = order.numpy(), *draws_kernel.series_of(p.numpy().dtype)  # type: ignore[no-untyped-call]
+        shared = order.numpy(), *adam_kernel.series_of(p.numpy().dtype)  # type: ignore[no-untyped-call]
         read = (weights.head, weights.bias, u.expand(len(p), -1), of_g, of_h)
         own = [p, from_g, from_h, *(tensor.contiguous() for tensor in read), slopes.bias, slopes.head]
-        in_shares(draws_kernel.mixed_slopes, own, shared)
+        in_shares(adam_kernel.mixed_slopes, own, shared)
         return p, from_g, from_h
 
 

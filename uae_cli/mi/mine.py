@@ -25,7 +25,7 @@ class MineSettings:
         compiled: whether the networks train by the compiled CPU kernel, or by torch's operations; None takes
             what is faster there. The outcomes agree to rounding.
         reduced: whether they train in coordinates of the vectors' span, where the vectors stay the same ones;
-            else on the whole vectors, which is slow and finds as much.
+            else on the whole vectors, which is slow and finds as much. Drawn pairs are never reduced.
     """
 
     sampling: Sampling

@@ -88,7 +88,8 @@ class RandomProjections:
     Attributes:
         count: K, at least 2.
         dimension: D, the length of every compressed vector.
-        redraw: new ones at every attack iteration, as the authors' program.
+        redraw: new ones at every attack iteration, as the authors' program. Pairs that are drawn by their
+            law and stay (false) see of δ only its part along x and its length; fixed matrices all of it.
         standardize: every compressed vector to mean 0 and deviation 1, as the authors' program.
         marginals: shuffle by default: at K = 500 all pairs are 249,500 terms a step, and one shuffle
             already averages 500.

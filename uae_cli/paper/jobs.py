@@ -1,6 +1,7 @@
 """The jobs behind the paper's runs: what they are made of, which are finished, and making the others."""
 
 import contextlib
+import inspect
 import io
 import json
 import logging
@@ -13,10 +14,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from uae_cli import hashing
 from uae_cli.errors import UaeError
+from uae_cli.experiment import compose
 from uae_cli.experiment.compose import compose_jobs, conf_dir
 from uae_cli.experiment.settings import reads
-from uae_cli.hashing import digest, job_identity, write_json
+from uae_cli.hashing import job_identity, write_json
 from uae_cli.results import FinishedRun, finished_runs
 from uae_cli.tables import FULL_NAMES, Run
 
@@ -69,7 +72,8 @@ class Outcome:
 class Composer:
     """Composes command lines, and keeps the configs in the outputs folder: each takes a fifth of a second.
 
-    What is kept holds for the same files of `conf/`, the same Hydra and the same data root alone.
+    What is kept holds for the same files of `conf/`, the same code that composes them, the same Hydra and
+    the same data root alone.
 
     Args:
         outputs: the folder.
@@ -78,7 +82,9 @@ class Composer:
     def __init__(self, outputs: Path) -> None:
         self._path = outputs / _COMPOSED
         files = {str(file): file.read_text(encoding="utf-8") for file in sorted(conf_dir().rglob("*.yaml"))}
-        self._holds_for = digest([files, metadata.version("hydra-core"), os.environ.get("UAE_DATA")])
+        code = [inspect.getsource(module) for module in (compose, hashing)]
+        versions = [metadata.version(name) for name in ("hydra-core", "omegaconf")]
+        self._holds_for = hashing.digest([files, code, versions, os.environ.get("UAE_DATA")])
         self._known: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             kept = json.loads(self._path.read_text(encoding="utf-8"))
@@ -149,7 +155,7 @@ class Jobs:
 
     def _at_hand(self, config: dict[str, Any]) -> bool:
         """Whether its data are; looked for once for each dataset."""
-        root, key = config["data"]["root"], digest([config["dataset"], config["data"]["root"]])
+        root, key = config["data"]["root"], hashing.digest([config["dataset"], config["data"]["root"]])
         if key not in self._present:
             from hydra.utils import instantiate
 
@@ -172,11 +178,10 @@ def run_job(job: Job) -> Outcome:
     """Run it in this process, without its own table; what fails is told."""
     from uae_cli.run.command import run_command
 
-    started = time.monotonic()
-    problem = ""
+    started, problem = time.monotonic(), ""
     try:
         # The page shows all tables; bars go to standard error and stay
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), _own_logging():
             run_command([*job.arguments, _QUIET])
     except UaeError as error:
         problem = str(error)
@@ -184,3 +189,18 @@ def run_job(job: Job) -> Outcome:
         log.exception("%s", job.command)
         problem = f"{type(error).__name__}: {error}"
     return Outcome(job, time.monotonic() - started, problem)
+
+
+@contextlib.contextmanager
+def _own_logging() -> Iterator[None]:
+    """Afterwards logs go where they went: each job's go to its own file, where nobody looks for another's."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        yield
+    finally:
+        for handler in set(root.handlers) - set(handlers):
+            root.removeHandler(handler)
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)

@@ -175,9 +175,9 @@ def what_similarity_did(extra: ExtraSamples, x: Tensor, without: ExtraSamples | 
     first = (extra.trace["f"][success] <= 0).int().argmax(1, keepdim=True)
     of_first = extra.trace["similarity"][success].gather(1, first)[:, 0]
     later = float((of_first != extra.similarity[success]).double().mean())
-    told = f"{100 * later:.0f} % of the samples kept are not the first iterate that succeeded"
+    told = f"for {100 * later:.0f} % of the successes a later iterate than the first success was kept"
     both = success if without is None or without.success is None else success & without.success
     if without is None or not bool(both.any()):
         return told
     apart, moved = ((extra.x - other)[both].flatten(1).norm(dim=1).mean() for other in (without.x, x))
-    return f"{told}; without a similarity they would differ by {100 * float(apart / moved):.0f} % of ‖δ‖"
+    return f"{told}; made without a similarity, they are {100 * float(apart / moved):.0f} % of ‖δ‖ away"

@@ -12,6 +12,7 @@ from typing import NoReturn
 import hydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from uae_cli.errors import ConfigError
 from uae_cli.experiment.compose import CONFIG_NAME, VERSION_BASE, conf_dir
@@ -94,10 +95,17 @@ def show(options: argparse.Namespace, config: dict[str, object]) -> None:
         ConfigError: the section of `config` that `--package` names isn't there.
     """
     package = options.package
-    if options.cfg == "job" and package and OmegaConf.select(OmegaConf.create(config), package) is None:
+    if options.cfg == "job" and package and not _there(config, package):
         known = [name for name, value in config.items() if isinstance(value, dict)]
         raise ConfigError(f"--package = {package}: no such section; {nearest(package, known)}")
     call(options)
+
+
+def _there(config: dict[str, object], package: str) -> bool:
+    try:
+        return OmegaConf.select(OmegaConf.create(config), package) is not None
+    except OmegaConfBaseException:  # no name of a section at all
+        return False
 
 
 def call(

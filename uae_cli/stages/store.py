@@ -7,6 +7,7 @@ the next attempt, which may resume from it. A lock per stage lets parallel jobs 
 The key depends on the code too: what other code made is not reused.
 """
 
+import ast
 import hashlib
 import inspect
 import json
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
+from importlib.util import resolve_name
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -40,7 +42,8 @@ _OF_KIND = {
     "probe": (*_FIT, "evaluation", "protocols/classifiers.py"),
 }
 _ANY = (*_FIT, "arms", "attacks", "evaluation", "mi", "protocols")  # of a kind that we don't know
-_NOT_OWN = {"uae_cli", "torch", "hydra", "omegaconf", "pydantic", *sys.stdlib_module_names}
+_NOT_OWN = {"uae_cli", "torch", "hydra", "omegaconf", "pydantic"}
+_STDLIB = Path(ast.__file__).parent.parts
 _LEAVES = (str, int, float, bytes, type(None), Path, Tensor)
 
 
@@ -148,8 +151,8 @@ def own_code(*settings: object) -> dict[str, str]:
     """A digest by name of every module outside this package and torch that a class or function comes from.
 
     Those count that the settings name at any depth: a dataclass's fields, a partial call's function, the
-    layers of a network. So does what a module that isn't installed (a user's own) imports from others like
-    it, but for imports within functions. A module counts as it was when this process first met it here.
+    layers of a network. So does what a module that isn't installed (a user's own) imports of others like it.
+    A module counts as it was when this process first met it here.
     """
     found: dict[str, str] = {}
     queue = [_home(named) for named in _named(settings, {})]
@@ -158,14 +161,13 @@ def own_code(*settings: object) -> dict[str, str]:
         if module is not None and module.__name__ not in found:
             found[module.__name__] = _digest(module)
             if not _installed(module):
-                imported = map(_home, list(vars(module).values()))
-                queue += [other for other in imported if other is not None and not _installed(other)]
+                queue += [other for other in _imported(module) if not _installed(other)]
     return dict(sorted(found.items()))
 
 
 def described(settings: object) -> str:
-    """All of the settings as text, without functions' addresses and however Hydra calls a partial call."""
-    text = re.sub(r"<function (\S+) at 0x[0-9a-f]+>", r"<function \1>", repr(settings))
+    """All of the settings as text, without addresses and however Hydra calls a partial call."""
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(settings))
     return text.replace("_DeferredTarget(", "functools.partial(")
 
 
@@ -199,11 +201,32 @@ def _home(value: object) -> ModuleType | None:
     module = value if isinstance(value, ModuleType) else sys.modules.get(named.__module__)
     if module is None or module.__name__.partition(".")[0] in _NOT_OWN:
         return None
-    return module if Path(getattr(module, "__file__", None) or "").is_file() else None
+    file = Path(getattr(module, "__file__", None) or "")
+    # A user's file may be named like one of Python's own modules
+    return module if file.suffix == ".py" and file.is_file() and not _standard(file) else None
+
+
+def _standard(file: Path) -> bool:
+    """Whether Python came with it; what is installed lies below the same folder, and didn't."""
+    return file.parts[: len(_STDLIB)] == _STDLIB and not {"site-packages", "dist-packages"} & set(file.parts)
 
 
 def _installed(module: ModuleType) -> bool:
     return bool({"site-packages", "dist-packages"} & set(Path(str(module.__file__)).parts))
+
+
+def _imported(module: ModuleType) -> Iterator[ModuleType]:
+    """The modules that count here of those whose imports stand in a module's source."""
+    for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), module.__package__)
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if (other := _home(sys.modules.get(name))) is not None:
+                yield other
 
 
 @cache
