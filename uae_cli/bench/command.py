@@ -253,7 +253,7 @@ def _draw(frame: pd.DataFrame, path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="seconds per sample", ylabel="mean mutual information at the end (nats)")
+    axes = figure.add_subplot(xlabel="seconds per sample", ylabel="mean bound of MINE in the attack (nats)")
     trade = frame[frame["setting"].str.startswith("steps ")]
     for marginals, rows in trade.groupby("marginals"):
         axes.plot(rows["seconds_per_sample"], rows["mutual_information"], "o-", label=marginals)
