@@ -79,6 +79,8 @@ def _run(jobs: list[Job], options: argparse.Namespace, command: str) -> int:
         _job(config, failures, preparation, command)
 
     hydra_app.call(options, task)
+    if len(jobs) > 1:
+        print("the jobs side by side, mean ± deviation over seeds: uae table N (uae paper lists the tables)")
     failures.tell()
     return 0
 
