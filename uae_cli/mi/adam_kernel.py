@@ -9,6 +9,8 @@ bias and head (H,); parts p = a uᵀ + bias and q = b vᵀ, and their slopes, (H
 coordinates are given, so that every inner loop runs along memory.
 """
 
+from functools import cache
+
 import numpy as np
 from numba import njit
 
@@ -292,8 +294,9 @@ def _adam_step(parameter, slope, first, second, done, adam):
         parameter[n] += adam[0] * (m * scale_first) / (np.sqrt(s * scale_second) + adam[4])
 
 
+@cache
 def series_of(dtype):
-    """What `mixed_slopes` needs of `constants`."""
+    """What `mixed_slopes` needs of `constants`; made once, for it is called at every step."""
     series, _, numbers = constants(dtype, 0)
     return series, numbers
 

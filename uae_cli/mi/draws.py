@@ -137,6 +137,7 @@ class DrawnNetworks:
     def ascend(self, draws: Draws, u: Tensor, of_g: Tensor, of_h: Tensor, orders: Tensor) -> None:
         """One Adam step per row of `orders` (steps, K); the others as `Draws` tells them of either side."""
         slopes = self._slopes
+        u, of_g, of_h = (side.expand(len(of_g), -1).contiguous() for side in (u, of_g, of_h))
         for order in orders:
             p, from_g, from_h = self._gradients(draws, u, of_g, of_h, order)
             slopes.left.copy_(p @ draws.g.T)
@@ -176,9 +177,9 @@ class DrawnNetworks:
 
         weights, slopes = self._weights, self._slopes
         p, from_g, from_h = weights.left @ draws.g, weights.right @ draws.g, weights.right @ draws.h
-        shared = order.numpy(), *adam_kernel.series_of(p.numpy().dtype)  # type: ignore[no-untyped-call]
-        read = (weights.head, weights.bias, u.expand(len(p), -1), of_g, of_h)
-        own = [p, from_g, from_h, *(tensor.contiguous() for tensor in read), slopes.bias, slopes.head]
+        shared = order.numpy(), *adam_kernel.series_of(p.numpy().dtype)
+        head, bias = weights.head.contiguous(), weights.bias.contiguous()  # columns of one tensor
+        own = [p, from_g, from_h, head, bias, u, of_g, of_h, slopes.bias, slopes.head]
         in_shares(adam_kernel.mixed_slopes, own, shared)
         return p, from_g, from_h
 
