@@ -81,7 +81,7 @@ def test_a_scale_is_chosen_whole() -> None:
 
 
 def test_protocols_of_ones_own_are_trusted() -> None:
-    check("protocol._target_=collections.OrderedDict", "data.attack_size=5")
+    check("protocol._target_=collections.OrderedDict", "data.attack_size=5", "plugins=[collections]")
 
 
 def test_the_protocols_told_apart_are_those_there_are() -> None:

@@ -104,7 +104,7 @@ def reused(stages) -> list[bool]:
 
 def test_editing_a_users_network_makes_models_and_uaes_anew(own, make_stages):
     own(own_net=NET, own_layers=LAYERS.format(1.0))
-    settings = ["model.network._target_=own_net.Net"]
+    settings = ["model.network._target_=own_net.Net", "plugins=[own_net]"]
     assert reused(make_stages(*settings)) == [False, False]
     own()
     assert reused(make_stages(*settings)) == [True, True]
@@ -116,7 +116,7 @@ def test_editing_a_users_network_makes_models_and_uaes_anew(own, make_stages):
 
 def test_editing_a_users_criterion_makes_uaes_anew_and_keeps_the_model(own, make_stages):
     own(own_criterion=CRITERION.format("one"))
-    settings = ["criterion._target_=own_criterion.Own"]
+    settings = ["criterion._target_=own_criterion.Own", "plugins=[own_criterion]"]
     assert reused(make_stages(*settings)) == [False, False]
     own(own_criterion=CRITERION.format("other"))
     assert reused(make_stages(*settings)) == [True, False]

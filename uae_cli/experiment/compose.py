@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from uae_cli.errors import ConfigError, UnknownSettingError
+from uae_cli.experiment.permission import check_allowed
 from uae_cli.experiment.refused import explained
 from uae_cli.text import nearest
 
@@ -95,7 +96,8 @@ def compose_jobs(overrides: list[str], *, multirun: bool, extra_dir: str | None)
         extra_dir: the user's own folder of configs, searched after ours.
 
     Raises:
-        ConfigError: an override doesn't parse, or names a setting or choice that isn't there.
+        ConfigError: an override doesn't parse, or names a setting or choice that isn't there; or a job calls
+            what isn't allowed.
     """
     try:
         with _hydra(overrides, extra_dir) as hydra:
@@ -189,7 +191,9 @@ def _hydra(overrides: list[str], extra_dir: str | None) -> Iterator[_Hydra]:
 
 def _job(config: DictConfig, *, multirun: bool) -> Job:
     folder = config.hydra.sweep.dir if multirun else config.hydra.run.dir
-    return Job(plain(config), Path(folder).parent)
+    job = Job(plain(config), Path(folder).parent)
+    check_allowed(job.config, cast(dict[str, Any], OmegaConf.to_container(config.hydra)))
+    return job
 
 
 def _expand(overrides: list[str], hydra: _Hydra) -> list[list[str]]:

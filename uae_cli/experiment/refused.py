@@ -114,7 +114,8 @@ _WORDINGS = (
     (" after validation", ""),
     ("a dictionary or an instance of ", "a section of settings, as of "),
     ("an instance of ", "a section with the _target_ of an "),
-    ("String should match pattern '^[\\w.+-]+$'", "must be a word of letters, digits and . _ + -"),
+    ("Input is not a valid path for <class 'pathlib.Path'>", "must be a path"),
+    ("String should match pattern '^\\w[\\w.+-]*$'", "must be letters, digits and . _ + -, no sign first"),
 )
 # Reasons that only repeat the value
 _REDUNDANT = re.compile(r", (unable to (parse|interpret)|got a number with a fractional part).*|, not 0$")

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Callable
 from dataclasses import field
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -23,7 +22,7 @@ from uae_cli.evaluation.base import Evaluation
 from uae_cli.experiment.refused import validation_error
 from uae_cli.experiment.settings import ArmSettings, RunSettings, check_without_torch
 from uae_cli.randomness import derive_seed
-from uae_cli.settings import STRICT
+from uae_cli.settings import STRICT, Location
 from uae_cli.text import nearest, one_line
 from uae_cli.training import Trainer
 
@@ -47,7 +46,7 @@ class ModelSettings:
     name: str
     network: Callable[..., nn.Module]
     trainer: Trainer
-    weights: Path | None = None
+    weights: Location | None = None
 
     @property
     def supervised(self) -> bool:

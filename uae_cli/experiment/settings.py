@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from uae_cli.errors import ConfigError
 from uae_cli.experiment.compose import conf_dir
 from uae_cli.experiment.refused import validation_error
-from uae_cli.settings import STRICT, Count, Positive, Precision
+from uae_cli.settings import STRICT, Count, Location, Positive, Precision
 
 _PACKAGE = "# @package _global_"  # a user's own experiment without it is one that Hydra puts elsewhere
 # Settings that not every protocol reads
@@ -45,7 +45,7 @@ class DataSettings:
         download: whether missing files are fetched.
     """
 
-    root: Path
+    root: Location
     train_size: Count | None
     test_size: Count | None
     attack_size: Count
@@ -93,18 +93,20 @@ class RunSettings:
         chunk_size: samples attacked at once, or null to let the runner choose.
         memory_budget: GiB that an attack may take, or null for half of what is free.
         outputs: folder of runs and cached stages.
+        plugins: the user's own modules that a `_target_` may name.
         data: where the data are, and how much of them is used.
         scale: how much of the full protocol is run.
     """
 
-    name: Annotated[str, Field(pattern=r"^[\w.+-]+$")]
+    name: Annotated[str, Field(pattern=r"^\w[\w.+-]*$")]
     seed: Annotated[int, Field(ge=0)]
     device: str
     threads: Count | Literal["auto"]
     precision: Precision
     chunk_size: Count | None
     memory_budget: Positive | None
-    outputs: Path
+    outputs: Location
+    plugins: list[str]
     data: DataSettings
     scale: Scale
 

@@ -1,0 +1,67 @@
+"""A config calls nothing that the user hasn't allowed."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from uae_cli.errors import ConfigError
+from uae_cli.experiment.compose import compose_jobs, register_resolvers
+
+
+class Trap:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.mark,)
+
+
+def compose(*overrides: str, extra_dir: Path | None = None) -> None:
+    register_resolvers()
+    compose_jobs(list(overrides), multirun=False, extra_dir=extra_dir and str(extra_dir))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "model.network._target_=os.system",
+        "model.network._target_=builtins.eval",
+        "dataset._target_=pathlib.Path.rmdir",
+        "model.network._target_=torch.load",
+        "model.network._target_=uae_cli.hashing.write_json",
+        "model.network._target_=uae_cli.models.base.torch.load",
+        "+arm.mine_uae.similarity.network._target_=subprocess.Popen",
+        "+hydra.callbacks.mine._target_=os.system",
+        "+hydra.callbacks.mine._target_=hydra.utils.get_object",
+        "+hydra.job_logging.handlers.mine={class: subprocess.Popen}",
+    ],
+)
+def test_what_is_not_ours_is_refused(override: str) -> None:
+    with pytest.raises(ConfigError, match=r"allow it: plugins=\["):
+        compose(override)
+
+
+def test_the_pickle_of_a_strangers_experiment_is_not_opened(tmp_path: Path) -> None:
+    pickled, mark = tmp_path / "w.pkl", tmp_path / "ran"
+    pickled.write_bytes(pickle.dumps(Trap(mark)))
+    file = tmp_path / "conf/experiment/theirs.yaml"
+    file.parent.mkdir(parents=True)
+    for place, call in (("model:\n  network", "_target_"), ("hydra:\n  job_logging:\n    formatters", "()")):
+        called = f"{{{call}: pandas.read_pickle, filepath_or_buffer: {pickled}}}"
+        file.write_text(f"# @package _global_\n{place}: {{mine: {called}}}\n")
+        with pytest.raises(ConfigError, match=r" = pandas\.read_pickle: "):
+            compose("experiment=theirs", extra_dir=tmp_path / "conf")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("plugins", ["plugins=[collections]", "plugins=[os,collections.abc,collections]"])
+def test_a_module_is_allowed_by_its_name(plugins: str) -> None:
+    compose("protocol._target_=collections.OrderedDict", plugins)
+
+
+def test_a_name_that_only_begins_like_an_allowed_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"plugins=\[os,ossify\]"):
+        compose("protocol._target_=ossify.Protocol", "plugins=[os]")

@@ -1,0 +1,57 @@
+"""What a config may call: nothing is imported, let alone called, before it is allowed.
+
+A config is data, but Hydra calls whatever a `_target_` names, and Python's logging whatever a `class` or
+`()` does: `pandas.read_pickle` would run the code in a pickle that the config names, whoever wrote it.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from uae_cli.errors import ConfigError
+
+# Classes that packages of ours export, and torch's optimisers
+_OURS = re.compile(
+    r"uae_cli\.(arms|attacks|contrastive|datasets|evaluation|mi|models|protocols|training)\.[A-Z]\w*"
+    r"|torch\.optim\.[A-Z]\w*"
+)
+# What Hydra's launchers and sweepers are, and the logging that it sets up
+_HYDRAS = re.compile(
+    r"hydra(\.\w+)*\.[A-Z]\w*|hydra_plugins(\.\w+)+|colorlog\.[A-Z]\w*|logging(\.handlers)?\.[A-Z]\w*"
+)
+
+
+def check_allowed(config: dict[str, Any], hydra: dict[str, Any]) -> None:
+    """See whether a job calls only what this package, Hydra, torch's optimisers and its `plugins` bring.
+
+    Args:
+        config: of the job, resolved, without Hydra's own section.
+        hydra: that section, resolved or not.
+
+    Raises:
+        ConfigError: it calls something else; the line says what would allow it. Or `plugins` is no list.
+    """
+    plugins = config.get("plugins", [])
+    if not isinstance(plugins, list) or not all(isinstance(name, str) and name for name in plugins):
+        raise ConfigError(f"plugins = {plugins}: must be a list of modules, as in plugins=[my_pkg]")
+    called = [(*found, _OURS) for found in _called(config, "", ("_target_",))]
+    called += [(*found, _HYDRAS) for found in _called(hydra, "hydra", ("_target_", "class", "()"))]
+    for setting, named, known in called:
+        if not known.fullmatch(named) and not any(named.startswith(f"{plugin}.") for plugin in plugins):
+            raise ConfigError(
+                f"{setting} = {named}: calls what this package doesn't bring; if you trust that module, "
+                f"allow it: plugins=[{','.join([*plugins, named.partition('.')[0]])}]"
+            )
+
+
+def _called(node: object, place: str, keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Every setting, at any depth, that names something to call, and what it names."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            inner = f"{place}.{key}".lstrip(".")
+            if key in keys and isinstance(value, str):
+                yield inner, value
+            yield from _called(value, inner, keys)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _called(value, f"{place}.{index}", keys)
