@@ -4,7 +4,7 @@ import torch
 from uae_cli.attacks import Samples
 from uae_cli.attacks.similarities import Mine, ReconstructionError, Similarity
 from uae_cli.errors import ConfigError
-from uae_cli.mi import FeatureMaps
+from uae_cli.mi import FeatureMaps, RandomProjections
 from uae_cli.models import DenseAutoencoder, HookedModel, Response
 
 X = torch.tensor([[0.0, 1.0], [0.5, 0.5]], dtype=torch.float64)
@@ -53,6 +53,28 @@ def test_its_gradient_is_finite_however_small_the_error(dtype, size):
 def test_it_is_differentiable():
     output = (X + 0.3).requires_grad_()
     assert torch.autograd.gradcheck(error_of, (output,))
+
+
+@pytest.mark.parametrize("bound", ["infonce", "smile"])
+@pytest.mark.parametrize("random", [False, True], ids=["conv", "random"])
+def test_mine_by_another_bound_is_another_similarity_of_the_same_vectors(trained_ae, digits, bound, random):
+    sampling = RandomProjections(
+        count=12, dimension=8, redraw=True, standardize=True, marginals="shuffle", matrices=False
+    )
+    settings = {"sampling": sampling} if random else {}
+    model = HookedModel(trained_ae, mine().hooked_layer(trained_ae))
+    batch = Samples.first(digits[:3], seed=0)
+    moved = (batch.x + 0.1 * torch.rand(batch.x.shape)).requires_grad_()
+    clean, response, found = model(batch.x), model(moved), {}
+    for name in ("donsker_varadhan", bound):
+        similarity = mine(bound=name, **settings).bind(clean, batch)
+        for iteration in range(3):
+            value = similarity(response, iteration)
+        (slope,) = torch.autograd.grad(value.sum(), moved, retain_graph=True)
+        assert bool(slope.isfinite().all())
+        assert bool(slope.flatten(1).any(1).all())
+        found[name] = value
+    assert not torch.allclose(found["donsker_varadhan"], found[bound])
 
 
 def test_mine_reads_the_feature_maps_of_the_attacked_model(trained_ae, digits):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @pytest.fixture
@@ -15,11 +16,16 @@ def bound_of() -> Callable[[str, Tensor, Tensor, Tensor, Tensor], Tensor]:
     def bound(marginals: str, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> Tensor:
         k = p.shape[2]
         scores = torch.einsum("bhkl,bh->bkl", torch.relu(p[:, :, :, None] + q[:, :, None, :]), w)
-        if marginals == "shuffle":
+        joint = scores.diagonal(dim1=1, dim2=2)
+        if marginals == "infonce":
+            return (joint - scores.logsumexp(2) + math.log(k)).mean(1)
+        if marginals.endswith("shuffle"):
             product = scores[:, torch.arange(k), order]
         else:
             product = scores[:, ~torch.eye(k, dtype=torch.bool)]
-        joint = scores.diagonal(dim1=1, dim2=2).mean(1)
-        return joint - product.logsumexp(1) + math.log(product.shape[1])
+        if marginals.startswith("jensen_shannon"):
+            return F.logsigmoid(joint).mean(1) + F.logsigmoid(-product).mean(1)
+        product = product.clamp(-5, 5) if marginals.startswith("smile") else product
+        return joint.mean(1) - product.logsumexp(1) + math.log(product.shape[1])
 
     return bound

@@ -1,4 +1,4 @@
-"""The two marginals against their definition, term by term, and their gradients against autograd."""
+"""The bounds against their definition, term by term, and their gradients against autograd."""
 
 import math
 
@@ -6,8 +6,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from uae_cli.mi.bound import MARGINALS
+from uae_cli.mi.bound import Bound
 
+MARGINALS = {
+    "all_pairs": Bound.of("donsker_varadhan", "all_pairs").judged,
+    "shuffle": Bound.of("donsker_varadhan", "shuffle").judged,
+    "infonce": Bound.of("infonce", "shuffle").judged,
+    "smile": Bound.of("smile", "all_pairs").judged,
+    "smile, shuffle": Bound.of("smile", "shuffle").judged,
+    "jensen_shannon": Bound.of("smile", "all_pairs").climbed,
+    "jensen_shannon, shuffle": Bound.of("smile", "shuffle").climbed,
+}
 SHAPES = [(1, 1, 2), (3, 4, 5), (2, 10, 16), (2, 3, 33)]  # samples, hidden units, vectors
 
 
@@ -23,14 +32,22 @@ def score(p: Tensor, q: Tensor, w: Tensor, i: int, j: int) -> float:
 
 
 def by_definition(marginals: str, p: Tensor, q: Tensor, w: Tensor, order: Tensor) -> float:
-    """mean_k T(u_k, v_k) − log mean exp T, for one sample, in plain Python."""
+    """The bound of one sample, in plain Python."""
     k = p.shape[1]
-    pairs = {
-        "shuffle": [(i, int(order[i])) for i in range(k)],
-        "all_pairs": [(i, j) for i in range(k) for j in range(k) if i != j],
-    }[marginals]
-    joint = sum(score(p, q, w, i, i) for i in range(k)) / k
-    return joint - math.log(sum(math.exp(score(p, q, w, i, j)) for i, j in pairs) / len(pairs))
+    joint = [score(p, q, w, i, i) for i in range(k)]
+    if marginals == "infonce":
+        rows = [sum(math.exp(score(p, q, w, i, j)) for j in range(k)) / k for i in range(k)]
+        return sum(joint) / k - sum(map(math.log, rows)) / k
+    shuffled = [(i, int(order[i])) for i in range(k)]
+    mismatched = [(i, j) for i in range(k) for j in range(k) if i != j]
+    pairs = shuffled if marginals.endswith("shuffle") else mismatched
+    product = [score(p, q, w, i, j) for i, j in pairs]
+    if marginals.startswith("jensen_shannon"):
+        found = sum(math.log1p(math.exp(-t)) for t in joint) / k
+        return -found - sum(math.log1p(math.exp(t)) for t in product) / len(pairs)
+    clip = 5 if marginals.startswith("smile") else math.inf
+    ratios = [math.exp(min(max(t, -clip), clip)) for t in product]
+    return sum(joint) / k - math.log(sum(ratios) / len(pairs))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -66,7 +83,8 @@ def test_a_network_that_is_flat_at_zero_has_no_bound_and_no_slope_through_relu(m
     p, q, w, order = parts(2, 3, 4)
     dead = -p.abs() - q.abs() - 1
     found = MARGINALS[marginals].gradients(dead, dead, w, order)
-    assert found.bound.tolist() == [0, 0]
+    at_zero = -2 * math.log(2) if marginals.startswith("jensen_shannon") else 0
+    assert found.bound.tolist() == pytest.approx([at_zero, at_zero])
     assert all(not bool(gradient.any()) for gradient in (found.p, found.q, found.w))
 
 
@@ -106,3 +124,11 @@ def test_the_shuffled_bound_is_all_pairs_on_average():
     ]
     expected = joint - math.log(sum(product) / 5)
     assert float(MARGINALS["all_pairs"].gradients(p, q, w, shifts[0]).bound) == pytest.approx(expected)
+
+
+def test_smile_is_the_plain_bound_where_nothing_is_clipped_and_no_smaller_elsewhere():
+    for scale, same in ((0.1, True), (5, False)):
+        p, q, w, order = parts(3, 4, 6, scale=scale)
+        smile, plain = (MARGINALS[name].gradients(p, q, w, order).bound for name in ("smile", "all_pairs"))
+        assert torch.allclose(smile, plain) is same
+    assert bool((MARGINALS["smile"].gradients(p.abs(), q.abs(), w.abs(), order).bound > plain).all())

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from uae_cli.errors import ConfigError
-from uae_cli.mi.bound import MARGINALS, MarginalsName
+from uae_cli.mi.bound import Bound, BoundName, MarginalsName
 from uae_cli.mi.weights import Weights, in_shares, start_of_networks
 from uae_cli.randomness import generator
 
@@ -90,14 +90,16 @@ def plane(x: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
 class DrawnNetworks:
     """T(u, v) = w · relu(A u + B v + b) of B samples, on draws that all of them share.
 
-    With shuffled marginals on a CPU, what lies between the matrix products is one compiled pass a sample.
+    With Donsker and Varadhan's bound and shuffled marginals on a CPU, what lies between the matrix products
+    is one compiled pass a sample.
 
     Args:
         like: (B, *shape) samples; gives number, type and device.
         index: (B,) int64, each sample's position in its dataset; its network starts from it.
         hidden: H.
         size: D.
-        marginals: how the bound's second term is sampled.
+        bound: which one.
+        marginals: how its second term is sampled.
         learning_rate: Adam's.
         seed: the experiment's.
         compiled: whether to use the kernel; None takes it where there is one.
@@ -113,6 +115,7 @@ class DrawnNetworks:
         *,
         hidden: int,
         size: int,
+        bound: BoundName = "donsker_varadhan",
         marginals: MarginalsName,
         learning_rate: float,
         seed: int,
@@ -125,12 +128,12 @@ class DrawnNetworks:
             getattr(self._weights, name).copy_(values)
         self._weights.all.grad = self._slopes.all
         self._adam = torch.optim.Adam([self._weights.all], lr=learning_rate, maximize=True, fused=True)
-        self._marginals = MARGINALS[marginals]
-        there = like.device.type == "cpu" and marginals == "shuffle"
+        self._bound = Bound.of(bound, marginals)
+        there = (like.device.type, bound, marginals) == ("cpu", "donsker_varadhan", "shuffle")
         if compiled and not there:
             raise ConfigError(
-                "similarity.compiled = true: of drawn pairs the kernel is for CPUs and marginals=shuffle, "
-                f"and this is {like.device} and {marginals}; use null"
+                "similarity.compiled = true: of drawn pairs the kernel is for CPUs, bound=donsker_varadhan "
+                f"and marginals=shuffle, and this is {like.device}, {bound} and {marginals}; use null"
             )
         self._gradients = self._compiled if there and compiled is not False else self._by_torch
 
@@ -149,7 +152,7 @@ class DrawnNetworks:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The bound (B,) and its slopes in `of_g` and `of_h`, (B, K) both."""
         from_g, from_h, p, q = self._parts(draws, u, of_g, of_h)
-        found = self._marginals.gradients(p, q, self._weights.head, order)
+        found = self._bound.judged.gradients(p, q, self._weights.head, order)
         return found.bound, (found.q * from_g).sum(1), (found.q * from_h).sum(1)
 
     def _parts(self, draws: Draws, u: Tensor, of_g: Tensor, of_h: Tensor) -> tuple[Tensor, ...]:
@@ -164,7 +167,7 @@ class DrawnNetworks:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Slopes in A g, B g and B h, (B, H, K) each; those of bias and head are put in their place."""
         _, _, p, q = self._parts(draws, u, of_g, of_h)
-        slope = self._marginals.gradients(p, q, self._weights.head, order)
+        slope = self._bound.climbed.gradients(p, q, self._weights.head, order)
         self._slopes.bias.copy_(slope.p.sum(2))
         self._slopes.head.copy_(slope.w)
         return slope.p * u[:, None], slope.q * of_g[:, None], slope.q * of_h[:, None]

@@ -5,6 +5,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.profiler import record_function
 
+from uae_cli.mi.bound import BoundName
 from uae_cli.mi.draws import DrawnNetworks, JudgedDraws
 from uae_cli.mi.networks import initial_networks
 from uae_cli.mi.sampling import RandomProjections, Sampling
@@ -22,6 +23,7 @@ class MineSettings:
         hidden: H, width of the statistics network.
         steps: Adam steps per attack iteration.
         learning_rate: Adam's.
+        bound: which one the networks climb and are judged by (see `mi.bound`).
         compiled: whether the networks train by the compiled CPU kernel, or by torch's operations; None takes
             what is faster there. The outcomes agree to rounding.
         reduced: whether they train in coordinates of the vectors' span, where the vectors stay the same ones;
@@ -32,6 +34,7 @@ class MineSettings:
     hidden: Count
     steps: Count
     learning_rate: Positive
+    bound: BoundName = "donsker_varadhan"
     compiled: bool | None = None
     reduced: bool = True
 
@@ -57,6 +60,7 @@ class PerSampleMine:
                 hidden=settings.hidden,
                 seed=seed,
                 stream="mine/",
+                bound=settings.bound,
                 marginals=settings.sampling.marginals,
                 learning_rate=settings.learning_rate,
                 reduced=settings.reduced and not sampler.redraws,
@@ -108,6 +112,7 @@ class DrawnMine:
                 index,
                 hidden=settings.hidden,
                 size=sampling.dimension,
+                bound=settings.bound,
                 marginals=sampling.marginals,
                 learning_rate=settings.learning_rate,
                 seed=seed,

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from uae_cli.errors import ConfigError
-from uae_cli.mi.bound import MARGINALS, MarginalsName
+from uae_cli.mi.bound import Bound, BoundName, MarginalsName
 from uae_cli.mi.weights import Weights, in_shares, start_of_networks
 
 _KERNEL_MOST = 64 * 64  # values of a sample's vectors; above, a library's matrix products beat plain loops
@@ -80,7 +80,8 @@ class StatisticsNetworks:
         left, right: starting weights A and B, (B, H, D).
         bias, head: starting b and w, (B, H).
         vectors: K, the number of vectors a sample.
-        marginals: how the bound's second term is sampled.
+        bound: which one.
+        marginals: how its second term is sampled.
         learning_rate: Adam's.
 
     Attributes:
@@ -95,6 +96,7 @@ class StatisticsNetworks:
         bias: Tensor,
         head: Tensor,
         vectors: int,
+        bound: BoundName = "donsker_varadhan",
         marginals: MarginalsName,
         learning_rate: float,
     ) -> None:
@@ -103,11 +105,11 @@ class StatisticsNetworks:
         weights.bias.copy_(bias)
         weights.head.copy_(head)
         self.left, self.right = LinearLayer(left, weights.left), LinearLayer(right, weights.right)
-        self._prepare(marginals, learning_rate)
+        self._prepare(bound, marginals, learning_rate)
 
-    def _prepare(self, marginals: MarginalsName, learning_rate: float) -> None:
+    def _prepare(self, bound: BoundName, marginals: MarginalsName, learning_rate: float) -> None:
         batch, hidden, rank = self._weights.left.shape
-        self._marginals = MARGINALS[marginals]
+        self._bound = Bound.of(bound, marginals)
         self._slopes = Weights((batch, hidden, rank), self._weights.all)
         self._weights.all.grad = self._slopes.all
         self._adam = torch.optim.Adam([self._weights.all], lr=learning_rate, maximize=True, fused=True)
@@ -116,7 +118,7 @@ class StatisticsNetworks:
     def ascend(self, u: Tensor, v: Tensor, orders: Tensor) -> None:
         """One Adam step per row of `orders` (steps, K), on coordinates (B, R, K)."""
         for order in orders:
-            slope = self._marginals.gradients(*self._parts(u, v), self._weights.head, order)
+            slope = self._bound.climbed.gradients(*self._parts(u, v), self._weights.head, order)
             self._slopes.left.copy_(torch.bmm(slope.p, u.mT))
             self._slopes.right.copy_(torch.bmm(slope.q, v.mT))
             self._slopes.bias.copy_(slope.p.sum(2))
@@ -126,7 +128,7 @@ class StatisticsNetworks:
     def bound(self, u: Tensor, v: Tensor, vectors: Tensor, order: Tensor) -> Tensor:
         """The bound (B,), differentiable in `vectors` (B, K, D), whose coordinates are v; after `leave`."""
         with torch.no_grad():
-            found = self._marginals.gradients(*self._parts(u, v), self._weights.head, order)
+            found = self._bound.judged.gradients(*self._parts(u, v), self._weights.head, order)
         bound: Tensor = _KnownGradient.apply(vectors, found.bound, found.q, self.right.weights)
         return bound
 
@@ -136,9 +138,12 @@ class StatisticsNetworks:
 
 
 class CompiledNetworks(StatisticsNetworks):
-    """The same by the kernel of `adam_kernel`, the batch shared among torch's number of threads."""
+    """The same by the kernel of `adam_kernel`, the batch shared among torch's number of threads.
 
-    def _prepare(self, marginals: MarginalsName, learning_rate: float) -> None:
+    It knows one bound, Donsker and Varadhan's.
+    """
+
+    def _prepare(self, bound: BoundName, marginals: MarginalsName, learning_rate: float) -> None:  # noqa: ARG002
         from uae_cli.mi import adam_kernel  # numba takes half a second to import
 
         self._kernel, self._all_pairs = adam_kernel.ascend, marginals == "all_pairs"
@@ -181,6 +186,7 @@ def initial_networks(
     stream: str,
     marginals: MarginalsName,
     learning_rate: float,
+    bound: BoundName = "donsker_varadhan",
     reduced: bool = True,
     compiled: bool | None = None,
 ) -> StatisticsNetworks:
@@ -194,23 +200,26 @@ def initial_networks(
         stream: what the names of the random numbers begin with.
         marginals: see `StatisticsNetworks`.
         learning_rate: Adam's.
+        bound: see `StatisticsNetworks`.
         reduced: whether to train in coordinates of the vectors' span. Not where vectors are drawn anew each
             time, whose coordinates would mix up Adam's moments.
         compiled: whether to train by the CPU kernel; None takes it where it is the faster way.
 
     Raises:
-        ConfigError: the kernel is asked for elsewhere than on a CPU.
+        ConfigError: the kernel is asked for elsewhere than on a CPU, or for another bound than its own.
     """
     _, count, size = vectors.shape
-    known, on_cpu = count if reduced else size, vectors.device.type == "cpu"
-    if compiled and not on_cpu:
+    known = count if reduced else size
+    there = vectors.device.type == "cpu" and bound == "donsker_varadhan"
+    if compiled and not there:
         raise ConfigError(
-            f"similarity.compiled = true: the kernel is for CPUs, and this is {vectors.device}; use null"
+            "similarity.compiled = true: the kernel is for CPUs and bound=donsker_varadhan, and this is "
+            f"{vectors.device} and {bound}; use null"
         )
-    pays = on_cpu and known * min(known, size) <= _KERNEL_MOST
+    pays = there and known * min(known, size) <= _KERNEL_MOST
     start = start_of_networks(index, hidden=hidden, size=size, seed=seed, stream=stream, like=vectors)
     way = CompiledNetworks if (pays if compiled is None else compiled) else StatisticsNetworks
-    return way(**start, vectors=known, marginals=marginals, learning_rate=learning_rate)
+    return way(**start, vectors=known, bound=bound, marginals=marginals, learning_rate=learning_rate)
 
 
 class _KnownGradient(torch.autograd.Function):
