@@ -16,7 +16,7 @@ from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.run.job import run
 
 WAYS = {"fast": [], "plain": ["+similarity.compiled=false", "+similarity.reduced=false"]}
-METRICS = ("asr", "mi", "test_mse")
+METRICS = ("asr", "in_attack_value", "test_mse")
 
 
 def measured(way: str, seed: int, outputs: Path) -> pd.DataFrame:

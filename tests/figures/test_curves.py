@@ -51,7 +51,7 @@ def test_no_loss_no_figure(tmp_path: Path) -> None:
 def test_attack_curves(tmp_path: Path, steps: int, c_shape: tuple[int, ...] | None, panels: int) -> None:
     path = tmp_path / "attack.png"
     c = None if c_shape is None else torch.zeros(steps, *c_shape)
-    assert attack_curves(path, samples(steps, 3).sort(1).values, samples(steps), c, "title")
+    assert attack_curves(path, samples(steps, 3).sort(1).values, samples(steps), c, "title", 16)
     assert size(path) == (7.2 * DPI, pytest.approx((1.9 * panels + 0.4) * DPI, abs=1))
 
 
@@ -81,6 +81,7 @@ def test_it_draws_long_and_short_attacks_and_those_without_success(tmp_path):
     courses = {
         "long": Course(torch.rand(5, 1200), torch.ones(5, 1200, dtype=torch.bool), "maximize"),
         "short": Course(S, OK, "maximize"),
+        "of vectors": Course(S, OK, "minimize", 16),
         "never": Course(S, torch.zeros_like(OK), "maximize"),
     }
     assert similarity_curves(tmp_path / "a" / "s.png", courses, "a title")

@@ -1,6 +1,7 @@
 """The attack protocol on digits, from the config to the figures."""
 
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from uae_cli.evaluation.mutual_information import HeldOutInformation
 from uae_cli.experiment.check import check_fit
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.experiment.schema import from_config
+from uae_cli.models import HookedModel
 from uae_cli.progress import Bars
 from uae_cli.protocols import Result
 from uae_cli.stages import Stages, TensorBoard
@@ -91,9 +93,13 @@ def test_every_method_attacks_the_same_correctly_classified_samples(run, trained
     lines = {line.arm: line.draws[0] for line in result.lines}
     assert list(lines) == ["original", "penalty", "minmax", "pgd"]
     assert set(lines["original"]) == {"test_accuracy"}
-    attacked = {"asr", "perturbation_l2", "seconds_per_sample", "mi_reestimated", "fid_own", "kid_own"}
-    assert set(lines["minmax"]) == set(lines["penalty"]) == {*attacked, "mi"}
+    attacked = {"asr", "perturbation_l2", "seconds_per_sample", "fid_own", "kid_own"}
+    attacked |= {"mi_held_out", "mi_ln_k"}
+    in_attack = {"in_attack_value", "in_attack_ln_k"}
+    assert set(lines["minmax"]) == set(lines["penalty"]) == attacked | in_attack
     assert set(lines["pgd"]) == attacked
+    maps = HookedModel(trained_classifier, trained_classifier.feature_layer)(samples.x).features.shape[1]
+    assert lines["pgd"]["mi_ln_k"] == lines["minmax"]["in_attack_ln_k"] == math.log(maps)
     assert lines["minmax"]["asr"] == 100
 
 
@@ -151,7 +157,7 @@ def test_draws_are_independent_and_their_spread_is_told(run):
     made, result = run(*SUPERVISED, "+method.minmax.draws=2")
     [line] = [line for line in result.lines if line.arm == "minmax"]
     first, second = line.draws
-    assert first["mi"] != second["mi"]
+    assert first["in_attack_value"] != second["in_attack_value"]
     assert "attack minmax draw 2" in made.store.stages
 
 

@@ -31,7 +31,7 @@ def test_every_arm_has_its_result_and_its_metrics(run):
         assert results[name].draws[0].keys() == errors
     for name in ARMS[3:]:
         assert all(draw.keys() == errors | judged for draw in results[name].draws)
-    assert results["mine_uae"].draws[0].keys() - errors - judged <= {"mi"}
+    assert results["mine_uae"].draws[0].keys() - errors - judged <= {"in_attack_value", "in_attack_ln_k"}
 
 
 def test_errors_are_means_over_samples_and_pixels_of_each_arms_own_model(run):

@@ -30,7 +30,13 @@ def test_every_arm_has_its_metrics_and_clae_another_training_on_the_replicated_s
     for arm in ("original", "replicate", "clae"):
         assert results[arm].draws[0].keys() == LEARNED
     attacked = results["mine_uae"].draws[0]
-    assert attacked.keys() - {"mi"} == LEARNED | {"asr", "asr_fresh", "perturbation_l2", "seconds_per_sample"}
+    in_attack = {"in_attack_value", "in_attack_ln_k"}
+    assert attacked.keys() - in_attack == LEARNED | {
+        "asr",
+        "asr_fresh",
+        "perturbation_l2",
+        "seconds_per_sample",
+    }
 
     inputs = {arm: result.fitted.stage.read_json("inputs.json") for arm, result in results.items()}
     trainers = {arm: inputs[arm].pop("trainer") for arm in inputs}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from uae_cli.results import MeanResult, collect, finished_runs, over_seeds
+from uae_cli.results import MeanResult, collect, finished_runs, over_seeds, read_run
 from uae_cli.results.columns import COLUMNS, LATER
 
 Finish = Callable[..., Path]
@@ -160,3 +160,13 @@ def test_what_is_no_table_of_results_is_no_finished_run(outputs: Path, finish: F
     ):
         finish(name, {}).write_bytes(content)
     assert finished_runs(outputs) == []
+
+
+def test_metrics_of_older_runs_get_their_names_of_today(outputs: Path, finish: Finish) -> None:
+    """What was called mi is the attack's own value, and no longer taken for an estimate."""
+    names = ["in_attack_value", "mi_held_out", "asr"]
+    path = finish("a", *({"metric": name} for name in names))
+    older = path.read_text().replace("in_attack_value", "mi").replace("mi_held_out", "mi_reestimated")
+    path.write_text(older)
+    assert ",mi," in older
+    assert list(read_run(path.parent)["metric"]) == names

@@ -312,7 +312,7 @@ def test_a_commit_with_changes_is_said_in_words(outputs: Path, finish: Finish) -
 
 def test_a_terminal_gets_what_it_has_no_room_for_below(outputs: Path, finish: Finish) -> None:
     row = {"experiment": "table3_mnist", "model": "classifier", "arm": "minmax"}
-    finish("a", *({**row, "metric": metric} for metric in ("asr", "mi", "mi_reestimated")))
+    finish("a", *({**row, "metric": metric} for metric in ("asr", "mi_held_out", "in_attack_value")))
     doc = document(TABLES["3"], over_seeds(collect(outputs)))
     for width, told in ((60, True), (200, False)):
         stream = io.StringIO()
@@ -321,3 +321,17 @@ def test_a_terminal_gets_what_it_has_no_room_for_below(outputs: Path, finish: Fi
         assert ("no room for" in text) == told
         assert (text.count("\nminmax ") > 1) == told
         assert max(len(line) for line in text.splitlines() if "experiment=" not in line) <= width
+
+
+def test_mi_is_the_held_out_estimate_and_the_papers_stands_beside_the_value_in_the_attack(
+    outputs: Path, finish: Finish
+) -> None:
+    row = {"experiment": "table3_mnist", "model": "classifier", "arm": "minmax"}
+    metrics = ("mi_held_out", "mi_ln_k", "in_attack_value", "in_attack_ln_k")
+    finish("a", *({**row, "metric": metric, "value": place} for place, metric in enumerate(metrics)))
+    doc = document(TABLES["3"], over_seeds(collect(outputs)))
+    shown = dict(zip(doc.blocks[0].headings, doc.blocks[0].lines[0], strict=True))
+    assert [name for name in shown if name.endswith("paper")] == ["ASR %\npaper", "in-attack value\npaper"]
+    assert shown["MI\nours"].startswith("0")
+    assert shown["in-attack value\nours"].startswith("2")
+    assert any("the paper's MI is such a value" in line for line in doc.legend)

@@ -22,6 +22,7 @@ class ExtraSamples:
         parts: what they are made of, one after another, where there are several.
         target: the model that was attacked; None for arms that don't attack.
         unit: of S, for reports.
+        vectors: K that S was estimated from; 0 where it is no estimate.
     """
 
     x: Tensor
@@ -32,6 +33,7 @@ class ExtraSamples:
     parts: tuple["ExtraSamples", ...] = ()
     target: nn.Module | None = None
     unit: str = ""
+    vectors: int = 0
 
     @property
     def last(self) -> "ExtraSamples":

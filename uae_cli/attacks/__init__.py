@@ -20,6 +20,7 @@ from uae_cli.attacks.similarities import (
     Nothing,
     ReconstructionError,
     Similarity,
+    vectors_of,
 )
 from uae_cli.attacks.solvers import MinMax, Penalty, Pgd, Solver
 
@@ -50,4 +51,5 @@ __all__ = [
     "judge",
     "per_sample",
     "squared_error",
+    "vectors_of",
 ]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from uae_cli.attacks.criteria import squared_error
 from uae_cli.attacks.samples import Samples
 from uae_cli.errors import ConfigError
-from uae_cli.mi import DrawnMine, MineSettings, PerSampleMine, RandomProjections, plane
+from uae_cli.mi import DrawnMine, MineSettings, PerSampleMine, RandomProjections, count_vectors, plane
 from uae_cli.models.hooked import Response
 from uae_cli.settings import STRICT, Positive
 
@@ -69,6 +69,11 @@ class Grouped(Protocol):
 def group_of(similarity: Similarity) -> int:
     """How many samples it couples; 1 where every sample is on its own."""
     return similarity.group if isinstance(similarity, Grouped) else 1
+
+
+def vectors_of(similarity: Similarity, model: nn.Module, x: Tensor) -> int:
+    """K that it estimates information from, of such samples x (N, *shape); 0 where it estimates none."""
+    return count_vectors(similarity.sampling, model, x) if isinstance(similarity, Mine) else 0
 
 
 class BoundSimilarity(Protocol):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from uae_cli.attacks import Samples
 from uae_cli.errors import ConfigError
-from uae_cli.mi import Sampling, initial_networks, pair_vectors
+from uae_cli.mi import Sampling, count_vectors, initial_networks, pair_vectors
 from uae_cli.models.hooked import HookedModel
 from uae_cli.randomness import derive_seed, generator
 from uae_cli.settings import STRICT, Count, Positive
@@ -54,8 +54,7 @@ class HeldOutInformation:
         Raises:
             ConfigError: there are fewer than 4, or none at all.
         """
-        u, _ = self._vectors(HookedModel(model, self.sampling.hooked_layer(model)), x[:1], x[:1], 0)
-        count = u.shape[1]
+        count = count_vectors(self.sampling, model, x)
         if count < _LEAST:
             raise ConfigError(
                 f"protocol.information: {count} vectors a sample, but two halves of at least 2 are needed; "

@@ -43,11 +43,13 @@ class Course:
         similarity: (n, T), S of every iterate, in nats.
         success: (n, T) bool, whether the iterate fulfilled the criterion.
         goal: whether S is minimised or maximised.
+        vectors: K that S is estimated from; 0 where it is no estimate.
     """
 
     similarity: Tensor
     success: Tensor
     goal: Literal["minimize", "maximize"]
+    vectors: int = 0
 
     def kept(self) -> Tensor:
         """S of the best successful iterate so far, (n, T); NaN before the first."""
@@ -78,26 +80,31 @@ def loss_curves(path: Path, curves: Mapping[str, Sequence[float]], ylabel: str, 
     return True
 
 
-def attack_curves(path: Path, mi: Tensor, asr: Tensor, c: Tensor | None, title: str) -> bool:
-    """Draw how an attack went: mutual information, the share of successes and, if given, c per iteration.
+def attack_curves(
+    path: Path, value: Tensor, asr: Tensor, c: Tensor | None, title: str, vectors: int = 0
+) -> bool:
+    """Draw how an attack went: the in-attack value, the share of successes and, if given, c per iteration.
 
-    `mi` holds the quartiles (25, 50, 75 %) over samples in nats, shape (iterations, 3); `asr` the share of
+    `value` holds the quartiles (25, 50, 75 %) over samples in nats, shape (iterations, 3); `asr` the share of
     successful samples in [0, 1], shape (iterations,); `c` the MinMax weight, its mean (iterations,) or its
-    quartiles (iterations, 3). All of them are of the current iterate, and the figure says so. Returns
-    False, and writes nothing, if there is no iteration.
+    quartiles (iterations, 3). All of them are of the current iterate, and the figure says so. The logarithm
+    of `vectors` (0: of none) is drawn beside the value. Returns False, and writes nothing, if there is no
+    iteration.
 
     Raises:
         ValueError: shapes disagree, or `asr` is not within [0, 1].
 
     """
-    _check(mi, asr, c)
+    _check(value, asr, c)
     if len(asr) == 0:
         return False
     panels = 2 if c is None else 3
     figure = titled_curves(title, 1.9 * panels + 0.4)
     axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
-    _quartiles(axes[0], mi, "mine_uae")
-    dress(axes[0], "", "mutual information\n(nats)")
+    if vectors:
+        _logarithm(axes[0], vectors, INK)
+    _quartiles(axes[0], value, "mine_uae")
+    dress(axes[0], "", "in-attack value\n(nats)")
     _rates(axes[1], asr)
     if c is not None:
         _quartiles(axes[2], c, "l2_uae")
@@ -113,8 +120,9 @@ def attack_curves(path: Path, mi: Tensor, asr: Tensor, c: Tensor | None, title: 
 def similarity_curves(path: Path, courses: Mapping[str, Course], title: str) -> bool:
     """Draw S by method: of every iterate, and of the best successful one so far (paper, Figure 2).
 
-    Lines are means over samples, bands reach from the lower to the upper quartile; the second panel counts
-    the samples that have succeeded by then. Returns False, and writes nothing, if there is nothing to draw.
+    Lines are means over samples, bands reach from the lower to the upper quartile, dotted is ln K; the second
+    panel counts the samples that have succeeded by then. Returns False, and writes nothing, if there is
+    nothing to draw.
     """
     courses = {name: course for name, course in courses.items() if course.similarity.numel()}
     if not courses:
@@ -124,6 +132,9 @@ def similarity_curves(path: Path, courses: Mapping[str, Course], title: str) -> 
     for place, (name, course) in enumerate(courses.items()):
         _mean_in_band(above, course.similarity.double(), name, place)
         _mean_in_band(below, course.kept(), name, place)
+        if course.vectors:
+            for axes in (above, below):
+                _logarithm(axes, course.vectors, line_of(name, place).colour, name)
     dress(above, "", "of the iterate (nats)")
     dress(below, "attack iteration", "of the best success so far (nats)")
     legend_beside(figure, above)
@@ -160,9 +171,17 @@ def success_curves(
     save(figure, path)
 
 
-def _check(mi: Tensor, asr: Tensor, c: Tensor | None) -> None:
-    if asr.ndim != 1 or mi.shape != (len(asr), 3) or (c is not None and c.shape[0] != len(asr)):
-        found = f"mi {tuple(mi.shape)}, asr {tuple(asr.shape)}, c {None if c is None else tuple(c.shape)}"
+def _logarithm(axes: "Axes", vectors: int, colour: str, name: str = "") -> None:
+    """Ln K, about the most that K vectors can show of their information."""
+    told = f"{name}: ln K".removeprefix(": ")
+    axes.axhline(math.log(vectors), color=colour, linestyle=":", linewidth=1.0, label=told)
+
+
+def _check(value: Tensor, asr: Tensor, c: Tensor | None) -> None:
+    if asr.ndim != 1 or value.shape != (len(asr), 3) or (c is not None and c.shape[0] != len(asr)):
+        found = (
+            f"value {tuple(value.shape)}, asr {tuple(asr.shape)}, c {None if c is None else tuple(c.shape)}"
+        )
         raise ValueError(f"shapes disagree: {found}")
     if len(asr) and (float(asr.min()) < 0 or float(asr.max()) > 1):
         raise ValueError("asr is a share of samples in [0, 1]")

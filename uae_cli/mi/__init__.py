@@ -3,7 +3,7 @@
 from uae_cli.mi.draws import plane
 from uae_cli.mi.mine import DrawnMine, MineSettings, PerSampleMine
 from uae_cli.mi.networks import initial_networks
-from uae_cli.mi.sampling import FeatureMaps, RandomProjections, Sampling, pair_vectors
+from uae_cli.mi.sampling import FeatureMaps, RandomProjections, Sampling, count_vectors, pair_vectors
 
 __all__ = [
     "DrawnMine",
@@ -12,6 +12,7 @@ __all__ = [
     "PerSampleMine",
     "RandomProjections",
     "Sampling",
+    "count_vectors",
     "initial_networks",
     "pair_vectors",
     "plane",

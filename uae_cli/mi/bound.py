@@ -11,9 +11,9 @@ the scores T of the joint's pairs (u_k, v_k) and of pairs from the product of th
   climbs the Jensen–Shannon bound −mean softplus(−T) − mean softplus(T). (Climbing the clipped bound itself
   would raise the joint's scores without end.) Less variance; no ceiling either: the joint isn't clipped.
 
-Only the first has a compiled kernel. The others cost 3.5 times as much on 16 maps of 784 values; of 500 random
-vectors SMILE 1.5 times, and InfoNCE, which needs all 250,000 pairs where the others take one order, 190 times
-(16 s a sample on one core, 40 iterations of 20 steps): take similarity.sampling.count=100 or fewer for it.
+Only the first has a compiled kernel. The others cost 3.5 times as much on 16 maps of 784 values; of 500
+random vectors SMILE 1.5 times, and InfoNCE, which needs all 250,000 pairs where the others take one order,
+190 times (16 s a sample on one core, 40 iterations of 20 steps): take similarity.sampling.count=100 or fewer.
 What they can tell and what not, see `tests/mi/test_known_information.py`.
 
 Shapes: p, q are (B, H, K) for B samples, H hidden units and K vectors; w is (B, H); bounds are (B,), in

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Protocol, runtime_checkable
 
+import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.profiler import record_function
 from uae_cli.errors import ConfigError
 from uae_cli.mi.bound import MarginalsName
 from uae_cli.mi.draws import Draws
-from uae_cli.models.hooked import Response
+from uae_cli.models.hooked import HookedModel, Response
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT
 
@@ -134,6 +135,16 @@ def pair_vectors(sampling: Sampling, clean: Response, moved: Response, seed: int
         return sampling.draws(clean.x, seed, 0).pairs(clean.x, moved.x)
     sampler = sampling.bind(clean.x, seed)
     return sampler(clean, 0), sampler(moved, 0)
+
+
+@torch.no_grad()
+def count_vectors(sampling: Sampling, model: nn.Module, x: Tensor) -> int:
+    """K of such samples x (N, *shape)."""
+    if isinstance(sampling, RandomProjections):
+        return sampling.count
+    hooked = HookedModel(model, sampling.hooked_layer(model))
+    response = hooked(x[:1].to(hooked.device))
+    return pair_vectors(sampling, response, response, 0)[0].shape[1]
 
 
 class _Projector:

@@ -1,5 +1,6 @@
 """The attack protocol: one model, some samples, several methods (paper §4.2, Tables 2, 3 and 8)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,7 @@ from uae_cli.evaluation.image_quality import BoundQuality, ImageQuality
 from uae_cli.evaluation.mutual_information import HeldOutInformation
 from uae_cli.experiment.schema import Experiment, Plan, PlannedAttack, PlannedFit
 from uae_cli.figures import Course, similarity_curves
+from uae_cli.mi import count_vectors
 from uae_cli.models.weights import load_weights
 from uae_cli.protocols.base import (
     ORIGINAL,
@@ -136,7 +138,8 @@ class AttackProtocol:
             estimates = self.information.estimate(
                 model, samples, moved, batch_size=stages.chunk_size, on_batch=advance
             )
-        return {"mi_reestimated": float(estimates.mean())}
+        count = count_vectors(self.information.sampling, model, samples.x)
+        return {"mi_held_out": float(estimates.mean()), "mi_ln_k": math.log(count)}
 
 
 def _target(stages: Stages) -> Fitted:
@@ -164,9 +167,10 @@ def _draw(
         tensorboard.attack(line.arm, extra)
         tensorboard.images(f"adversarial/{line.arm}", extra.x[:SHOWN])
         if similarity.unit == "nats":
-            courses[line.arm] = Course(extra.trace["similarity"], extra.trace["f"] <= 0, similarity.goal)
+            found = extra.trace["similarity"], extra.trace["f"] <= 0
+            courses[line.arm] = Course(*found, similarity.goal, extra.vectors)
     figures.image_rows(folder / "samples.png", rows, f"{title}: adversarial examples")
-    similarity_curves(folder / "similarity.png", courses, f"{title}: mutual information, in the attack")
+    similarity_curves(folder / "similarity.png", courses, f"{title}: value in the attack, no estimate of MI")
     # Which samples the rows of the tensors are
     table = {"index": samples.index, "label": samples.labels}
     table |= {f"success_{line.arm}": line.extra.success for line in lines}

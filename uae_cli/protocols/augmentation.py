@@ -280,7 +280,9 @@ def _draw_attack(folder: Path, title: str, line: SampleLine, original: nn.Module
     figures.largest_perturbations(Path(f"{path}_largest.png"), x, extra.x, extra.success, title)
     if extra.unit == "nats":
         found, c = (extra.trace["f"] <= 0).double().mean(0), extra.trace["c"].mean(0)
-        figures.attack_curves(Path(f"{path}_iterations.png"), similarity_quartiles(extra), found, c, title)
+        figures.attack_curves(
+            Path(f"{path}_iterations.png"), similarity_quartiles(extra), found, c, title, extra.vectors
+        )
 
 
 def _image_rows(x: Tensor, uae: Tensor, original: nn.Module, retrained: nn.Module) -> dict[str, Tensor]:

@@ -155,10 +155,14 @@ def plain_metrics(samples: Samples, extra: ExtraSamples, success: Tensor) -> Met
 
 
 def information(extra: ExtraSamples, success: Tensor) -> Metrics:
-    """The attack's own mean `mi` of the successes (n,) bool, if there are any and it estimates one."""
+    """The attack's own mean value over the successes (n,) bool, if there are any and it is of information.
+
+    It is no estimate of it: see `evaluation.mutual_information`.
+    """
     if extra.similarity is None or extra.unit != "nats" or not bool(success.any()):
         return {}
-    return {"mi": float(extra.similarity[success].mean())}
+    metrics = {"in_attack_value": float(extra.similarity[success].mean())}
+    return metrics | ({"in_attack_ln_k": math.log(extra.vectors)} if extra.vectors else {})
 
 
 def what_similarity_did(extra: ExtraSamples, x: Tensor, without: ExtraSamples | None) -> str:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from uae_cli.results.columns import COLUMNS, LATER, NUMBERS, RESULTS_FILE, WHOLE
+from uae_cli.results.columns import COLUMNS, LATER, NUMBERS, RENAMED, RESULTS_FILE, WHOLE
 from uae_cli.text import one_line
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def read_run(folder: Path) -> pd.DataFrame:
         raise ValueError(f"not in today's format, no column {missing[0]}{others}")
     if frame.empty:
         raise ValueError("no rows")
-    frame = frame[list(COLUMNS)].copy()
+    frame = frame[list(COLUMNS)].replace({"metric": RENAMED})
     for column in NUMBERS:
         frame[column] = pd.to_numeric(frame[column]).astype(float)
     for column in WHOLE:

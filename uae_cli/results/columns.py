@@ -46,8 +46,10 @@ METRICS = {
     "distinct_features": Metric(heading="distinct\nfeatures"),
     "asr": Metric("%", heading="ASR\n%"),
     "asr_fresh": Metric("%", heading="ASR %\nanew"),
-    "mi": Metric("nats", heading="MI\nnats"),
-    "mi_reestimated": Metric("nats", heading="MI anew\nnats"),
+    "mi_held_out": Metric("nats", heading="MI\nnats"),
+    "mi_ln_k": Metric("nats", heading="ln K\nof MI"),
+    "in_attack_value": Metric("nats", heading="in-attack\nnats"),
+    "in_attack_ln_k": Metric("nats", heading="ln K\nin attack"),
     "fid": Metric(heading="FID"),
     "kid": Metric(heading="KID"),
     "fid_own": Metric(heading="FID\nown"),
@@ -117,6 +119,7 @@ class ResultRow:
 
 COLUMNS = tuple(field.name for field in fields(ResultRow))
 LATER = {"attack": "", "commit": "", "job": "", "n_attacked": "0"}  # what the files of older runs lack
+RENAMED = {"mi": "in_attack_value", "mi_reestimated": "mi_held_out"}  # metrics, likewise
 WHOLE = ("seed", "draws", "n_train", "n_test", "epochs", "n_attacked")
 NUMBERS = (*WHOLE, "value", "std")
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from uae_cli.arms import ExtraSamples
-from uae_cli.attacks import RESULT, Attack, Samples, generate
+from uae_cli.attacks import RESULT, Attack, Samples, generate, vectors_of
 from uae_cli.attacks.memory import choose_chunk, measure
 from uae_cli.datasets import Dataset
 from uae_cli.evaluation import EvaluationData, Watcher
@@ -171,6 +171,7 @@ class Stages:
             trace={name: tensors[f"trace_{name}"] for name in ("f", "similarity", "c")},
             target=target.model,
             unit=attack.similarity.unit,
+            vectors=vectors_of(attack.similarity, target.model, samples.x),
         )
 
     def derive(self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]) -> Stage:

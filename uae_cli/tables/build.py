@@ -177,7 +177,8 @@ def _columns(table: Table, run: Lines, arms: Sequence[str]) -> list[Column]:
         ours = [_ours(cells.get((arm, metric)), each_seeds=len(seeds) > 1) for arm in arms]
         papers = [_papers(table.number, run[0], arm, metric) for arm in arms]
         columns.append((f"{measure.heading}\nours{'' if columns else shared}", ours))
-        columns.append((f"{measure.heading}\npaper", papers))
+        if not measure.ours_alone:
+            columns.append((f"{measure.heading}\npaper", papers))
         columns += [_gains(cells, arms, metric, reference, spread=True) for reference in measure.gains]
     if table.epochs:
         columns.append(("epochs", [next(row.epochs for row in run if row.arm == arm) for arm in arms]))

@@ -14,6 +14,12 @@ BEST = "◄"
 FOREIGN = "†"
 DRAWS = "*"
 TOO_SMALL = "Smoke scale is too small to judge any arm by: it only shows that everything runs."
+INFORMATION = (
+    "MI: in nats, estimated anew on the finished samples, on vectors that the networks have not seen; 0 or "
+    "less says nothing. In-attack value: what the attack goes by, of the very vectors that its networks "
+    "learn, and no estimate; the paper's MI is such a value. "
+    "ln K, of K vectors a sample, is about the most that they can show."
+)
 _GAINS = {"error": "the error fell below", "points": "the accuracy rose above"}
 
 
@@ -69,6 +75,8 @@ def legend(table: Table, runs: Sequence[Lines]) -> tuple[str, ...]:
             f"Gain: how far {' or '.join(told)} that arm's; negative is worse. "
             "replicate: the same extra training, no new samples."
         )
+    if "mi_held_out" in table.metrics and rows:
+        lines.append(INFORMATION)
     if table.epochs and (uneven := {arm: None for run in runs for arm in _trained_otherwise(run)}):
         lines.append(
             f"{', '.join(uneven)}: trained for another number of epochs than replicate (see there), so the "

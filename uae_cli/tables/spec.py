@@ -44,12 +44,14 @@ class Figure:
 class Measure:
     """One metric of a table: ours, the paper's beside it, and the gains measured against other arms.
 
-    `gains` names the reference arms: 'original' shows the metric '<metric>_gain_vs_original'.
+    `gains` names the reference arms: 'original' shows the metric '<metric>_gain_vs_original'. Of `ours_alone`
+    the paper has no numbers, and no column.
     """
 
     metric: str
     heading: str
     gains: tuple[str, ...] = ()
+    ours_alone: bool = False
 
     @property
     def metrics(self) -> tuple[str, ...]:
