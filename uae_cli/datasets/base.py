@@ -3,13 +3,15 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from uae_cli.errors import DataError, UaeError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Each way in which a set's files may lie below the data root
+Places = tuple[tuple[str, ...], ...]
 ROOT_HINT = "point UAE_DATA or data.root= to the folder that has it"
 
 
@@ -69,15 +71,11 @@ class Dataset:
                 raise DataError(
                     f"{setting} = {wanted}: {self.name} has only {there}; use {setting}={there} or fewer"
                 )
-        return replace(
-            self,
-            x_train=self.x_train[:n_train],
-            y_train=self.y_train[:n_train],
-            x_test=self.x_test[:n_test],
-            y_test=self.y_test[:n_test],
-            train_rows=None if self.train_rows is None else self.train_rows[:n_train],
-            test_rows=None if self.test_rows is None else self.test_rows[:n_test],
-        )
+        parts: dict[str, Any] = {}
+        for split, n in (("train", n_train), ("test", n_test)):
+            names = (f"x_{split}", f"y_{split}", f"{split}_rows")
+            parts |= {name: part[:n] for name in names if (part := getattr(self, name)) is not None}
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +122,16 @@ class FileLoader(ABC):
 
     Attributes:
         name: as results call it.
+        places: its files below the data root, in each of the ways in which they may lie there.
     """
 
     name: str
+    places: ClassVar[Places] = ()
 
-    @abstractmethod
     def wanted(self, root: Path) -> list[Path]:
-        """The files that are looked for first."""
+        """The files in the first of the `places` where the fewest are lacking."""
+        ways = [[root / name for name in names] for names in self.places]
+        return min(ways, key=lambda files: sum(not file.is_file() for file in files) / len(files))
 
     @property
     @abstractmethod
@@ -169,7 +170,8 @@ class FileLoader(ABC):
     def check(self, root: Path, *, verify: bool) -> Availability:
         """Look for the files; with `verify`, read them and compare checksums where one is known."""
         files = self.files(root)
-        place = _place(files or self.wanted(root))
+        first, *others = files or self.wanted(root)
+        place = first.parent if others else first
         source = self.source or str(place)
         if not files:
             return Availability(present=False, path=place, source=source, remedy=self.remedy(root))
@@ -212,10 +214,6 @@ class FileLoader(ABC):
         """The files that are missing and their folder, in words."""
         lacking = [path for path in self.wanted(root) if not path.is_file()]
         return f"{', '.join(path.name for path in lacking)} in {lacking[0].parent}"
-
-
-def _place(files: list[Path]) -> Path:
-    return files[0] if len(files) == 1 else files[0].parent
 
 
 def _check_split(what: str, x: "Tensor", y: "Tensor", rows: "Tensor | None") -> None:

@@ -5,7 +5,7 @@ Both libraries are imported where they are used: each takes a second, which `uae
 
 import warnings
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from uae_cli.datasets.base import Availability, Dataset
 from uae_cli.datasets.download import PublishedDataset, file_digest
 from uae_cli.datasets.own_arrays import NpzDataset, image_tensor
-from uae_cli.datasets.tabular import stratified_dataset
+from uae_cli.datasets.tabular import Table, stratified_split
 from uae_cli.errors import DataError
 from uae_cli.settings import STRICT
 
@@ -80,22 +80,23 @@ class Digits:
     Split 80/20, class by class, always the same. Needs no files and no network.
     """
 
+    source: ClassVar[str] = "scikit-learn load_digits"
+
     name: str
 
     def check(self, root: Path, *, verify: bool) -> Availability:  # noqa: ARG002 - part of scikit-learn
         """Always present: installed with scikit-learn."""
-        return Availability(present=True, source="scikit-learn load_digits")
+        return Availability(present=True, source=self.source)
 
     def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002 - part of scikit-learn
         """1,437 training and 360 test samples."""
         from sklearn.datasets import load_digits
 
         digits = load_digits()
-        images = image_tensor((digits.images / 16).astype(np.float32))
         labels = digits.target.astype(np.int64)
-        what = f"dataset {self.name}"
-        source = self.check(root, verify=False).source
-        return stratified_dataset(what, images, labels, seed=0, name=self.name, source=source)
+        images = image_tensor((digits.images / 16).astype(np.float32))
+        split = stratified_split(f"dataset {self.name}", labels, seed=0)
+        return Table(images, labels, *split).dataset(name=self.name, source=self.source)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -151,12 +152,7 @@ class TorchvisionDataset(PublishedDataset):
         return (stand_in.check if stand_in else super().check)(root, verify=verify)
 
     def load(self, root: Path, *, download: bool) -> Dataset:
-        """Read torchvision's files, or `NAME.npz`; where there is neither, fetch the files if asked to.
-
-        Raises:
-            DataError: files are missing (which, where it looked, how to get them), corrupt, or can't
-                be fetched.
-        """
+        """Read torchvision's files, or `NAME.npz`; where there is neither, fetch the files if asked to."""
         stand_in = self._stand_in(root)
         return (stand_in.load if stand_in else super().load)(root, download=download)
 
@@ -175,8 +171,7 @@ class TorchvisionDataset(PublishedDataset):
 
         self.inspect(files, verify=True)
         read = {"svhn": _read_svhn, "cifar10": _read_cifar10}.get(self.name, _read_idx)
-        folder = files[0].parent
-        (x_train, y_train), (x_test, y_test) = read(folder, "train"), read(folder, "test")
+        (x_train, y_train), (x_test, y_test) = (read(files[0].parent, split) for split in ("train", "test"))
         return Dataset(
             name=self.name,
             x_train=image_tensor(x_train),
