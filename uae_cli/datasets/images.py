@@ -3,6 +3,7 @@
 Both libraries are imported where they are used: each takes a second, which `uae data` need not pay.
 """
 
+import csv
 import warnings
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from uae_cli.datasets.base import Availability, Dataset
-from uae_cli.datasets.download import PublishedDataset, file_digest
+from uae_cli.datasets.download import PublishedDataset, intact
 from uae_cli.datasets.own_arrays import NpzDataset, image_tensor
 from uae_cli.datasets.tabular import Table, stratified_split
 from uae_cli.errors import DataError
@@ -25,49 +26,21 @@ class _Layout(NamedTuple):
     source: str
     folder: str
     megabytes: int
-    algorithm: str
 
 
 _LAYOUTS = {
-    "mnist": _Layout("torchvision MNIST, yann.lecun.com/exdb/mnist", "MNIST/raw", 12, "sha256"),
-    "fashion_mnist": _Layout(
-        "torchvision FashionMNIST, github.com/zalandoresearch", "FashionMNIST/raw", 31, "sha256"
-    ),
-    "svhn": _Layout("torchvision SVHN, ufldl.stanford.edu/housenumbers", "", 246, "md5"),
-    "cifar10": _Layout(
-        "torchvision CIFAR10, cs.toronto.edu/~kriz/cifar.html", "cifar-10-batches-py", 170, "md5"
-    ),
+    "mnist": _Layout("torchvision MNIST, yann.lecun.com/exdb/mnist", "MNIST/raw", 12),
+    "fashion_mnist": _Layout("torchvision FashionMNIST, github.com/zalandoresearch", "FashionMNIST/raw", 31),
+    "svhn": _Layout("torchvision SVHN, ufldl.stanford.edu/housenumbers", "", 246),
+    "cifar10": _Layout("torchvision CIFAR10, cs.toronto.edu/~kriz/cifar.html", "cifar-10-batches-py", 170),
 }
 
-# Of the unpacked originals: SHA-256 of MNIST's and Fashion-MNIST's, of which torchvision checks the archives
-# it fetches and never these; MD5 of the others, as their publishers give it.
-DIGESTS: dict[str, dict[str, str]] = {
-    "mnist": {
-        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    },
-    "fashion_mnist": {
-        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    },
-    "svhn": {
-        "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
-        "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
-    },
-    "cifar10": {
-        "data_batch_1": "c99cafc152244af753f735de768cd75f",
-        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-        "data_batch_4": "634d18415352ddfa80567beed471001a",
-        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-        "test_batch": "40351d587109b95175f43aff81a1287e",
-        "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
-    },
-}
+# Of the unpacked originals, by set and file: SHA-256 of MNIST's and Fashion-MNIST's, of which torchvision
+# checks the archives it fetches and never these; MD5 of the others, as their publishers give it.
+DIGESTS: dict[str, dict[str, str]] = {name: {} for name in _LAYOUTS}
+with Path(__file__).with_name("checksums.csv").open(newline="") as _file:
+    for _row in csv.DictReader(_file):
+        DIGESTS[_row["dataset"]][_row["file"]] = _row["digest"]
 
 # A split as torchvision reads it: images, uint8 N×H×W or N×H×W×C, and labels, int64 (N,)
 _Arrays = tuple[NDArray[Any], NDArray[Any]]
@@ -158,11 +131,10 @@ class TorchvisionDataset(PublishedDataset):
 
     def inspect(self, files: list[Path], *, verify: bool) -> str:
         """With `verify`, compare checksums."""
-        algorithm, expected = _LAYOUTS[self.name].algorithm, DIGESTS[self.name]
-        damaged = [path for path in files if verify and file_digest(path, algorithm) != expected[path.name]]
+        expected = DIGESTS[self.name]
+        damaged = [path.name for path in files if verify and not intact(path, expected[path.name])]
         if damaged:
-            names = ", ".join(path.name for path in damaged)
-            raise DataError(f"{names} in {files[0].parent}: corrupt, wrong checksum")
+            raise DataError(f"{', '.join(damaged)} in {files[0].parent}: corrupt, wrong checksum")
         return ""
 
     def read(self, files: list[Path]) -> Dataset:

@@ -1,12 +1,13 @@
 """Autoencoders of the paper, §4.4, with the settings of the authors' program."""
 
+import math
 from typing import Annotated
 
 from pydantic import Field, validate_call
 from torch import nn
 
 from uae_cli.errors import ConfigError
-from uae_cli.models.base import Autoencoder, flat_size, generator_here, glorot_, image_shape
+from uae_cli.models.base import Autoencoder, generator_here, glorot_, image_shape
 from uae_cli.settings import Count
 
 
@@ -22,7 +23,7 @@ class DenseAutoencoder(Autoencoder):
     def __init__(self, *, shape: tuple[int, ...], latent_dim: Count) -> None:
         super().__init__()
         generator = generator_here()
-        size = flat_size(shape)
+        size = math.prod(shape)
         self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(size, latent_dim), nn.Sigmoid())
         self.decoder = nn.Sequential(nn.Linear(latent_dim, size), nn.Sigmoid(), nn.Unflatten(1, shape))
         glorot_(self, generator)
@@ -43,7 +44,7 @@ class AdversarialAutoencoder(Autoencoder):
     def __init__(self, *, shape: tuple[int, ...], latent_dim: Count, hidden_dim: Count) -> None:
         super().__init__()
         generator = generator_here()
-        size = flat_size(shape)
+        size = math.prod(shape)
         self.latent_dim = latent_dim
         self.encoder = nn.Sequential(nn.Flatten(), *_hidden(size, hidden_dim, latent_dim), nn.Sigmoid())
         self.decoder = nn.Sequential(
@@ -54,13 +55,8 @@ class AdversarialAutoencoder(Autoencoder):
 
 
 def _hidden(inputs: int, hidden: int, outputs: int) -> list[nn.Module]:
-    return [
-        nn.Linear(inputs, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, outputs),
-    ]
+    first, second, last = nn.Linear(inputs, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, outputs)
+    return [first, nn.ReLU(), second, nn.ReLU(), last]
 
 
 class ConvAutoencoder(Autoencoder):
