@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from uae_cli.errors import DataError, UaeError
+from uae_cli.errors import ConfigError, DataError, UaeError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,8 @@ class Dataset:
     (N,) and are never shown to an unsupervised model. `note` says what a partial or altered set lacks;
     it stands wherever a result made from the set stands. `*_rows`, where the loader made the split, are
     int64 of shape (N,): each sample's row number, from 0, in the source as it is read. `features` are the
-    names of a table's d columns, where they have names.
+    names of a table's d columns, where they have names; `files` are those of all rows of the source, where
+    each is a file.
 
     Raises:
         DataError: a value is NaN or outside [0, 1], or samples and labels (or rows) disagree in number.
@@ -39,6 +40,7 @@ class Dataset:
     train_rows: "Tensor | None" = None
     test_rows: "Tensor | None" = None
     features: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for split, x, y, rows in (
@@ -178,7 +180,7 @@ class FileLoader(ABC):
         note = problem = ""
         try:
             note = self.inspect(files, verify=verify)
-        except DataError as error:
+        except UaeError as error:
             problem = str(error)
         return Availability(
             present=True,
@@ -214,6 +216,51 @@ class FileLoader(ABC):
         """The files that are missing and their folder, in words."""
         lacking = [path for path in self.wanted(root) if not path.is_file()]
         return f"{', '.join(path.name for path in lacking)} in {lacking[0].parent}"
+
+
+class OwnFile(FileLoader):
+    """A file or folder of a user's own; messages name `dataset.path`, and their way out is in them.
+
+    Attributes:
+        path: of it.
+        expected: what it may be, in words.
+        example: a path as one gives it.
+    """
+
+    path: Path | None
+    expected: ClassVar[str]
+    example: ClassVar[str]
+
+    def wanted(self, root: Path) -> list[Path]:  # noqa: ARG002 - it is where the user says
+        """The one file."""
+        if self.path is None:
+            raise ConfigError(f"dataset.path: must be given, e.g. dataset.path={self.example}")
+        return [self.path.expanduser()]
+
+    @property
+    def source(self) -> str:
+        """The path."""
+        return str(self.wanted(Path())[0])
+
+    def remedy(self, root: Path) -> str:  # noqa: ARG002
+        """What to give instead."""
+        return f"give {self.expected}"
+
+    def mend(self, problem: str) -> str:  # noqa: ARG002
+        """Told with the problem."""
+        return ""
+
+    def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002
+        """Read the set; see `FileLoader.load`."""
+        if files := self.files(root):
+            return self.read(files)
+        raise self.not_found(root)
+
+    def not_found(self, root: Path) -> UaeError:
+        """What is there instead, if anything."""
+        (path,) = self.wanted(root)
+        found = "is a folder" if path.is_dir() else "is a file" if path.is_file() else "no such file"
+        return DataError(f"dataset.path = {path}: {found}; {self.remedy(root)}")
 
 
 def _check_split(what: str, x: "Tensor", y: "Tensor", rows: "Tensor | None") -> None:

@@ -5,16 +5,16 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from uae_cli.datasets.base import Availability, Dataset
+from uae_cli.datasets.base import Dataset, OwnFile
 from uae_cli.datasets.tabular import Rows, ScalerFit, SplitSeed, Table, random_split, stratified_split
-from uae_cli.errors import ConfigError, DataError, UaeError
+from uae_cli.errors import ConfigError, DataError
 from uae_cli.settings import STRICT
 from uae_cli.text import listed, nearest, one_line
 
@@ -29,7 +29,7 @@ Column = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CsvTable:
+class CsvTable(OwnFile):
     """The numeric columns of the table at `path`: float32 (N, d), min–max scaled to [0, 1].
 
     Row numbers count the table's rows below the header, from 0.
@@ -45,6 +45,9 @@ class CsvTable:
         split_seed: draws the split, 80 % to train; class by class where there are labels.
     """
 
+    expected: ClassVar[str] = "a CSV or Parquet file"
+    example: ClassVar[str] = "my.csv"
+
     name: str
     path: Path | None
     label: Column | None
@@ -53,19 +56,7 @@ class CsvTable:
     scaler_fit: ScalerFit
     split_seed: SplitSeed
 
-    def check(self, root: Path, *, verify: bool) -> Availability:
-        """Whether the file is there; with `verify`, whether it can be used. `root` plays no part."""
-        path, problem = self._path(), ""
-        present = path.is_file()
-        if present and verify:
-            try:
-                self.load(root, download=False)
-            except UaeError as error:
-                problem = str(error)
-        size = path.stat().st_size if present else 0
-        return Availability(present=present, path=path, size_bytes=size, source=str(path), problem=problem)
-
-    def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002 - the file is where the user says
+    def read(self, files: list[Path]) -> Dataset:
         """Read, split, fill and scale.
 
         Raises:
@@ -73,7 +64,7 @@ class CsvTable:
                 are at odds.
             DataError: the file can't be read, or holds what can't be used; says which columns.
         """
-        path = self._path()
+        (path,) = files
         if self.missing == "class_mean" and self.label is None:
             raise ConfigError("dataset.missing = class_mean: needs dataset.label=COLUMN; or use mean or drop")
         table = _read(path)
@@ -93,11 +84,6 @@ class CsvTable:
         if gaps := [*features.columns[np.isnan(made.x).any(axis=0).tolist()]]:
             raise self._refusal(path, gaps, "no value in any training row, so there is no mean to fill in")
         return made.dataset(name=self.name, scaler_fit=self.scaler_fit, source=str(path), rows=rows)
-
-    def _path(self) -> Path:
-        if self.path is None:
-            raise ConfigError("dataset.path: must be given, e.g. dataset.path=my.csv")
-        return self.path.expanduser()
 
     def _features(self, path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
         """All columns but the label's and those to drop, float64."""
@@ -178,9 +164,6 @@ def _read(path: Path) -> "pd.DataFrame":
     """The table, its columns called by strings and its rows by numbers from 0."""
     import pandas as pd
 
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise DataError(f"dataset.path = {path}: {what}; give a CSV or Parquet file")
     parquet = path.suffix.lower() in (".parquet", ".pq")
     try:
         table = pd.read_parquet(path).reset_index(drop=True) if parquet else _read_csv(path)
