@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, ClassVar
+from typing import ClassVar
 
 from filelock import FileLock
 
@@ -112,20 +112,22 @@ def fetch_from_archive(url: str, names: Collection[str], folder: Path) -> None:
     Archives inside the archive are searched too: UCI has packed some sets twice.
 
     Raises:
-        OSError: the download fails.
+        OSError: the download fails, or brings no zip.
         ValueError: the archive lacks a file.
-        zipfile.BadZipFile: it is no zip, or a file in it is damaged.
+        zipfile.BadZipFile: a file in it is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as temporary:
-        packed = Path(temporary) / "archive.zip"
+        packed, unpacked = Path(temporary) / "archive.zip", Path(temporary) / "unpacked"
         fetch_file(url, packed)
-        with packed.open("rb") as file:
-            _unpack(file, names, Path(temporary))
-        if lacking := [name for name in names if not (Path(temporary) / name).is_file()]:
+        shutil.unpack_archive(packed, unpacked)
+        for inner in [*unpacked.rglob("*.zip")]:
+            shutil.unpack_archive(inner, inner.with_suffix(""))
+        found = {path.name: path for path in unpacked.rglob("*") if path.is_file()}
+        if lacking := [name for name in names if name not in found]:
             raise ValueError(f"{url} lacks {', '.join(lacking)}")
         for name in names:
-            (Path(temporary) / name).replace(folder / name)
+            found[name].replace(folder / name)
 
 
 def fetch_openml_csv(data_id: int, path: Path) -> None:
@@ -154,15 +156,3 @@ def intact(path: Path, digest: str) -> bool:
     with path.open("rb") as file:
         made = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
     return made.hexdigest() == digest
-
-
-def _unpack(file: IO[bytes], names: Collection[str], folder: Path) -> None:
-    with zipfile.ZipFile(file) as archive:
-        for member in archive.namelist():
-            name = member.rpartition("/")[2]
-            if name in names:
-                with archive.open(member) as content, (folder / name).open("wb") as target:
-                    shutil.copyfileobj(content, target)
-            elif name.endswith(".zip"):
-                with archive.open(member) as inner:
-                    _unpack(inner, names, folder)

@@ -55,9 +55,14 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ConfigError(f"{_SETTING} = {path}: no such file; name a state dict, or null to train")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = one_line(error).partition(". ")[0]
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "a pickle of more than plain tensors, which may run code"
         raise ConfigError(f"{_SETTING} = {path}: can't be read ({reason}); {_WAY_OUT}") from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ConfigError(f"{_SETTING} = {path}: holds {_described(content)}, no state dict; {_WAY_OUT}")
@@ -65,13 +70,6 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 _WAY_OUT = "save one by torch.save(model.state_dict(), path) or by safetensors"
-
-
-def _unpickled(path: Path) -> object:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise pickle.UnpicklingError("a pickle of more than plain tensors, which may run code") from error
 
 
 def _described(content: object) -> str:

@@ -6,7 +6,7 @@ Madry et al. (2018) and TRADES (Zhang et al. 2019).
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -18,28 +18,25 @@ from uae_cli.settings import STRICT, Count, NonNegative, Positive
 from uae_cli.training.objectives import Loss, Objective
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ClassificationObjective(Objective):
-    """Mean cross-entropy of the logits."""
-
-    supervised: ClassVar[bool] = True
-
-    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
-        """See `Objective.bind`."""
-        return _ClassifierLoss(self, model, generator, steps)
-
-    def loss(self, model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
-        """Mean loss, a scalar, of a model that gives (B, classes) logits."""
-        return F.cross_entropy(model(x), labels)
-
-
-class _ClassifierLoss(Loss[ClassificationObjective]):
+class _ClassifierLoss(Loss["ClassificationObjective"]):
     """With dropout and all else drawn from the fit's own generator."""
 
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:
         assert labels is not None  # the objective is supervised
         with _drawn_from(self.generator):
             return self.settings.loss(self.model, batch, labels)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ClassificationObjective(Objective):
+    """Mean cross-entropy of the logits."""
+
+    makes = _ClassifierLoss
+    supervised: ClassVar[bool] = True
+
+    def loss(self, model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss, a scalar, of a model that gives (B, classes) logits."""
+        return F.cross_entropy(model(x), labels)
 
 
 @contextmanager
