@@ -5,6 +5,7 @@ from difflib import SequenceMatcher
 
 _LONGEST_VALUE = 60
 _LONGEST_LIST, _LONGEST_GUESS = 15, 6
+_LONGEST_UNLIKE = 60  # list of names where none is alike, so that any may have been meant
 _LIKE = 0.6  # the least likeness at which one name may have been meant for another
 
 
@@ -13,14 +14,14 @@ def nearest(name: str, known: Iterable[str], section: str = "") -> str:
 
     Args:
         name: what was given.
-        known: what there is; of a long list, the likest are told.
+        known: what there is; of a long list (a very long one, where nothing is alike) the likest are told.
         section: that the names stand in, with its dot, told with the name that was probably meant.
     """
     names = sorted(known)
     likeness = {other: _likeness(name, other) for other in names}
     best = max(likeness.values(), default=0)
     there = ", ".join(names) or "none"
-    if len(names) > _LONGEST_LIST:
+    if len(names) > (_LONGEST_LIST if best >= _LIKE else _LONGEST_UNLIKE):
         likest = sorted(names, key=lambda other: -likeness[other])[:_LONGEST_LIST]
         there = f"{', '.join(sorted(likest))} … ({len(names)} in all)"
     if best < _LIKE:
