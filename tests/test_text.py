@@ -2,7 +2,7 @@
 
 import pytest
 
-from uae_cli.text import nearest, shown
+from uae_cli.text import listed, nearest, shown
 
 
 def test_nearest() -> None:
@@ -16,6 +16,14 @@ def test_nearest() -> None:
     assert listed == sorted(listed)
     assert told.endswith(" … (100 in all)")
     assert len(told) < 200
+    unlike = [f"word{n}" for n in range(50)]
+    assert nearest("xyz", unlike) == f"there are: {', '.join(sorted(unlike))}"
+    assert nearest("xyz", [f"word{n}" for n in range(100)]).endswith(" … (100 in all)")
+
+
+def test_listed() -> None:
+    assert listed(range(5)) == "0, 1, 2, 3, 4"
+    assert listed("abcdef", 2) == "a, b and 4 more"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from difflib import SequenceMatcher
 
 _LONGEST_VALUE = 60
 _LONGEST_LIST, _LONGEST_GUESS = 15, 6
+_LONGEST_UNLIKE = 60  # list of names where none is alike, so that any may have been meant
 _LIKE = 0.6  # the least likeness at which one name may have been meant for another
 
 
@@ -13,21 +14,28 @@ def nearest(name: str, known: Iterable[str], section: str = "") -> str:
 
     Args:
         name: what was given.
-        known: what there is; of a long list that has what was meant, the likest are told.
+        known: what there is; of a long list (a very long one, where nothing is alike) the likest are told.
         section: that the names stand in, with its dot, told with the name that was probably meant.
     """
     names = sorted(known)
     likeness = {other: _likeness(name, other) for other in names}
     best = max(likeness.values(), default=0)
+    there = ", ".join(names) or "none"
+    if len(names) > (_LONGEST_LIST if best >= _LIKE else _LONGEST_UNLIKE):
+        likest = sorted(names, key=lambda other: -likeness[other])[:_LONGEST_LIST]
+        there = f"{', '.join(sorted(likest))} … ({len(names)} in all)"
     if best < _LIKE:
-        return f"there are: {', '.join(names) or 'none'}"
+        return f"there are: {there}"
     meant = [f"{section}{other}" for other in names if likeness[other] == best][:_LONGEST_GUESS]
     guess = f"{', '.join(meant[:-1])} or {meant[-1]}" if len(meant) > 1 else meant[0]
-    listed = ", ".join(names)
-    if len(names) > _LONGEST_LIST:
-        likest = sorted(names, key=lambda other: -likeness[other])[:_LONGEST_LIST]
-        listed = f"{', '.join(sorted(likest))} … ({len(names)} in all)"
-    return f"did you mean {guess}? There are: {listed}"
+    return f"did you mean {guess}? There are: {there}"
+
+
+def listed(names: Iterable[object], most: int = 5) -> str:
+    """The first names, and how many more there are."""
+    every = [*map(str, names)]
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
 
 
 def _likeness(name: str, other: str) -> float:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from calling import TINY, Called, Uae
 from omegaconf import OmegaConf
+from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.nn import functional as F
@@ -119,3 +120,20 @@ def test_one_folder_per_run(uae: Uae, tmp_path: Path) -> None:
     settings = [*TINY, "arm=replicate"]
     assert [uae("run", *settings).status for _ in range(3)] == [0, 0, 0]
     assert len(list((tmp_path / "outputs" / "runs" / "digits_conv_ae").iterdir())) == 3
+
+
+def test_a_folder_of_images_is_run_and_its_files_are_named(uae: Uae, tmp_path: Path) -> None:
+    """None of whose sides the convolutions' poolings divide."""
+    for i in range(15):
+        file = tmp_path / "imgs" / "ab"[i % 2] / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (7, 5), 16 * i).save(file)
+    own = ("~experiment", "dataset=folder", "dataset.path=imgs", "arm=[replicate]", "data.test_size=2")
+    called = uae("run", *(setting for setting in TINY if "test_size" not in setting), *own)
+    assert called.status == 0, called.err
+    [folder] = (tmp_path / "outputs" / "runs" / "folder_conv_ae").iterdir()
+    split = pd.read_csv(folder / "split.csv")
+    assert split.split.tolist() == ["train"] * 8 + ["test"] * 2
+    assert all((tmp_path / "imgs" / name).is_file() for name in split.file)
+    names = sorted(path.relative_to(tmp_path / "imgs").as_posix() for path in tmp_path.glob("imgs/*/*.png"))
+    assert [names[row] for row in split.row] == split.file.tolist()

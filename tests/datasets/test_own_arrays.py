@@ -9,6 +9,7 @@ import torch
 from uae_cli.datasets import NpzDataset
 from uae_cli.errors import ConfigError, DataError
 
+DRAW = np.random.default_rng(0)
 LOADER = NpzDataset(name="made")
 
 
@@ -194,6 +195,73 @@ def test_an_intact_file_is_reported_with_size_and_note(tmp_path, arrays):
 def test_a_bad_note_is_a_problem_of_the_file(tmp_path, arrays):
     save(tmp_path, arrays, note=np.zeros(3))
     assert "note is float64" in LOADER.check(tmp_path, verify=False).problem
+
+
+def single(tmp_path, array, **settings):
+    np.save(tmp_path / "one.npy", array)
+    return NpzDataset(name="npz", path=tmp_path / "one.npy", **settings)
+
+
+@pytest.mark.parametrize(("shape", "sample"), [((12,), (12,)), ((4, 5), (1, 4, 5)), ((4, 5, 3), (3, 4, 5))])
+def test_one_array_is_split(tmp_path, shape, sample):
+    x = DRAW.random((10, *shape)).astype(np.float32)
+    loader = single(tmp_path, x)
+    data = loader.load(Path("/nonexistent"), download=False)
+    assert (data.shape, len(data.x_train), len(data.x_test)) == (sample, 8, 2)
+    rows = torch.cat([data.train_rows, data.test_rows])
+    assert sorted(rows.tolist()) == list(range(10))
+    back = torch.cat([data.x_train, data.x_test])[rows.argsort()]
+    back = back.movedim(1, -1) if len(shape) > 1 else back
+    assert np.array_equal(back.numpy().ravel(), x.ravel())
+    assert not data.y_train.any()
+    assert loader.check(tmp_path, verify=True).problem == loader.check(tmp_path, verify=False).problem == ""
+    other = single(tmp_path, x, split_seed=1).load(tmp_path, download=False)
+    assert not torch.equal(other.test_rows, data.test_rows)
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.zeros((4, 3)), "float64 of shape (4, 3); expected 5 or more samples, N first"),
+        (np.zeros(9), "float64 of shape (9,); expected"),
+        (np.zeros((9, 3), np.int32), "the array is int32 of shape (9, 3); expected"),
+        (np.full((9, 3), 1.5), "split: values from 1.5 to 1.5"),
+        (np.array([[None] * 2] * 6), "corrupt or no .npy file of numbers"),
+    ],
+)
+def test_one_array_that_cannot_be_used(tmp_path, array, expected):
+    message = published.refusal(single(tmp_path, array), tmp_path)
+    assert f"{tmp_path / 'one.npy'}: " in message
+    assert expected in message
+    assert ("or set dataset.scale=true" in message) == ("int32" in message or "values" in message)
+
+
+def test_no_array_at_all(tmp_path):
+    (tmp_path / "one.npy").write_bytes(b"no array")
+    loader = NpzDataset(name="npz", path=tmp_path / "one.npy")
+    assert "corrupt or no .npy file of numbers" in published.refusal(loader, tmp_path)
+
+
+def test_values_of_any_range_are_scaled_by_the_training_samples(tmp_path, arrays):
+    signals = np.arange(60, dtype=np.int16).reshape(10, 6) * 100 - 3000
+    data = single(tmp_path, signals, scale=True).load(tmp_path, download=False)
+    seen = signals[data.train_rows]
+    expected = (signals - seen.min()) / (seen.max() - seen.min())
+    np.testing.assert_allclose(data.x_train, expected[data.train_rows], atol=1e-6)
+    np.testing.assert_allclose(data.x_test, expected[data.test_rows].clip(0, 1), atol=1e-6)
+    assert data.note == f"Values from {seen.min()} to {seen.max()} were scaled to [0, 1]."
+
+    save(tmp_path, arrays, x_train=arrays["x_train"] - 100.0, x_test=arrays["x_test"] - 100.0)
+    data = NpzDataset(name="made", scale=True).load(tmp_path, download=False)
+    low, high = int(arrays["x_train"].min()) - 100, int(arrays["x_train"].max()) - 100
+    assert data.note == f"a made set Values from {low} to {high} were scaled to [0, 1]."
+    assert (float(data.x_train.min()), float(data.x_train.max())) == (0, 1)
+
+
+@pytest.mark.parametrize("array", [np.full((9, 3), 7.0), np.full((9, 3), np.nan), np.full((9, 3), 1j)])
+def test_what_cannot_be_scaled(tmp_path, array):
+    message = published.refusal(single(tmp_path, array, scale=True), tmp_path)
+    assert "dataset.scale needs finite real numbers, not all of them the same" in message
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ def filled(table, column, value):
             ["column a: infinite values"],
         ),
         (lambda t: t, {"label": "spices"}, ["dataset.label = spices", "did you mean species?"]),
-        (lambda t: t, {"label": "zzz"}, ["there are: sepal length (cm), sepal width (cm)"]),
+        (lambda t: t, {"label": "zzz"}, ["there are: petal length (cm), petal width (cm)"]),
         (lambda t: t, {"drop": ["spices"]}, ["dataset.drop = spices", "did you mean species?"]),
         (lambda t: t, {"label": "species", "drop": ["species"]}, ["dataset.drop = species", "dataset.label"]),
         (lambda t: t[["species"]], {"label": "species"}, ["no column is left"]),

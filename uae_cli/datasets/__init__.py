@@ -4,6 +4,7 @@ from uae_cli.datasets.base import Availability, Dataset, FileLoader, Loader
 from uae_cli.datasets.image_archives import Coil20, TinyImageNet
 from uae_cli.datasets.images import Digits, TorchvisionDataset
 from uae_cli.datasets.own_arrays import NpzDataset
+from uae_cli.datasets.own_images import ImageFolder
 from uae_cli.datasets.own_table import CsvTable
 from uae_cli.datasets.published_tables import Activity, Isolet, IsoletSubset, MiceProtein
 
@@ -15,6 +16,7 @@ __all__ = [
     "Dataset",
     "Digits",
     "FileLoader",
+    "ImageFolder",
     "Isolet",
     "IsoletSubset",
     "Loader",

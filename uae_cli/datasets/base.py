@@ -3,13 +3,15 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from uae_cli.errors import DataError, UaeError
+from uae_cli.errors import ConfigError, DataError, UaeError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Each way in which a set's files may lie below the data root
+Places = tuple[tuple[str, ...], ...]
 ROOT_HINT = "point UAE_DATA or data.root= to the folder that has it"
 
 
@@ -21,7 +23,8 @@ class Dataset:
     (N,) and are never shown to an unsupervised model. `note` says what a partial or altered set lacks;
     it stands wherever a result made from the set stands. `*_rows`, where the loader made the split, are
     int64 of shape (N,): each sample's row number, from 0, in the source as it is read. `features` are the
-    names of a table's d columns, where they have names.
+    names of a table's d columns, where they have names; `files` are those of all rows of the source, where
+    each is a file.
 
     Raises:
         DataError: a value is NaN or outside [0, 1], or samples and labels (or rows) disagree in number.
@@ -37,6 +40,7 @@ class Dataset:
     train_rows: "Tensor | None" = None
     test_rows: "Tensor | None" = None
     features: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for split, x, y, rows in (
@@ -69,15 +73,11 @@ class Dataset:
                 raise DataError(
                     f"{setting} = {wanted}: {self.name} has only {there}; use {setting}={there} or fewer"
                 )
-        return replace(
-            self,
-            x_train=self.x_train[:n_train],
-            y_train=self.y_train[:n_train],
-            x_test=self.x_test[:n_test],
-            y_test=self.y_test[:n_test],
-            train_rows=None if self.train_rows is None else self.train_rows[:n_train],
-            test_rows=None if self.test_rows is None else self.test_rows[:n_test],
-        )
+        parts: dict[str, Any] = {}
+        for split, n in (("train", n_train), ("test", n_test)):
+            names = (f"x_{split}", f"y_{split}", f"{split}_rows")
+            parts |= {name: part[:n] for name in names if (part := getattr(self, name)) is not None}
+        return replace(self, **parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +124,16 @@ class FileLoader(ABC):
 
     Attributes:
         name: as results call it.
+        places: its files below the data root, in each of the ways in which they may lie there.
     """
 
     name: str
+    places: ClassVar[Places] = ()
 
-    @abstractmethod
     def wanted(self, root: Path) -> list[Path]:
-        """The files that are looked for first."""
+        """The files in the first of the `places` where the fewest are lacking."""
+        ways = [[root / name for name in names] for names in self.places]
+        return min(ways, key=lambda files: sum(not file.is_file() for file in files) / len(files))
 
     @property
     @abstractmethod
@@ -169,14 +172,15 @@ class FileLoader(ABC):
     def check(self, root: Path, *, verify: bool) -> Availability:
         """Look for the files; with `verify`, read them and compare checksums where one is known."""
         files = self.files(root)
-        place = _place(files or self.wanted(root))
+        first, *others = files or self.wanted(root)
+        place = first.parent if others else first
         source = self.source or str(place)
         if not files:
             return Availability(present=False, path=place, source=source, remedy=self.remedy(root))
         note = problem = ""
         try:
             note = self.inspect(files, verify=verify)
-        except DataError as error:
+        except UaeError as error:
             problem = str(error)
         return Availability(
             present=True,
@@ -214,8 +218,49 @@ class FileLoader(ABC):
         return f"{', '.join(path.name for path in lacking)} in {lacking[0].parent}"
 
 
-def _place(files: list[Path]) -> Path:
-    return files[0] if len(files) == 1 else files[0].parent
+class OwnFile(FileLoader):
+    """A file or folder of a user's own; messages name `dataset.path`, and their way out is in them.
+
+    Attributes:
+        path: of it.
+        expected: what it may be, in words.
+        example: a path as one gives it.
+    """
+
+    path: Path | None
+    expected: ClassVar[str]
+    example: ClassVar[str]
+
+    def wanted(self, root: Path) -> list[Path]:  # noqa: ARG002 - it is where the user says
+        """The one file."""
+        if self.path is None:
+            raise ConfigError(f"dataset.path: must be given, e.g. dataset.path={self.example}")
+        return [self.path.expanduser()]
+
+    @property
+    def source(self) -> str:
+        """The path."""
+        return str(self.wanted(Path())[0])
+
+    def remedy(self, root: Path) -> str:  # noqa: ARG002
+        """What to give instead."""
+        return f"give {self.expected}"
+
+    def mend(self, problem: str) -> str:  # noqa: ARG002
+        """Told with the problem."""
+        return ""
+
+    def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002
+        """Read the set; see `FileLoader.load`."""
+        if files := self.files(root):
+            return self.read(files)
+        raise self.not_found(root)
+
+    def not_found(self, root: Path) -> UaeError:
+        """What is there instead, if anything."""
+        (path,) = self.wanted(root)
+        found = "is a folder" if path.is_dir() else "is a file" if path.is_file() else "no such file"
+        return DataError(f"dataset.path = {path}: {found}; {self.remedy(root)}")
 
 
 def _check_split(what: str, x: "Tensor", y: "Tensor", rows: "Tensor | None") -> None:

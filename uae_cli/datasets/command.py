@@ -25,7 +25,7 @@ from uae_cli.text import one_line
 
 _PIPED_WIDTH = 100
 # These stand for whatever file a user names, so there is nothing to look for.
-_USERS_OWN = {"npz", "csv"}
+_USERS_OWN = {"npz", "csv", "folder"}
 _COLOURS = {"present": "cyan", "verified": "green", "missing": "yellow", "corrupt": "bold red"}
 
 
@@ -114,28 +114,17 @@ def _line(widest: int, cells: tuple[Text, ...] = ()) -> Table:
 
 
 def _cells(name: str, found: Availability, root: Path, *, verify: bool) -> tuple[Text, ...]:
-    state = _state(found, verify=verify)
+    state = "corrupt" if found.problem else "verified" if verify else "present"
     size = decimal(found.size_bytes) if found.size_bytes else "–"
     # Text, not markup: a path may hold [brackets].
-    about = _about(found, root)
+    about, path = Text(), found.path
+    if not found.present:
+        state = "missing"
+    elif path:
+        about.append(str(path.relative_to(root) if path.is_relative_to(root) and path != root else path))
+    if not found.present or found.source != str(path):
+        about.append(f"{' · ' if about else ''}{found.source}", style="dim")
     for line in (found.problem, found.remedy, found.note):
         if line:
             about.append("\n" + line, style="italic")
     return Text(name), Text(state, style=_COLOURS[state]), Text(size), about
-
-
-def _state(found: Availability, *, verify: bool) -> str:
-    if found.problem:
-        return "corrupt"
-    if not found.present:
-        return "missing"
-    return "verified" if verify else "present"
-
-
-def _about(found: Availability, root: Path) -> Text:
-    """File and source; no file where the remedy names it (missing) or it comes installed."""
-    path = found.path
-    if path is None or not found.present:
-        return Text(found.source, style="dim")
-    where = Text(str(path.relative_to(root) if path.is_relative_to(root) and path != root else path))
-    return where if found.source == str(path) else where.append(f" · {found.source}", style="dim")

@@ -5,12 +5,11 @@ import shutil
 import warnings
 import zipfile
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, ClassVar
+from typing import ClassVar
 
 from filelock import FileLock
 
@@ -63,10 +62,9 @@ class PublishedDataset(FileLoader):
     def inspect(self, files: list[Path], *, verify: bool) -> str:
         """With `verify`, the note also names files of which no checksum is known."""
         note = super().inspect(files, verify=verify)
-        digests = {path.name: file_digest(path, "sha256") for path in files if verify}
-        if unknown := [name for name, found in digests.items() if found != self.sha256.get(name)]:
-            return f"{note} Checked by content; no checksum is known of this {', '.join(unknown)}.".lstrip()
-        return note
+        unknown = [path.name for path in files if verify and not intact(path, self.sha256.get(path.name, ""))]
+        told = f" Checked by content; no checksum is known of this {', '.join(unknown)}." if unknown else ""
+        return (note + told).lstrip()
 
     def load(self, root: Path, *, download: bool) -> Dataset:
         """Read the set, fetching it first if it is missing and `download` is set.
@@ -76,33 +74,24 @@ class PublishedDataset(FileLoader):
                 else than was published, or can't be fetched.
         """
         if download and not self.files(root):
-            with _fetching(self.name, root, self.by_hand(root)):
-                if not self.files(root):
-                    self.fetch(root)
-                if not self.files(root):
-                    raise ValueError(f"it brought no {self.lacking(root)}")
+            try:
+                self._fetch_once(root)
+            except _FAILURES as error:
+                reason = one_line(error) or type(error).__name__
+                raise DataError(
+                    f"dataset {self.name}: download to {root} failed ({reason}); check the network and try "
+                    f"again, or {self.by_hand(root)}"
+                ) from error
         return super().load(root, download=download)
 
-
-@contextmanager
-def _fetching(name: str, root: Path, by_hand: str) -> Iterator[None]:
-    """Hold the lock of dataset `name` in `root` (made if need be) while its files are fetched.
-
-    Two runs started together must not write the same file: look again what is missing once inside.
-
-    Raises:
-        DataError: what went wrong inside, in one line with the way out `by_hand`.
-    """
-    try:
+    def _fetch_once(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f".{name}.lock"):
-            yield
-    except _FAILURES as error:
-        reason = one_line(error) or type(error).__name__
-        raise DataError(
-            f"dataset {name}: download to {root} failed ({reason}); check the network and try again, or "
-            f"{by_hand}"
-        ) from error
+        # Two runs started together must not write the same file: look again what is missing once inside
+        with FileLock(root / f".{self.name}.lock"):
+            if not self.files(root):
+                self.fetch(root)
+            if not self.files(root):
+                raise ValueError(f"it brought no {self.lacking(root)}")
 
 
 def fetch_file(url: str, path: Path) -> None:
@@ -123,20 +112,22 @@ def fetch_from_archive(url: str, names: Collection[str], folder: Path) -> None:
     Archives inside the archive are searched too: UCI has packed some sets twice.
 
     Raises:
-        OSError: the download fails.
+        OSError: the download fails, or brings no zip.
         ValueError: the archive lacks a file.
-        zipfile.BadZipFile: it is no zip, or a file in it is damaged.
+        zipfile.BadZipFile: a file in it is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as temporary:
-        packed = Path(temporary) / "archive.zip"
+        packed, unpacked = Path(temporary) / "archive.zip", Path(temporary) / "unpacked"
         fetch_file(url, packed)
-        with packed.open("rb") as file:
-            _unpack(file, names, Path(temporary))
-        if lacking := [name for name in names if not (Path(temporary) / name).is_file()]:
+        shutil.unpack_archive(packed, unpacked)
+        for inner in [*unpacked.rglob("*.zip")]:
+            shutil.unpack_archive(inner, inner.with_suffix(""))
+        found = {path.name: path for path in unpacked.rglob("*") if path.is_file()}
+        if lacking := [name for name in names if name not in found]:
             raise ValueError(f"{url} lacks {', '.join(lacking)}")
         for name in names:
-            (Path(temporary) / name).replace(folder / name)
+            found[name].replace(folder / name)
 
 
 def fetch_openml_csv(data_id: int, path: Path) -> None:
@@ -159,19 +150,9 @@ def fetch_openml_csv(data_id: int, path: Path) -> None:
     write_whole(path, lambda part: columns.to_csv(part, index=False))
 
 
-def file_digest(path: Path, algorithm: str) -> str:
-    """A file's hex digest. MD5 is what some publishers give: it guards against damage, not an enemy."""
+def intact(path: Path, digest: str) -> bool:
+    """Whether a file has this SHA-256 or MD5; publishers give the latter, against damage, not an enemy."""
+    algorithm = "md5" if len(digest) == 32 else "sha256"
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
-
-
-def _unpack(file: IO[bytes], names: Collection[str], folder: Path) -> None:
-    with zipfile.ZipFile(file) as archive:
-        for member in archive.namelist():
-            name = member.rpartition("/")[2]
-            if name in names:
-                with archive.open(member) as content, (folder / name).open("wb") as target:
-                    shutil.copyfileobj(content, target)
-            elif name.endswith(".zip"):
-                with archive.open(member) as inner:
-                    _unpack(inner, names, folder)
+        made = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False))
+    return made.hexdigest() == digest

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic.dataclasses import dataclass
 
-from uae_cli.datasets.base import Dataset
+from uae_cli.datasets.base import Dataset, Places
 from uae_cli.datasets.download import PublishedDataset, fetch_file
 from uae_cli.datasets.own_arrays import image_tensor
-from uae_cli.datasets.tabular import SplitSeed, stratified_dataset
+from uae_cli.datasets.tabular import SplitSeed, Table, stratified_split
 from uae_cli.errors import DataError
 from uae_cli.settings import STRICT
 from uae_cli.text import one_line
@@ -34,6 +34,11 @@ class ImageArchive(PublishedDataset):
 
     url: ClassVar[str]
 
+    @property
+    def places(self) -> Places:  # type: ignore[override]
+        """The archive."""
+        return ((self.expected,),)
+
     @abstractmethod
     def unpack(self, path: Path, archive: zipfile.ZipFile) -> Dataset:
         """Both splits from the archive at `path`.
@@ -41,10 +46,6 @@ class ImageArchive(PublishedDataset):
         Raises:
             DataError: it holds something else than was published.
         """
-
-    def wanted(self, root: Path) -> list[Path]:
-        """The archive."""
-        return [root / self.expected]
 
     def fetch(self, root: Path) -> None:
         """The archive from its publisher's server."""
@@ -89,11 +90,11 @@ class Coil20(ImageArchive):
         names = [f"obj{i}__{j}.png" for i in range(1, self.objects + 1) for j in range(self.views)]
         members = {member.rpartition("/")[2]: member for member in archive.namelist()}
         _check_complete(path, names, members)
-        images = np.stack([_view(path, archive, members[name]) for name in names])
+        views = (_image(path, archive, members[name], side=128, mode="L") for name in names)
+        images = np.stack([np.asarray(view.resize((20, 20), Image.Resampling.BICUBIC)) for view in views])
         labels = np.repeat(np.arange(self.objects), self.views)
-        return stratified_dataset(
-            str(path), image_tensor(images), labels, seed=self.split_seed, name=self.name, source=self.source
-        )
+        split = stratified_split(str(path), labels, seed=self.split_seed)
+        return Table(image_tensor(images), labels, *split).dataset(name=self.name, source=self.source)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -121,11 +122,9 @@ class TinyImageNet(ImageArchive):
         import torch
 
         folder = self.expected.removesuffix(".zip")
-        classes = _text(path, archive, f"{folder}/wnids.txt").split()
-        _check_count(path, "classes in wnids.txt", len(classes), self.classes)
-        told = _text(path, archive, f"{folder}/val/val_annotations.txt").splitlines()
+        classes = _lines(path, archive, f"{folder}/wnids.txt", "classes", self.classes)
+        told = _lines(path, archive, f"{folder}/val/val_annotations.txt", "rows", self.validation_images)
         rows = [line.split() for line in told]
-        _check_count(path, "rows in val_annotations.txt", len(rows), self.validation_images)
         numbers = {name: number for number, name in enumerate(classes)}
         if strange := [row for row in rows if len(row) < 2 or row[1] not in numbers]:
             raise DataError(f"{path}: val_annotations.txt: {strange[0]} names no class of wnids.txt")
@@ -140,12 +139,6 @@ class TinyImageNet(ImageArchive):
             y_test=torch.tensor([numbers[row[1]] for row in rows]),
             source=self.source,
         )
-
-
-def _view(path: Path, archive: zipfile.ZipFile, member: str) -> NDArray[np.uint8]:
-    """One of COIL's images, resized: uint8 (20, 20)."""
-    image = _image(path, archive, member, side=128, mode="L")
-    return np.asarray(image.resize((20, 20), Image.Resampling.BICUBIC))
 
 
 def _photographs(path: Path, archive: zipfile.ZipFile, members: Sequence[str]) -> NDArray[np.uint8]:
@@ -173,13 +166,12 @@ def _check_complete(path: Path, wanted: Sequence[str], there: Collection[str]) -
         raise DataError(f"{path}: lacks {len(lacking):,} of {len(wanted):,} images, e.g. {lacking[0]}")
 
 
-def _text(path: Path, archive: zipfile.ZipFile, member: str) -> str:
+def _lines(path: Path, archive: zipfile.ZipFile, member: str, what: str, expected: int) -> list[str]:
     try:
-        return archive.read(member).decode(errors="replace")
+        lines = archive.read(member).decode(errors="replace").splitlines()
     except KeyError:
         raise DataError(f"{path}: lacks {member}") from None
-
-
-def _check_count(path: Path, what: str, found: int, expected: int) -> None:
-    if found != expected:
-        raise DataError(f"{path}: {found:,} {what}; expected {expected:,}")
+    if len(lines) != expected:
+        name = member.rpartition("/")[2]
+        raise DataError(f"{path}: {len(lines):,} {what} in {name}; expected {expected:,}")
+    return lines

@@ -3,18 +3,19 @@
 Both libraries are imported where they are used: each takes a second, which `uae data` need not pay.
 """
 
+import csv
 import warnings
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
 from uae_cli.datasets.base import Availability, Dataset
-from uae_cli.datasets.download import PublishedDataset, file_digest
+from uae_cli.datasets.download import PublishedDataset, intact
 from uae_cli.datasets.own_arrays import NpzDataset, image_tensor
-from uae_cli.datasets.tabular import stratified_dataset
+from uae_cli.datasets.tabular import Table, stratified_split
 from uae_cli.errors import DataError
 from uae_cli.settings import STRICT
 
@@ -25,49 +26,21 @@ class _Layout(NamedTuple):
     source: str
     folder: str
     megabytes: int
-    algorithm: str
 
 
 _LAYOUTS = {
-    "mnist": _Layout("torchvision MNIST, yann.lecun.com/exdb/mnist", "MNIST/raw", 12, "sha256"),
-    "fashion_mnist": _Layout(
-        "torchvision FashionMNIST, github.com/zalandoresearch", "FashionMNIST/raw", 31, "sha256"
-    ),
-    "svhn": _Layout("torchvision SVHN, ufldl.stanford.edu/housenumbers", "", 246, "md5"),
-    "cifar10": _Layout(
-        "torchvision CIFAR10, cs.toronto.edu/~kriz/cifar.html", "cifar-10-batches-py", 170, "md5"
-    ),
+    "mnist": _Layout("torchvision MNIST, yann.lecun.com/exdb/mnist", "MNIST/raw", 12),
+    "fashion_mnist": _Layout("torchvision FashionMNIST, github.com/zalandoresearch", "FashionMNIST/raw", 31),
+    "svhn": _Layout("torchvision SVHN, ufldl.stanford.edu/housenumbers", "", 246),
+    "cifar10": _Layout("torchvision CIFAR10, cs.toronto.edu/~kriz/cifar.html", "cifar-10-batches-py", 170),
 }
 
-# Of the unpacked originals: SHA-256 of MNIST's and Fashion-MNIST's, of which torchvision checks the archives
-# it fetches and never these; MD5 of the others, as their publishers give it.
-DIGESTS: dict[str, dict[str, str]] = {
-    "mnist": {
-        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    },
-    "fashion_mnist": {
-        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    },
-    "svhn": {
-        "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
-        "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
-    },
-    "cifar10": {
-        "data_batch_1": "c99cafc152244af753f735de768cd75f",
-        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-        "data_batch_4": "634d18415352ddfa80567beed471001a",
-        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-        "test_batch": "40351d587109b95175f43aff81a1287e",
-        "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
-    },
-}
+# Of the unpacked originals, by set and file: SHA-256 of MNIST's and Fashion-MNIST's, of which torchvision
+# checks the archives it fetches and never these; MD5 of the others, as their publishers give it.
+DIGESTS: dict[str, dict[str, str]] = {name: {} for name in _LAYOUTS}
+with Path(__file__).with_name("checksums.csv").open(newline="") as _file:
+    for _row in csv.DictReader(_file):
+        DIGESTS[_row["dataset"]][_row["file"]] = _row["digest"]
 
 # A split as torchvision reads it: images, uint8 N×H×W or N×H×W×C, and labels, int64 (N,)
 _Arrays = tuple[NDArray[Any], NDArray[Any]]
@@ -80,22 +53,23 @@ class Digits:
     Split 80/20, class by class, always the same. Needs no files and no network.
     """
 
+    source: ClassVar[str] = "scikit-learn load_digits"
+
     name: str
 
     def check(self, root: Path, *, verify: bool) -> Availability:  # noqa: ARG002 - part of scikit-learn
         """Always present: installed with scikit-learn."""
-        return Availability(present=True, source="scikit-learn load_digits")
+        return Availability(present=True, source=self.source)
 
     def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002 - part of scikit-learn
         """1,437 training and 360 test samples."""
         from sklearn.datasets import load_digits
 
         digits = load_digits()
-        images = image_tensor((digits.images / 16).astype(np.float32))
         labels = digits.target.astype(np.int64)
-        what = f"dataset {self.name}"
-        source = self.check(root, verify=False).source
-        return stratified_dataset(what, images, labels, seed=0, name=self.name, source=source)
+        images = image_tensor((digits.images / 16).astype(np.float32))
+        split = stratified_split(f"dataset {self.name}", labels, seed=0)
+        return Table(images, labels, *split).dataset(name=self.name, source=self.source)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -151,22 +125,16 @@ class TorchvisionDataset(PublishedDataset):
         return (stand_in.check if stand_in else super().check)(root, verify=verify)
 
     def load(self, root: Path, *, download: bool) -> Dataset:
-        """Read torchvision's files, or `NAME.npz`; where there is neither, fetch the files if asked to.
-
-        Raises:
-            DataError: files are missing (which, where it looked, how to get them), corrupt, or can't
-                be fetched.
-        """
+        """Read torchvision's files, or `NAME.npz`; where there is neither, fetch the files if asked to."""
         stand_in = self._stand_in(root)
         return (stand_in.load if stand_in else super().load)(root, download=download)
 
     def inspect(self, files: list[Path], *, verify: bool) -> str:
         """With `verify`, compare checksums."""
-        algorithm, expected = _LAYOUTS[self.name].algorithm, DIGESTS[self.name]
-        damaged = [path for path in files if verify and file_digest(path, algorithm) != expected[path.name]]
+        expected = DIGESTS[self.name]
+        damaged = [path.name for path in files if verify and not intact(path, expected[path.name])]
         if damaged:
-            names = ", ".join(path.name for path in damaged)
-            raise DataError(f"{names} in {files[0].parent}: corrupt, wrong checksum")
+            raise DataError(f"{', '.join(damaged)} in {files[0].parent}: corrupt, wrong checksum")
         return ""
 
     def read(self, files: list[Path]) -> Dataset:
@@ -175,8 +143,7 @@ class TorchvisionDataset(PublishedDataset):
 
         self.inspect(files, verify=True)
         read = {"svhn": _read_svhn, "cifar10": _read_cifar10}.get(self.name, _read_idx)
-        folder = files[0].parent
-        (x_train, y_train), (x_test, y_test) = read(folder, "train"), read(folder, "test")
+        (x_train, y_train), (x_test, y_test) = (read(files[0].parent, split) for split in ("train", "test"))
         return Dataset(
             name=self.name,
             x_train=image_tensor(x_train),

@@ -4,20 +4,19 @@ import csv
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from uae_cli.datasets.base import Availability, Dataset
+from uae_cli.datasets.base import Dataset, OwnFile
 from uae_cli.datasets.tabular import Rows, ScalerFit, SplitSeed, Table, random_split, stratified_split
-from uae_cli.errors import ConfigError, DataError, UaeError
+from uae_cli.errors import ConfigError, DataError
 from uae_cli.settings import STRICT
-from uae_cli.text import one_line
+from uae_cli.text import listed, nearest, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,13 +24,12 @@ if TYPE_CHECKING:
 MIN_ROWS = 10
 _UNNAMED = re.compile(r"Unnamed: \d+")  # what pandas calls a column without a name
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-_SHOWN = 5
 # A column may be called 7
 Column = Annotated[str, Field(coerce_numbers_to_str=True)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class CsvTable:
+class CsvTable(OwnFile):
     """The numeric columns of the table at `path`: float32 (N, d), min–max scaled to [0, 1].
 
     Row numbers count the table's rows below the header, from 0.
@@ -47,6 +45,9 @@ class CsvTable:
         split_seed: draws the split, 80 % to train; class by class where there are labels.
     """
 
+    expected: ClassVar[str] = "a CSV or Parquet file"
+    example: ClassVar[str] = "my.csv"
+
     name: str
     path: Path | None
     label: Column | None
@@ -55,19 +56,7 @@ class CsvTable:
     scaler_fit: ScalerFit
     split_seed: SplitSeed
 
-    def check(self, root: Path, *, verify: bool) -> Availability:
-        """Whether the file is there; with `verify`, whether it can be used. `root` plays no part."""
-        path, problem = self._path(), ""
-        present = path.is_file()
-        if present and verify:
-            try:
-                self.load(root, download=False)
-            except UaeError as error:
-                problem = str(error)
-        size = path.stat().st_size if present else 0
-        return Availability(present=present, path=path, size_bytes=size, source=str(path), problem=problem)
-
-    def load(self, root: Path, *, download: bool) -> Dataset:  # noqa: ARG002 - the file is where the user says
+    def read(self, files: list[Path]) -> Dataset:
         """Read, split, fill and scale.
 
         Raises:
@@ -75,7 +64,7 @@ class CsvTable:
                 are at odds.
             DataError: the file can't be read, or holds what can't be used; says which columns.
         """
-        path = self._path()
+        (path,) = files
         if self.missing == "class_mean" and self.label is None:
             raise ConfigError("dataset.missing = class_mean: needs dataset.label=COLUMN; or use mean or drop")
         table = _read(path)
@@ -92,21 +81,16 @@ class CsvTable:
         made = Table(x, y, *self._split(path, y, classes), note=out, features=tuple(features.columns))
         if self.missing != "drop":
             made = made.filled(self.missing, fit=self.scaler_fit)
-        if gaps := _where(features, np.any(np.isnan(made.x), axis=0)):
+        if gaps := [*features.columns[np.isnan(made.x).any(axis=0).tolist()]]:
             raise self._refusal(path, gaps, "no value in any training row, so there is no mean to fill in")
         return made.dataset(name=self.name, scaler_fit=self.scaler_fit, source=str(path), rows=rows)
-
-    def _path(self) -> Path:
-        if self.path is None:
-            raise ConfigError("dataset.path: must be given, e.g. dataset.path=my.csv")
-        return self.path.expanduser()
 
     def _features(self, path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
         """All columns but the label's and those to drop, float64."""
         known, label = list(table.columns), [] if self.label is None else [self.label]
         for setting, names in (("drop", self.drop), ("label", label)):
             if absent := [name for name in names if name not in known]:
-                place = f"no such column in {path}; {_nearest(absent[0], known)}"
+                place = f"no such column in {path}; {nearest(absent[0], known)}"
                 raise ConfigError(f"dataset.{setting} = {absent[0]}: {place}")
         if self.label in self.drop:
             raise ConfigError(
@@ -124,7 +108,7 @@ class CsvTable:
             classes = f"; the column of classes is named by dataset.label={other[-1]}"
             raise error if label else DataError(f"{error}{classes}")
         numbers = features.astype(np.float64)
-        if infinite := _where(numbers, np.isinf(numbers.to_numpy()).any(axis=0)):
+        if infinite := [*numbers.columns[np.isinf(numbers.to_numpy()).any(axis=0)]]:
             raise self._refusal(path, infinite, "infinite values; mend the file")
         return numbers
 
@@ -148,9 +132,9 @@ class CsvTable:
         return codes.astype(np.int64), [str(name) for name in classes]
 
     def _refuse_constant(self, path: Path, features: "pd.DataFrame") -> None:
-        if empty := _where(features, features.isna().all()):
+        if empty := [*features.columns[features.isna().all()]]:
             raise self._refusal(path, empty, "empty, so there is no mean to fill in")
-        if constant := _where(features, features.min() == features.max()):
+        if constant := [*features.columns[features.min() == features.max()]]:
             raise self._refusal(path, constant, "one value only, from which nothing can be learned")
 
     def _refusal(self, path: Path, columns: Sequence[str], why: str) -> DataError:
@@ -164,7 +148,7 @@ class CsvTable:
         counts = np.bincount(y)
         if single := [name for name, count in zip(classes, counts, strict=True) if count == 1]:
             raise DataError(
-                f"dataset.label = {self.label}: {_listed(single)} has a single row in {path}, so no split "
+                f"dataset.label = {self.label}: {listed(single)} has a single row in {path}, so no split "
                 f"can have it in both parts; merge or remove such classes, {without}"
             )
         try:
@@ -180,9 +164,6 @@ def _read(path: Path) -> "pd.DataFrame":
     """The table, its columns called by strings and its rows by numbers from 0."""
     import pandas as pd
 
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise DataError(f"dataset.path = {path}: {what}; give a CSV or Parquet file")
     parquet = path.suffix.lower() in (".parquet", ".pq")
     try:
         table = pd.read_parquet(path).reset_index(drop=True) if parquet else _read_csv(path)
@@ -210,7 +191,7 @@ def _read_csv(path: Path) -> "pd.DataFrame":
     if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
         problem = "columns must be separated by commas; save it so"
     elif _holds_data(header):
-        problem = f"the first line is numbers ({_listed(header)}), not names; put a line of names above it"
+        problem = f"the first line is numbers ({listed(header)}), not names; put a line of names above it"
     elif twice := sorted({name for name in header if header.count(name) > 1}):
         problem = f"{_named(twice)}: more than once in the header; rename"
     if problem:
@@ -237,11 +218,6 @@ def _is_numeric(column: "pd.Series[Any]") -> bool:
     return is_object_dtype(column.dtype) and bool(column.isna().all())
 
 
-def _where(table: "pd.DataFrame", chosen: Iterable[Any]) -> list[str]:
-    """The names of the columns that are chosen."""
-    return [name for name, is_chosen in zip(table.columns, chosen, strict=True) if is_chosen]
-
-
 def _example(column: "pd.Series[Any]") -> str:
     """The first value that no number can be made of."""
     import pandas as pd
@@ -250,21 +226,8 @@ def _example(column: "pd.Series[Any]") -> str:
     return f" ({str(bad.iloc[0])[:20]!r} in row {bad.index[0]}, counted from 0)" if len(bad) else ""
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
-    """Not all the names: a table may have hundreds of columns."""
-    close = get_close_matches(name, known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else f"there are: {_listed(known)}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
-    every = list(names)
-    more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
-    return ", ".join(every[:_SHOWN]) + more
-
-
 def _named(names: Sequence[str]) -> str:
-    return f"column {names[0]}" if len(names) == 1 else f"columns {_listed(names)}"
+    return f"column {names[0]}" if len(names) == 1 else f"columns {listed(names)}"
 
 
 def _drop_setting(names: Iterable[str]) -> str:

@@ -1,6 +1,7 @@
 """Published tables: mice's protein levels, what people's phones felt, and spoken letters (Isolet)."""
 
 import zlib
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
-from uae_cli.datasets.base import Dataset, FileLoader
+from uae_cli.datasets.base import Dataset, FileLoader, Places
 from uae_cli.datasets.download import PublishedDataset, fetch_from_archive, fetch_openml_csv
 from uae_cli.datasets.tabular import (
     FillMean,
@@ -16,7 +17,6 @@ from uae_cli.datasets.tabular import (
     SplitSeed,
     Table,
     check_range,
-    published_split,
     read_numbers,
     stratified_split,
     whole_labels,
@@ -54,6 +54,7 @@ class Activity(PublishedDataset):
 
     source: ClassVar[str] = "Smartphone Dataset for HAR in AAL, archive.ics.uci.edu/dataset/364"
     expected: ClassVar[str] = f"dataset_uci/ with {', '.join(ACTIVITY_SHAPES)}"
+    places: ClassVar[Places] = (tuple(f"dataset_uci/{name}" for name in ACTIVITY_SHAPES),)
     publisher: ClassVar[str] = "UCI"
     url: ClassVar[str] = (
         "https://archive.ics.uci.edu/static/public/364/"
@@ -62,10 +63,6 @@ class Activity(PublishedDataset):
 
     name: str
     scaler_fit: ScalerFit
-
-    def wanted(self, root: Path) -> list[Path]:
-        """The four text files in `dataset_uci/`, where the archive puts them."""
-        return [root / "dataset_uci" / name for name in ACTIVITY_SHAPES]
 
     def fetch(self, root: Path) -> None:
         """UCI's archive; only the four files are kept."""
@@ -76,9 +73,10 @@ class Activity(PublishedDataset):
         x_train, x_test, y_train, y_test = (
             read_numbers(path, shape) for path, shape in zip(files, ACTIVITY_SHAPES.values(), strict=True)
         )
-        x = np.concatenate([x_train, x_test])
         y = [whole_labels(path, part.ravel(), 6) for path, part in ((files[2], y_train), (files[3], y_test))]
-        table = Table(x, np.concatenate(y), *published_split(len(x_train), len(x)))
+        x = np.concatenate([x_train, x_test])
+        train, test = np.arange(len(x_train)), np.arange(len(x_train), len(x))
+        table = Table(x, np.concatenate(y), train, test)
         return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.source)
 
 
@@ -94,6 +92,7 @@ class MiceProtein(PublishedDataset):
 
     source: ClassVar[str] = "Mice Protein Expression, archive.ics.uci.edu/dataset/342"
     expected: ClassVar[str] = "Data_Cortex_Nuclear.csv (UCI's table saved as CSV)"
+    places: ClassVar[Places] = (("Data_Cortex_Nuclear.csv",), (_MICE_OPENML,))
     publisher: ClassVar[str] = "OpenML, about 1 MB"
     sha256: ClassVar[dict[str, str]] = {
         "Data_Cortex_Nuclear.csv": "1d6722b089db85dccfcb84d62e7299dcffd17b41223c3da54321890b63fff7ad"
@@ -103,11 +102,6 @@ class MiceProtein(PublishedDataset):
     missing: FillMean
     scaler_fit: ScalerFit
     split_seed: SplitSeed
-
-    def wanted(self, root: Path) -> list[Path]:
-        """UCI's table as CSV, or the one from OpenML where that is all there is."""
-        uci, openml = root / "Data_Cortex_Nuclear.csv", root / _MICE_OPENML
-        return [openml if openml.is_file() and not uci.is_file() else uci]
 
     def fetch(self, root: Path) -> None:
         """OpenML's copy, whose MD5 is compared; UCI's own archive holds an Excel file."""
@@ -159,22 +153,14 @@ class Isolet(PublishedDataset):
 
     source: ClassVar[str] = "Isolet, archive.ics.uci.edu/dataset/54"
     expected: ClassVar[str] = "isolet1+2+3+4.data and isolet5.data (or .Z)"
+    places: ClassVar[Places] = (
+        *product(*((name, f"{name}.Z") for name in ("isolet1+2+3+4.data", "isolet5.data"))),
+        (_ISOLET_OPENML,),
+    )
     publisher: ClassVar[str] = "OpenML, about 40 MB"
 
     name: str
     scaler_fit: ScalerFit
-
-    def wanted(self, root: Path) -> list[Path]:
-        """UCI's two files, each plain or .Z."""
-        plain = [root / "isolet1+2+3+4.data", root / "isolet5.data"]
-        packed = [path.with_name(f"{path.name}.Z") for path in plain]
-        pairs = zip(plain, packed, strict=True)
-        return [path if path.is_file() or not other.is_file() else other for path, other in pairs]
-
-    def files(self, root: Path) -> list[Path]:
-        """UCI's two files, or else the one table from OpenML."""
-        openml = root / _ISOLET_OPENML
-        return super().files(root) or ([openml] if openml.is_file() else [])
 
     def fetch(self, root: Path) -> None:
         """OpenML's copy, whose MD5 is compared; UCI's own archive holds the packed files."""
@@ -190,7 +176,7 @@ class Isolet(PublishedDataset):
             values = np.concatenate([read_numbers(path, (rows, columns)) for path, rows in sizes])
         parts = zip((files[0], files[-1]), (values[:N_TRAIN], values[N_TRAIN:]), _PER_LETTER, strict=True)
         y = np.concatenate([_letters(path, part, *per_letter) for path, part, per_letter in parts])
-        table = Table(values[:, :-1], y, *published_split(N_TRAIN, len(y)))
+        table = Table(values[:, :-1], y, np.arange(N_TRAIN), np.arange(N_TRAIN, len(y)))
         return table.dataset(name=self.name, scaler_fit=self.scaler_fit, source=self.source)
 
 
@@ -216,15 +202,12 @@ class IsoletSubset(FileLoader):
     """
 
     source: ClassVar[str] = "a subset of UCI Isolet, archive.ics.uci.edu/dataset/54"
+    places: ClassVar[Places] = (("isolet_subset.mat",),)
     content: ClassVar[str] = "X (N×617, values in [-1, 1]) and Y (N labels, 1 to 26)"
 
     name: str
     scaler_fit: ScalerFit
     split_seed: SplitSeed
-
-    def wanted(self, root: Path) -> list[Path]:
-        """The one file, whose data carry a checksum."""
-        return [root / "isolet_subset.mat"]
 
     def remedy(self, root: Path) -> str:
         """What to put where."""

@@ -29,13 +29,13 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of numbers and who is who.
+    """Samples and who is who.
 
-    `x` is (N, d), `y` (N,) from 0 up, `train` and `test` are row numbers of `x`; `note` will stand beside
-    every result; `features` are the columns' names, where they have names.
+    `x` is (N, d) numbers, or (N, *shape) in [0, 1] already; `y` (N,) from 0 up; `train` and `test` are row
+    numbers of `x`; `note` will stand beside every result; `features` are the columns' names, if any.
     """
 
-    x: NDArray[np.float64]
+    x: Any
     y: NDArray[np.int64]
     train: Rows
     test: Rows
@@ -49,37 +49,50 @@ class Table:
         labels, those of the test rows too. Where a class has no value, the mean over all classes stands
         in; a feature without any value stays NaN.
         """
-        seen = np.zeros(len(self.x), dtype=bool)
-        seen[self.train] = True
-        seen |= fit == "all"
-        x = self.x.copy()
-        if missing == "class_mean":
-            for label in np.unique(self.y):
-                of_class = self.y == label
-                x[of_class] = _fill(x[of_class], _means(self.x[of_class & seen]))
-        return replace(self, x=_fill(x, _means(self.x[seen])), note=_filling(self.x, missing))
+        import pandas as pd
 
-    def dataset(self, *, name: str, scaler_fit: ScalerFit, source: str, rows: Rows | None = None) -> Dataset:
-        """Min–max scaled, as a `Dataset`.
+        x, means = pd.DataFrame(self.x), "means of their columns"
+        seen = x.loc[self.train] if fit == "train" else x
+        if missing == "class_mean":
+            means = "class means: labels went into the features (missing=mean avoids it)"
+            own = {label: seen[self.y[seen.index] == label].mean() for label in np.unique(self.y)}
+            x = x.fillna(pd.DataFrame([own[label] for label in self.y]))
+        gaps = int(np.isnan(self.x).sum())
+        note = f"{gaps:,} of {self.x.size:,} values were missing and are {means}." if gaps else ""
+        return replace(self, x=x.fillna(seen.mean()).to_numpy(), note=note)
+
+    def dataset(
+        self, *, name: str, source: str, scaler_fit: ScalerFit | None = None, rows: Rows | None = None
+    ) -> Dataset:
+        """Both parts as a `Dataset`.
 
         Args:
             name: the dataset's name.
-            scaler_fit: see `min_max_scale`.
             source: where the data come from.
+            scaler_fit: see `min_max_scale`; None for what needs no scaling.
             rows: (N,) numbers of these rows in the source, if they aren't 0 to N−1.
         """
-        parts = min_max_scale(self.x[self.train], self.x[self.test], scaler_fit=scaler_fit)
-        numbers = np.arange(len(self.x)) if rows is None else rows
-        made = _dataset(*parts, self.y, (self.train, self.test), numbers, name, source)
-        return replace(made, note=self.note, features=self.features)
+        import torch
+
+        rows = np.arange(len(self.x)) if rows is None else rows
+        x_train, x_test = self.x[self.train], self.x[self.test]
+        if scaler_fit is not None:
+            x_train, x_test = min_max_scale(x_train, x_test, scaler_fit=scaler_fit)
+        return Dataset(
+            name=name,
+            x_train=x_train,
+            y_train=torch.from_numpy(self.y[self.train]),
+            x_test=x_test,
+            y_test=torch.from_numpy(self.y[self.test]),
+            source=source,
+            note=self.note,
+            train_rows=torch.from_numpy(rows[self.train]),
+            test_rows=torch.from_numpy(rows[self.test]),
+            features=self.features,
+        )
 
 
-def published_split(n_train: int, n: int) -> tuple[Rows, Rows]:
-    """Row numbers of `n` rows of which the first `n_train` are to train."""
-    return np.arange(n_train), np.arange(n_train, n)
-
-
-def stratified_split(what: str, labels: NDArray[np.int64], *, seed: int) -> tuple[Rows, Rows]:
+def stratified_split(what: str, labels: Rows, *, seed: int) -> tuple[Rows, Rows]:
     """Row numbers of the train (80 %) and test (20 %) split; every class is split alike.
 
     `labels` is (N,); `what` names the data in messages; the same `seed` gives the same split.
@@ -95,15 +108,7 @@ def stratified_split(what: str, labels: NDArray[np.int64], *, seed: int) -> tupl
         ) from None
 
 
-def stratified_dataset(
-    what: str, x: "Tensor", labels: NDArray[np.int64], *, seed: int, name: str, source: str
-) -> Dataset:
-    """Samples x (N, *shape) in [0, 1] that need no scaling, split by `stratified_split` with its errors."""
-    split = train, test = stratified_split(what, labels, seed=seed)
-    return _dataset(x[train], x[test], labels, split, np.arange(len(x)), name, source)
-
-
-def random_split(n: int, *, seed: int, labels: NDArray[np.int64] | None = None) -> tuple[Rows, Rows]:
+def random_split(n: int, *, seed: int, labels: Rows | None = None) -> tuple[Rows, Rows]:
     """Row numbers of the train (80 %) and test (20 %) split of `n` rows, class by class with labels (n,)."""
     from sklearn.model_selection import train_test_split
 
@@ -127,47 +132,6 @@ def min_max_scale(
     return train, test
 
 
-def _dataset(
-    x_train: "Tensor", x_test: "Tensor", y: Rows, split: tuple[Rows, Rows], rows: Rows, name: str, source: str
-) -> Dataset:
-    """Both parts with the labels and the row numbers that `split` chooses from those of all rows."""
-    import torch
-
-    train, test = split
-    return Dataset(
-        name=name,
-        x_train=x_train,
-        y_train=torch.from_numpy(y[train]),
-        x_test=x_test,
-        y_test=torch.from_numpy(y[test]),
-        source=source,
-        train_rows=torch.from_numpy(rows[train]),
-        test_rows=torch.from_numpy(rows[test]),
-    )
-
-
-def _filling(x: NDArray[np.float64], missing: FillMean) -> str:
-    gaps = int(np.isnan(x).sum())
-    if not gaps:
-        return ""
-    means = "means of their columns"
-    if missing == "class_mean":
-        means = "class means: labels went into the features (missing=mean avoids it)"
-    return f"{gaps:,} of {x.size:,} values were missing and are {means}."
-
-
-def _means(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of each column without its NaNs; NaN where nothing is left (np.nanmean warns of that)."""
-    count = (~np.isnan(x)).sum(axis=0)
-    means = np.full(x.shape[1], np.nan)
-    np.divide(np.nansum(x, axis=0), count, out=means, where=count > 0)
-    return means
-
-
-def _fill(x: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(np.isnan(x), means, x)
-
-
 def read_numbers(path: Path, shape: tuple[int, int], *, header: bool = False) -> NDArray[np.float64]:
     """The numbers of a comma-separated file, float64 of shape (rows, columns); `.Z` is unpacked first.
 
@@ -187,7 +151,8 @@ def read_numbers(path: Path, shape: tuple[int, int], *, header: bool = False) ->
     except (ValueError, OSError, pd.errors.ParserWarning) as error:
         raise DataError(f"{path}: corrupt or no table of numbers ({one_line(error)})") from None
     if table.shape != shape:
-        raise DataError(f"{path}: {_shape(table.shape)}; expected {_shape(shape)}")
+        found, expected = (f"{rows:,} rows of {columns} values" for rows, columns in (table.shape, shape))
+        raise DataError(f"{path}: {found}; expected {expected}")
     values = table.to_numpy()
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
@@ -228,7 +193,3 @@ def _uncompressed(path: Path) -> bytes:
         ) from None
     except subprocess.CalledProcessError as error:
         raise DataError(f"{path}: corrupt: {one_line(error.stderr.decode(errors='replace'))}") from None
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return f"{shape[0]:,} rows of {shape[1]} values"

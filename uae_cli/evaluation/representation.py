@@ -13,8 +13,7 @@ from uae_cli.contrastive import Views, nt_xent
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.base import Evaluation, EvaluationData
-from uae_cli.models import SimCLR
-from uae_cli.models.base import glorot_
+from uae_cli.models import SimCLR, evaluating, glorot_
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, Positive
 
@@ -50,12 +49,8 @@ def represent(encoder: nn.Module, data: Dataset, *, batch_size: int) -> Represen
     flatter the representation. The encoder is left in the mode it came in.
     """
     device = next(encoder.parameters()).device
-    was_training = encoder.training
-    encoder.eval()
-    try:
+    with evaluating(encoder):
         train, test = (_features(encoder, x, batch_size, device) for x in (data.x_train, data.x_test))
-    finally:
-        encoder.train(was_training)
     return Representation(train, data.y_train.to(device), test, data.y_test.to(device))
 
 

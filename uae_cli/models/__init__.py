@@ -1,7 +1,7 @@
 """Models: one file per family; each is a plain `nn.Module` built from a sample's shape."""
 
 from uae_cli.models.autoencoders import AdversarialAutoencoder, ConvAutoencoder, DenseAutoencoder
-from uae_cli.models.base import Autoencoder, glorot_
+from uae_cli.models.base import Autoencoder, evaluating, glorot_
 from uae_cli.models.classifiers import CarliniWagnerNet, Classifier, ProbedEncoder
 from uae_cli.models.concrete import ConcreteAutoencoder, ConcreteSelector
 from uae_cli.models.hooked import HookedModel, Response
@@ -20,5 +20,6 @@ __all__ = [
     "ProbedEncoder",
     "Response",
     "SimCLR",
+    "evaluating",
     "glorot_",
 ]

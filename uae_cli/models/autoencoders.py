@@ -1,12 +1,14 @@
 """Autoencoders of the paper, §4.4, with the settings of the authors' program."""
 
+import math
+from collections import OrderedDict
 from typing import Annotated
 
 from pydantic import Field, validate_call
 from torch import nn
 
 from uae_cli.errors import ConfigError
-from uae_cli.models.base import Autoencoder, flat_size, generator_here, glorot_, image_shape
+from uae_cli.models.base import Autoencoder, generator_here, glorot_, image_shape
 from uae_cli.settings import Count
 
 
@@ -22,7 +24,7 @@ class DenseAutoencoder(Autoencoder):
     def __init__(self, *, shape: tuple[int, ...], latent_dim: Count) -> None:
         super().__init__()
         generator = generator_here()
-        size = flat_size(shape)
+        size = math.prod(shape)
         self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(size, latent_dim), nn.Sigmoid())
         self.decoder = nn.Sequential(nn.Linear(latent_dim, size), nn.Sigmoid(), nn.Unflatten(1, shape))
         glorot_(self, generator)
@@ -43,7 +45,7 @@ class AdversarialAutoencoder(Autoencoder):
     def __init__(self, *, shape: tuple[int, ...], latent_dim: Count, hidden_dim: Count) -> None:
         super().__init__()
         generator = generator_here()
-        size = flat_size(shape)
+        size = math.prod(shape)
         self.latent_dim = latent_dim
         self.encoder = nn.Sequential(nn.Flatten(), *_hidden(size, hidden_dim, latent_dim), nn.Sigmoid())
         self.decoder = nn.Sequential(
@@ -54,27 +56,23 @@ class AdversarialAutoencoder(Autoencoder):
 
 
 def _hidden(inputs: int, hidden: int, outputs: int) -> list[nn.Module]:
-    return [
-        nn.Linear(inputs, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, outputs),
-    ]
+    first, second, last = nn.Linear(inputs, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, outputs)
+    return [first, nn.ReLU(), second, nn.ReLU(), last]
 
 
 class ConvAutoencoder(Autoencoder):
     """5×5 'same' convolutions: each followed by ReLU and 2×2 max-pooling, then mirrored with upsampling.
 
-    With channels [16, 8]: C–16–pool–8–pool, then 8–up–16–up–C with a sigmoid.
+    With channels [16, 8]: C–16–pool–8–pool, then 8–up–16–up–C with a sigmoid. Images whose sides are no
+    multiples of 2 to the number of convolutions get a border of zeros, which is cut off at the end.
 
     Args:
-        shape: (C, H, W); H and W must be multiples of 2 to the number of convolutions.
+        shape: (C, H, W).
         channels: feature maps of each encoder convolution; the decoder mirrors them.
         kernel: side of the square kernels, odd.
 
     Raises:
-        ConfigError: the samples are not images, or their sides don't divide.
+        ConfigError: the samples are not images, or the kernel is even.
     """
 
     feature_layer = "encoder.1"
@@ -90,13 +88,14 @@ class ConvAutoencoder(Autoencoder):
         super().__init__()
         generator = generator_here()
         colours, height, width = image_shape(shape, "conv_ae")
-        _check_sides(height, width, len(channels))
         if kernel % 2 == 0:
             raise ConfigError(f"model.network.kernel = {kernel}: must be odd, as in 'same' padding; try 5")
 
         def conv(inputs: int, outputs: int) -> nn.Conv2d:
             return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
 
+        above, beside = -height % 2 ** len(channels), -width % 2 ** len(channels)
+        border = (beside // 2, beside - beside // 2, above // 2, above - above // 2)
         encoder: list[nn.Module] = []
         for inputs, outputs in zip([colours, *channels], channels, strict=False):
             encoder += [conv(inputs, outputs), nn.ReLU(), nn.MaxPool2d(2)]
@@ -106,13 +105,9 @@ class ConvAutoencoder(Autoencoder):
             decoder += [conv(inputs, outputs), nn.ReLU(), nn.Upsample(scale_factor=2)]
         decoder += [conv(channels[0], colours), nn.Sigmoid()]
         self.encoder, self.decoder = nn.Sequential(*encoder), nn.Sequential(*decoder)
+        if any(border):
+            # By names beside the numbers, so that weights fit images of any size
+            layers = {"border": nn.ZeroPad2d(border), **dict(self.encoder.named_children())}
+            self.encoder = nn.Sequential(OrderedDict(layers))
+            self.decoder.add_module("cut", nn.ZeroPad2d(tuple(-side for side in border)))
         glorot_(self, generator)
-
-
-def _check_sides(height: int, width: int, poolings: int) -> None:
-    factor = 2**poolings
-    if height % factor or width % factor:
-        raise ConfigError(
-            f"model = conv_ae: {poolings} poolings need sides that are multiples of {factor}, but images "
-            f"are {height}×{width}; resize them or set model.network.channels to fewer layers"
-        )

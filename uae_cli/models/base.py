@@ -1,6 +1,7 @@
 """What the runner expects of an autoencoder, and how its weights start."""
 
-import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -48,9 +49,15 @@ def glorot_(module: nn.Module, generator: torch.Generator) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def flat_size(shape: tuple[int, ...]) -> int:
-    """Number of values in one sample."""
-    return math.prod(shape)
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """In evaluation mode meanwhile; the model is left in the mode it came in."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 def image_shape(shape: tuple[int, ...], model: str) -> tuple[int, int, int]:

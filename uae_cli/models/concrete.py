@@ -1,5 +1,6 @@
 """Concrete autoencoder: K chosen features, and a decoder of them (Balın et al. 2019; paper §4.5)."""
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from uae_cli.errors import ConfigError
-from uae_cli.models.base import Autoencoder, flat_size, generator_here, glorot_
+from uae_cli.models.base import Autoencoder, generator_here, glorot_
 from uae_cli.settings import Count
 
 _SLOPE = 0.2
@@ -119,7 +120,7 @@ class ConcreteAutoencoder(Autoencoder):
     ) -> None:
         super().__init__()
         generator = generator_here()
-        size = flat_size(shape)
+        size = math.prod(shape)
         if selected > size:
             raise ConfigError(
                 f"model.network.selected = {selected}: the dataset has only {size} features; select fewer"

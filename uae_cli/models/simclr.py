@@ -48,7 +48,11 @@ class SimCLR(nn.Module):
         super().__init__()
         generator = generator_here()
         channels, height, width = image_shape(shape, "simclr")
-        _check_sides(encoder, height, width)
+        if min(height, width) < (smallest := _SMALLEST_SIDE[encoder]):
+            raise ConfigError(
+                f"model.network.encoder = {encoder}: needs images of at least {smallest}×{smallest}, but the "
+                f"dataset's are {height}×{width}; enlarge them or choose another dataset"
+            )
         self.feature_layer = _FEATURE_LAYER[encoder]
         self.encoder, features = _resnet18(channels) if encoder == "resnet18" else _small_conv(channels)
         self.projection = nn.Sequential(
@@ -84,12 +88,3 @@ def _small_conv(channels: int) -> tuple[nn.Module, int]:
             nn.ReLU(),
         ]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), _SMALL_CONV_CHANNELS[-1]
-
-
-def _check_sides(encoder: EncoderName, height: int, width: int) -> None:
-    smallest = _SMALLEST_SIDE[encoder]
-    if min(height, width) < smallest:
-        raise ConfigError(
-            f"model.network.encoder = {encoder}: needs images of at least {smallest}×{smallest}, but the "
-            f"dataset's are {height}×{width}; enlarge them or choose another dataset"
-        )

@@ -2,7 +2,6 @@
 
 import pickle
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -10,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from uae_cli.errors import ConfigError
-from uae_cli.text import one_line
+from uae_cli.text import listed, one_line
 
 _SETTING = "model.weights"
 _SHOWN = 3  # names listed of those that don't fit
@@ -30,16 +29,16 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """
     state = _read(path)
     wanted = model.state_dict()
-    unequal = [name for name in state if name in wanted and state[name].shape != wanted[name].shape]
-    shapes = [
-        f"{name} ({tuple(state[name].shape)}, the model's is {tuple(wanted[name].shape)})" for name in unequal
-    ]
-    problems = [
-        *_told("lacks", [name for name in wanted if name not in state]),
-        *_told("has no place for", [name for name in state if name not in wanted]),
-        *_told("has another shape for", shapes),
-    ]
-    if problems:
+    unfit = {
+        "lacks": [name for name in wanted if name not in state],
+        "has no place for": [name for name in state if name not in wanted],
+        "has another shape for": [
+            f"{name} ({tuple(state[name].shape)}, the model's is {tuple(wanted[name].shape)})"
+            for name in state
+            if name in wanted and state[name].shape != wanted[name].shape
+        ],
+    }
+    if problems := [f"{what} {listed(names, _SHOWN)}" for what, names in unfit.items() if names]:
         raise ConfigError(
             f"{_SETTING} = {path}: doesn't fit {type(model).__name__}: it {'; it '.join(problems)}; use "
             "weights of the same architecture, or set model.network to theirs"
@@ -56,9 +55,14 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ConfigError(f"{_SETTING} = {path}: no such file; name a state dict, or null to train")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = one_line(error).partition(". ")[0]
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "a pickle of more than plain tensors, which may run code"
         raise ConfigError(f"{_SETTING} = {path}: can't be read ({reason}); {_WAY_OUT}") from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ConfigError(f"{_SETTING} = {path}: holds {_described(content)}, no state dict; {_WAY_OUT}")
@@ -68,22 +72,8 @@ def _read(path: Path) -> dict[str, Tensor]:
 _WAY_OUT = "save one by torch.save(model.state_dict(), path) or by safetensors"
 
 
-def _unpickled(path: Path) -> object:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise pickle.UnpicklingError("a pickle of more than plain tensors, which may run code") from error
-
-
 def _described(content: object) -> str:
-    if isinstance(content, dict):
-        others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
-        return f"a dict with {', '.join(others[:_SHOWN])} that are no tensors"
-    return f"a {type(content).__name__}"
-
-
-def _told(what: str, names: list[Any]) -> list[str]:
-    if not names:
-        return []
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return [f"{what} {', '.join(map(str, names[:_SHOWN]))}{more}"]
+    if not isinstance(content, dict):
+        return f"a {type(content).__name__}"
+    others = [name for name, value in content.items() if not isinstance(value, Tensor)]
+    return f"a dict with {listed(others, _SHOWN)} that are no tensors"

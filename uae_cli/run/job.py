@@ -105,7 +105,10 @@ def _write_split(path: Path, data: Dataset) -> None:
     """Which rows of the source are training and test samples, where the split is not the source's own."""
     parts = {"train": data.train_rows, "test": data.test_rows}
     frames = [
-        pd.DataFrame({"row": rows.tolist(), "split": name})
+        pd.DataFrame(
+            {"row": rows.tolist(), "split": name}
+            | ({"file": [data.files[row] for row in rows.tolist()]} if data.files else {})
+        )
         for name, rows in parts.items()
         if rows is not None
     ]

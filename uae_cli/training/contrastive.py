@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -37,39 +37,9 @@ class AdversarialViews:
     weight: Positive
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ContrastiveObjective(Objective):
-    """NT-Xent over two random views of each sample of a batch, every other sample's being negatives.
-
-    A sample that is left alone in an epoch's last batch has no negatives, and batch normalisation would
-    take its statistics for those of the data: it is left out of that epoch; the next one shuffles anew.
-
-    Attributes:
-        views: how a sample becomes views.
-        temperature: τ > 0.
-        warmup: share of all steps, in [0, 1), over which the learning rate rises; half a cosine follows.
-        micro_batch: samples put through the network at once, at least 2, or null for a batch at once; the
-            loss is that of the whole batch all the same, see `in_parts`.
-        precision: of the network's passes under bfloat16; the loss is computed in float32.
-        adversary: CLAE's views, or null.
-    """
-
-    compares_samples: ClassVar[bool] = True
-    views: Views
-    temperature: Positive
-    warmup: Annotated[float, Field(ge=0, lt=1)]
-    micro_batch: Annotated[int, Field(ge=2)] | None
-    precision: Precision
-    adversary: AdversarialViews | None
-
-    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
-        """See `Objective.bind`."""
-        return _ContrastiveLoss(self, model, generator, steps)
-
-
-class _ContrastiveLoss(Loss[ContrastiveObjective]):
+class _ContrastiveLoss(Loss["ContrastiveObjective"]):
     def __init__(
-        self, settings: ContrastiveObjective, model: nn.Module, generator: torch.Generator, steps: int
+        self, settings: "ContrastiveObjective", model: nn.Module, generator: torch.Generator, steps: int
     ) -> None:
         super().__init__(settings, model, generator, steps)
         self._statistics: dict[str, Tensor] = {}
@@ -121,6 +91,33 @@ class _ContrastiveLoss(Loss[ContrastiveObjective]):
     def schedule(self, optimizer: torch.optim.Optimizer) -> LambdaLR:
         warmup = math.ceil(self.settings.warmup * self.steps)
         return LambdaLR(optimizer, partial(warmup_cosine, warmup=warmup, steps=self.steps))
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ContrastiveObjective(Objective):
+    """NT-Xent over two random views of each sample of a batch, every other sample's being negatives.
+
+    A sample that is left alone in an epoch's last batch has no negatives, and batch normalisation would
+    take its statistics for those of the data: it is left out of that epoch; the next one shuffles anew.
+
+    Attributes:
+        views: how a sample becomes views.
+        temperature: τ > 0.
+        warmup: share of all steps, in [0, 1), over which the learning rate rises; half a cosine follows.
+        micro_batch: samples put through the network at once, at least 2, or null for a batch at once; the
+            loss is that of the whole batch all the same, see `in_parts`.
+        precision: of the network's passes under bfloat16; the loss is computed in float32.
+        adversary: CLAE's views, or null.
+    """
+
+    makes = _ContrastiveLoss
+    compares_samples: ClassVar[bool] = True
+    views: Views
+    temperature: Positive
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    micro_batch: Annotated[int, Field(ge=2)] | None
+    precision: Precision
+    adversary: AdversarialViews | None
 
 
 def _paired(first: Tensor, second: Tensor) -> Tensor:

@@ -30,9 +30,18 @@ class Loss(ABC, Generic[Settings]):
     Attributes:
         done: optimiser steps begun, the current one included; the trainer counts.
         auxiliary: parameters, by name, that are learned beside the model's and dropped after training.
+        trains: the kind of model that is needed, and what others have not.
+
+    Raises:
+        TypeError: it is a model of another kind.
     """
 
+    trains: ClassVar[tuple[type[nn.Module], str]] = (nn.Module, "")
+
     def __init__(self, settings: Settings, model: nn.Module, generator: torch.Generator, steps: int) -> None:
+        kind, lacking = self.trains
+        if not isinstance(model, kind):
+            raise TypeError(f"{type(model).__name__} has {lacking}")
         self.settings, self.model, self.generator, self.steps = settings, model, generator, steps
         self.done = 0
         self.auxiliary: dict[str, nn.Parameter] = {}
@@ -73,21 +82,19 @@ class Objective(ABC):
 
     Attributes:
         optimizer: makes an optimiser of parameters (`_partial_: true` in YAML).
+        makes: the loss that it is once bound to a model.
         supervised: whether it is shown the labels; an unsupervised one never is.
         compares_samples: whether the loss depends on how many samples a batch has, and of one alone is none.
     """
 
+    makes: ClassVar[type[Loss[Any]]]
     supervised: ClassVar[bool] = False
     compares_samples: ClassVar[bool] = False
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
-    @abstractmethod
     def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
-        """The loss of this model; see `Loss`.
-
-        Raises:
-            TypeError: it is a model of the wrong kind.
-        """
+        """The loss of this model; see `Loss`."""
+        return self.makes(self, model, generator, steps)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -110,24 +117,7 @@ class Sparsity:
         return self.weight * kl.mean()
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ReconstructionObjective(Objective):
-    """Each sample is its own target.
-
-    Attributes:
-        loss: mse, or bce for binary cross-entropy; both are means over samples and values.
-        sparsity: penalty on the code, or null.
-    """
-
-    loss: Literal["mse", "bce"]
-    sparsity: Sparsity | None = None
-
-    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
-        """See `Objective.bind`."""
-        return _ReconstructionLoss(self, model, generator, steps)
-
-
-class _ReconstructionLoss(Loss[ReconstructionObjective]):
+class _ReconstructionLoss(Loss["ReconstructionObjective"]):
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         distance = F.mse_loss if self.settings.loss == "mse" else _binary_cross_entropy
         if self.settings.sparsity is None:
@@ -137,28 +127,28 @@ class _ReconstructionLoss(Loss[ReconstructionObjective]):
         return distance(reconstruction, batch) + self.settings.sparsity.penalty(code)
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ReconstructionObjective(Objective):
+    """Each sample is its own target.
+
+    Attributes:
+        loss: mse, or bce for binary cross-entropy; both are means over samples and values.
+        sparsity: penalty on the code, or null.
+    """
+
+    makes = _ReconstructionLoss
+    loss: Literal["mse", "bce"]
+    sparsity: Sparsity | None = None
+
+
 def _binary_cross_entropy(output: Tensor, target: Tensor) -> Tensor:
     """torch's, but NaN where it would raise, or on a GPU end the process: of an output that is NaN."""
     return F.binary_cross_entropy(output.nan_to_num(), target) + 0 * output.mean()
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class AdversarialObjective(Objective):
-    """Per batch: reconstruction, discriminator against N(0, I), then generator (Makhzani et al. 2016).
-
-    Each of the three has an optimiser. The reported loss is the reconstruction's, a mean over samples and
-    values.
-    """
-
-    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
-        """See `Objective.bind`; needs an `AdversarialAutoencoder`."""
-        if not isinstance(model, AdversarialAutoencoder):
-            raise TypeError(f"{type(model).__name__} has no discriminator")
-        return _AdversarialLoss(self, model, generator, steps)
-
-
-class _AdversarialLoss(Loss[AdversarialObjective]):
+class _AdversarialLoss(Loss["AdversarialObjective"]):
     model: AdversarialAutoencoder
+    trains = AdversarialAutoencoder, "no discriminator"
 
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         return F.mse_loss(self.model(batch), batch)
@@ -175,40 +165,24 @@ class _AdversarialLoss(Loss[AdversarialObjective]):
         return [encoder + decoder, [*self.model.discriminator.parameters()], encoder]
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AdversarialObjective(Objective):
+    """Per batch: reconstruction, discriminator against N(0, I), then generator (Makhzani et al. 2016).
+
+    Each of the three has an optimiser. The reported loss is the reconstruction's, a mean over samples and
+    values.
+    """
+
+    makes = _AdversarialLoss
+
+
 def _judged(logits: Tensor, label: int) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ConcreteObjective(Objective):
-    """Mean squared error of the relaxed model, whose selection hardens as it cools (Balın et al. 2019, §3).
-
-    The temperature falls exponentially over all steps.
-
-    Attributes:
-        start_temperature: T₀, before the first step.
-        end_temperature: T_B, of the last step.
-        target: mean of the nodes' highest probabilities from which on the selection has converged.
-    """
-
-    start_temperature: Positive
-    end_temperature: Positive
-    target: UnitInterval
-
-    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
-        """See `Objective.bind`; needs a `ConcreteAutoencoder`."""
-        if not isinstance(model, ConcreteAutoencoder):
-            raise TypeError(f"{type(model).__name__} has no concrete selector; use model=concrete_ae")
-        return _ConcreteLoss(self, model, generator, steps)
-
-    def temperature(self, share: float) -> float:
-        """T₀ · (T_B / T₀)^share once this share of the steps, in [0, 1], is done."""
-        ratio = self.end_temperature / self.start_temperature
-        return self.start_temperature * math.exp(share * math.log(ratio))
-
-
-class _ConcreteLoss(Loss[ConcreteObjective]):
+class _ConcreteLoss(Loss["ConcreteObjective"]):
     model: ConcreteAutoencoder
+    trains = ConcreteAutoencoder, "no concrete selector; use model=concrete_ae"
 
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         relaxed = self.model.relaxed(batch, temperature=self._temperature(), generator=self.generator)
@@ -229,3 +203,26 @@ class _ConcreteLoss(Loss[ConcreteObjective]):
 
     def _mean_maximum(self) -> float:
         return float(self.model.selector.maxima().mean())
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ConcreteObjective(Objective):
+    """Mean squared error of the relaxed model, whose selection hardens as it cools (Balın et al. 2019, §3).
+
+    The temperature falls exponentially over all steps.
+
+    Attributes:
+        start_temperature: T₀, before the first step.
+        end_temperature: T_B, of the last step.
+        target: mean of the nodes' highest probabilities from which on the selection has converged.
+    """
+
+    makes = _ConcreteLoss
+    start_temperature: Positive
+    end_temperature: Positive
+    target: UnitInterval
+
+    def temperature(self, share: float) -> float:
+        """T₀ · (T_B / T₀)^share once this share of the steps, in [0, 1], is done."""
+        ratio = self.end_temperature / self.start_temperature
+        return self.start_temperature * math.exp(share * math.log(ratio))

@@ -5,39 +5,38 @@ Madry et al. (2018) and TRADES (Zhang et al. 2019).
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from uae_cli.models import evaluating
 from uae_cli.settings import STRICT, Count, NonNegative, Positive
 from uae_cli.training.objectives import Loss, Objective
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ClassificationObjective(Objective):
-    """Mean cross-entropy of the logits."""
-
-    supervised: ClassVar[bool] = True
-
-    def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
-        """See `Objective.bind`."""
-        return _ClassifierLoss(self, model, generator, steps)
-
-    def loss(self, model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
-        """Mean loss, a scalar, of a model that gives (B, classes) logits."""
-        return F.cross_entropy(model(x), labels)
-
-
-class _ClassifierLoss(Loss[ClassificationObjective]):
+class _ClassifierLoss(Loss["ClassificationObjective"]):
     """With dropout and all else drawn from the fit's own generator."""
 
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:
         assert labels is not None  # the objective is supervised
         with _drawn_from(self.generator):
             return self.settings.loss(self.model, batch, labels)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ClassificationObjective(Objective):
+    """Mean cross-entropy of the logits."""
+
+    makes = _ClassifierLoss
+    supervised: ClassVar[bool] = True
+
+    def loss(self, model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss, a scalar, of a model that gives (B, classes) logits."""
+        return F.cross_entropy(model(x), labels)
 
 
 @contextmanager
@@ -73,21 +72,18 @@ class Adversary:
         """Samples (B, *shape) within ε of x and in [0, 1] at which `loss` (a sum over logits) is large.
 
         Args:
-            model: gives logits; its mode is put back.
+            model: gives logits.
             x: (B, *shape) clean samples.
             start: (B, *shape) where the ascent begins.
             loss: of the logits.
         """
-        training = model.training
-        model.eval()
+        low, high = (x - self.epsilon).clamp_(min=0), (x + self.epsilon).clamp_(max=1)
         moved = start
-        for _ in range(self.iterations):
-            moved = moved.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(loss(model(moved)), moved)
-            moved = torch.clamp(
-                moved.detach() + self.step_size * gradient.sign(), x - self.epsilon, x + self.epsilon
-            ).clamp_(0, 1)
-        model.train(training)
+        with evaluating(model):
+            for _ in range(self.iterations):
+                moved = moved.detach().requires_grad_()
+                (gradient,) = torch.autograd.grad(loss(model(moved)), moved)
+                moved = torch.clamp(moved.detach() + self.step_size * gradient.sign(), low, high)
         return moved
 
 
@@ -103,13 +99,9 @@ class MadryObjective(ClassificationObjective):
 
     def loss(self, model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
         """See `ClassificationObjective.loss`."""
-        noise = (2 * torch.rand_like(x) - 1) * self.adversary.epsilon
-        moved = self.adversary.perturb(
-            model,
-            x,
-            (x + noise).clamp_(0, 1),
-            lambda logits: F.cross_entropy(logits, labels, reduction="sum"),
-        )
+        start = (x + (2 * torch.rand_like(x) - 1) * self.adversary.epsilon).clamp_(0, 1)
+        total = partial(F.cross_entropy, target=labels, reduction="sum")
+        moved = self.adversary.perturb(model, x, start, total)
         return F.cross_entropy(model(moved), labels)
 
 
@@ -130,19 +122,11 @@ class TradesObjective(ClassificationObjective):
     def loss(self, model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
         """See `ClassificationObjective.loss`."""
         start = x + 0.001 * torch.randn_like(x)
-        evaluated = _evaluated(model, x)
+        with evaluating(model), torch.no_grad():
+            evaluated = model(x)
         moved = self.adversary.perturb(model, x, start, lambda logits: _divergence(logits, evaluated))
         clean = model(x)
         return F.cross_entropy(clean, labels) + self.beta * _divergence(model(moved), clean) / len(x)
-
-
-@torch.no_grad()
-def _evaluated(model: nn.Module, x: Tensor) -> Tensor:
-    """Logits of the model in evaluation mode; its mode is put back."""
-    training = model.training
-    logits: Tensor = model.eval()(x)
-    model.train(training)
-    return logits
 
 
 def _divergence(logits: Tensor, clean: Tensor) -> Tensor:

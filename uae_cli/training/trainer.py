@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -34,11 +35,12 @@ class Updater:
     def __init__(
         self, objective: Objective, model: nn.Module, generator: torch.Generator, steps: int
     ) -> None:
-        self._model, self._generator = model, generator
+        self._generator = generator
         self.loss = objective.bind(model, generator, steps)
         self._optimizers = [objective.optimizer(parameters) for parameters in self.loss.parameters()]
         made = (self.loss.schedule(optimizer) for optimizer in self._optimizers)
         self._schedules = [schedule for schedule in made if schedule is not None]
+        self._parts: list[Any] = [model, *self._optimizers, *self._schedules]
 
     def step(self, batch: Tensor, labels: Tensor | None) -> Tensor:
         """One update on (B, *shape) samples; returns the loss that is reported, a detached scalar.
@@ -64,25 +66,20 @@ class Updater:
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on."""
         return {
-            "model": self._model.state_dict(),
+            "parts": [part.state_dict() for part in self._parts],
             "done": self.loss.done,
             "auxiliary": {name: tensor.detach() for name, tensor in self.loss.auxiliary.items()},
-            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
-            "schedules": [schedule.state_dict() for schedule in self._schedules],
             "generator": self._generator.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
-        self._model.load_state_dict(state["model"])
+        for part, saved in zip(self._parts, state["parts"], strict=True):
+            part.load_state_dict(saved)
         self.loss.done = state["done"]
         with torch.no_grad():
             for name, tensor in self.loss.auxiliary.items():
                 tensor.copy_(state["auxiliary"][name])
-        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        for schedule, saved in zip(self._schedules, state["schedules"], strict=True):
-            schedule.load_state_dict(saved)
         self._generator.set_state(state["generator"].cpu())
 
 
@@ -183,8 +180,7 @@ class Trainer:
 
     def steps(self, samples: int) -> int:
         """Optimiser steps of one epoch over so many samples."""
-        full, rest = divmod(samples, self.batch_size)
-        return full + (rest >= self._least_batch)
+        return len(self.batches(torch.arange(samples)))
 
     def batches(self, order: Tensor) -> list[Tensor]:
         """The samples (N,) of an epoch, in the order in which they are seen, as those of each step."""
@@ -221,16 +217,11 @@ class _Fit:
     callbacks: Callbacks
 
     def run(self, epochs: int) -> History:
-        start = {name: value.clone() for name, value in self.model.state_dict().items()}
+        start = deepcopy(self.model.state_dict())
         planned = epochs * 2 ** (self.saved.history.tries - 1)
         while not self._try(planned) and self.saved.history.tries < self.trainer.tries:
-            tries = self.saved.history.tries + 1
-            log.info(
-                "not converged after %d epochs: try %d of %d, with twice as many",
-                planned,
-                tries,
-                self.trainer.tries,
-            )
+            tries, most = self.saved.history.tries + 1, self.trainer.tries
+            log.info("not converged after %d epochs: try %d of %d, with twice as many", planned, tries, most)
             self.saved.begin_try(tries)
             self.model.load_state_dict(start)
             planned *= 2
@@ -282,7 +273,7 @@ class _Fit:
                 f"model.trainer.objective.optimizer: the loss became {loss} in epoch {epoch}; set a lower lr"
             )
         if self.trainer.keep == "best" and loss < min(history.losses, default=math.inf):
-            self.saved.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+            self.saved.best = deepcopy(self.model.state_dict())
         history.losses.append(loss)
         history.scalars.append(updater.scalars() | self.callbacks.watch(self.model, epoch))
         self.callbacks.on_epoch(epoch, loss, history.scalars[-1])
