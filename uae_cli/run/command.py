@@ -1,6 +1,7 @@
 """`uae run`: check every job of the command line, then let Hydra run them."""
 
 import argparse
+import gc
 import os
 import shlex
 import sys
@@ -67,9 +68,14 @@ def run_command(arguments: list[str], *, announced: bool = False) -> int:
 
 
 def _run(jobs: list[Job], options: argparse.Namespace, command: str) -> int:
-    # Only now: with torch it takes seconds, which a misspelled setting need not cost
+    # Only now: with torch it takes seconds, which a misspelled setting need not cost. What modules are made
+    # of stays: to look through it for garbage again and again would take another half second
+    gc.disable()
     from uae_cli.experiment.check import Preparation
 
+    if not gc.get_freeze_count():
+        gc.freeze()
+    gc.enable()
     preparation = Preparation()
     _check_jobs(jobs, preparation, options)
     _note_inherited_settings(options.overrides)
