@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from uae_cli.errors import ConfigError, SettingError, UaeError, UnknownSettingError
+from uae_cli.errors import ConfigError, SettingError, UaeError, UnknownSettingError, check_writable
 from uae_cli.experiment.compose import (
     Job,
     compose_jobs,
@@ -29,6 +29,9 @@ from uae_cli.text import nearest, shown
 
 if TYPE_CHECKING:
     from uae_cli.experiment.check import Preparation
+
+
+_OURS = "use outputs=DIR, a folder of yours"
 
 
 def run_command(arguments: list[str], *, announced: bool = False) -> int:
@@ -109,8 +112,8 @@ def _check_jobs(jobs: list[Job], preparation: "Preparation", options: argparse.N
     for job in jobs:
         preparation.whole(job.config)
     for job in jobs:
-        _check_writable("outputs", Path(job.config["outputs"]))
-        _check_writable("hydra.run.dir or hydra.sweep.dir", job.above)
+        check_writable("outputs", Path(job.config["outputs"]), _OURS)
+        check_writable("hydra.run.dir or hydra.sweep.dir", job.above, _OURS)
 
 
 @contextmanager
@@ -126,18 +129,6 @@ def _hints(options: argparse.Namespace, config: dict[str, Any]) -> Iterator[None
         section, dot, name = error.setting.rpartition(".")
         known = siblings(error.setting, config)
         raise ConfigError(f"{error}; {nearest(name, known, section + dot)}") from error
-
-
-def _check_writable(setting: str, folder: Path) -> None:
-    probe = folder / f".probe-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError(
-            f"{setting} = {folder}: cannot be written ({error.strerror}); use outputs=DIR, a folder of yours"
-        ) from error
 
 
 def _note_inherited_settings(overrides: list[str]) -> None:
