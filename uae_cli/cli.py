@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 from uae_cli import __version__
 from uae_cli.errors import ConfigError, UaeError
@@ -86,10 +86,7 @@ run draws its own figures; this finds those that show what the paper's figure sh
   uae figure 7 --out figures                     attack success against ε, copied to figures/
 """
 
-_OUTPUTS: dict[str, Any] = {
-    "type": Path, "default": Path("outputs"), "help": "where runs are (default: outputs)"
-}  # fmt: skip
-_FORMATS: dict[str, Any] = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
+_FORMATS: dict[str | None, Any] = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
 _COMMANDS = ("run", "table", "figure", "data", "bench", "paper")
 
 
@@ -160,128 +157,84 @@ def _call(arguments: list[str]) -> int:
         return 0
     logging.basicConfig(format="%(message)s")
     logging.getLogger("uae_cli.progress").setLevel(logging.INFO)
-    status: int = options.call(options)
-    return status
+    return _run(options)
 
 
-_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
-
-
-def _parser() -> _Parser:
-    parser = _Parser(prog="uae", description=_TOP_HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--version", action="version", version=f"uae {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="run | table | figure | data | bench | paper")
-    commands.add_parser("run", help="run an experiment (arguments are Hydra's: group=choice, key=value)")
-    _add_table(commands)
-    _add_figure(commands)
-    _add_data(commands)
-    _add_bench(commands)
-    _add_paper(commands)
-    return parser
-
-
-def _command(commands: _Commands, name: str, line: str, page: str) -> _Parser:
-    """A subcommand with one line in the list of commands and a help page of its own."""
-    layout = argparse.RawDescriptionHelpFormatter
-    return commands.add_parser(name, help=line, description=page, formatter_class=layout)
-
-
-def _add_table(commands: _Commands) -> None:
-    table = _command(commands, "table", "the paper's table N from all finished runs", _TABLE_HELP)
-    table.add_argument("number", help="2 to 13, s6.6 or s6.15")
-    table.add_argument(
-        "--format",
-        choices=["text", "csv", "markdown", "latex"],
-        help="default: what the ending of --out says (.csv, .md, .tex), else text",
-    )
-    table.add_argument("--out", type=Path, help="write to this file instead of the terminal")
-    table.add_argument("--outputs", **_OUTPUTS)
-
-    def call(options: argparse.Namespace) -> int:
+def _run(o: argparse.Namespace) -> int:
+    """Import only what the command needs: some of it takes seconds."""
+    if o.command == "table":
         from uae_cli.tables import table_command
 
-        ending = options.out.suffix if options.out else ""
-        fmt = options.format or _FORMATS.get(ending, "text")
-        return table_command(options.number, options.outputs, fmt, options.out)
-
-    table.set_defaults(call=call)
-
-
-def _add_figure(commands: _Commands) -> None:
-    figure = _command(commands, "figure", "the paper's figure N from all finished runs", _FIGURE_HELP)
-    figure.add_argument("number", help="1 to 10")
-    figure.add_argument("--out", type=Path, help="copy to this folder")
-    figure.add_argument("--outputs", **_OUTPUTS)
-
-    def call(options: argparse.Namespace) -> int:
+        fmt = o.format or _FORMATS.get(o.out and o.out.suffix, "text")
+        return table_command(o.number, o.outputs, fmt, o.out)
+    if o.command == "figure":
         from uae_cli.paper.command import figure_command
 
-        return figure_command(options.number, options.outputs, options.out)
-
-    figure.set_defaults(call=call)
-
-
-def _add_data(commands: _Commands) -> None:
-    line = "which datasets are at hand, which are missing, where they come from"
-    data = _command(commands, "data", line, _DATA_HELP)
-    data.add_argument("--root", type=Path, help="the data root")
-    data.add_argument("--verify", action="store_true", help="compare checksums too")
-
-    def call(options: argparse.Namespace) -> int:
+        return figure_command(o.number, o.outputs, o.out)
+    if o.command == "data":
         from uae_cli.datasets.command import data_command, default_root
         from uae_cli.experiment.compose import conf_dir
 
-        return data_command(options.root or default_root(), options.verify, conf_dir())
+        return data_command(o.root or default_root(), o.verify, conf_dir())
+    if o.command == "bench":
+        from uae_cli.bench.command import bench_command
 
-    data.set_defaults(call=call)
+        return bench_command(o.overrides, samples=o.samples, out=o.out)
+    from uae_cli.paper.command import paper_command
+
+    return paper_command(
+        run=o.run,
+        times=o.times,
+        scale=o.scale,
+        only=o.only,
+        seeds=o.seeds,
+        partial=o.partial,
+        settings=o.overrides,
+        outputs=o.outputs,
+        out=o.out,
+    )
 
 
-def _add_bench(commands: _Commands) -> None:
-    bench = _command(commands, "bench", "what the attack costs beside the model's own passes", _BENCH_HELP)
+def _parser() -> _Parser:
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(prog="uae", description=_TOP_HELP, formatter_class=layout)
+    parser.add_argument("--version", action="version", version=f"uae {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="run | table | figure | data | bench | paper")
+    commands.add_parser("run", help="run an experiment (arguments are Hydra's: group=choice, key=value)")
+
+    def command(name: str, line: str, page: str) -> _Parser:
+        return commands.add_parser(name, help=line, description=page, formatter_class=layout)
+
+    table = command("table", "the paper's table N from all finished runs", _TABLE_HELP)
+    table.add_argument("number", help="2 to 13, s6.6 or s6.15")
+    ending = "default: what the ending of --out says (.csv, .md, .tex), else text"
+    table.add_argument("--format", choices=["text", "csv", "markdown", "latex"], help=ending)
+    table.add_argument("--out", type=Path, help="write to this file instead of the terminal")
+    figure = command("figure", "the paper's figure N from all finished runs", _FIGURE_HELP)
+    figure.add_argument("number", help="1 to 10")
+    figure.add_argument("--out", type=Path, help="copy to this folder")
+    data = command("data", "which datasets are at hand, which are missing, where they come from", _DATA_HELP)
+    data.add_argument("--root", type=Path, help="the data root")
+    data.add_argument("--verify", action="store_true", help="compare checksums too")
+    bench = command("bench", "what the attack costs beside the model's own passes", _BENCH_HELP)
     bench.add_argument("what", choices=["attack"], help="what is measured")
     bench.add_argument("overrides", nargs="*", help="settings, as for uae run")
     bench.add_argument("--samples", type=int, default=1000, help="in the main row (default: 1000)")
     bench.add_argument("--out", type=Path, help="folder of bench.csv and bench.png")
-
-    def call(options: argparse.Namespace) -> int:
-        from uae_cli.bench.command import bench_command
-
-        return bench_command(options.overrides, samples=options.samples, out=options.out)
-
-    bench.set_defaults(call=call)
-
-
-def _add_paper(commands: _Commands) -> None:
-    line = "every table and figure: done, missing, run, as one page"
-    paper = _command(commands, "paper", line, _PAPER_HELP)
+    paper = command("paper", "every table and figure: done, missing, run, as one page", _PAPER_HELP)
     paper.add_argument("overrides", nargs="*", help="settings for every run, as for uae run")
     paper.add_argument("--run", action="store_true", help="make what is missing")
     paper.add_argument("--times", action="store_true", help="estimate the time of what is missing")
     paper.add_argument("--scale", choices=["smoke", "subset", "full"], default="full")
     paper.add_argument("--only", help="tables by number, figures with an f: 4,6,s6.15,f5")
     paper.add_argument("--seeds", default="0", help="of every run (default: 0)")
-    paper.add_argument(
-        "--partial", action="store_true", help="use a part of a dataset where the whole one is missing"
-    )
-    paper.add_argument("--outputs", **_OUTPUTS)
+    part = "use a part of a dataset where the whole one is missing"
+    paper.add_argument("--partial", action="store_true", help=part)
+    where = "where runs are (default: outputs)"
+    for one in (table, figure, paper):
+        one.add_argument("--outputs", type=Path, default=Path("outputs"), help=where)
     paper.add_argument("--out", type=Path, help="the page (default: paper.html in the outputs folder)")
-
-    def call(options: argparse.Namespace) -> int:
-        from uae_cli.paper.command import paper_command
-
-        return paper_command(
-            run=options.run,
-            times=options.times,
-            scale=options.scale,
-            only=options.only,
-            seeds=options.seeds,
-            partial=options.partial,
-            settings=options.overrides,
-            outputs=options.outputs,
-            out=options.out,
-        )
-
-    paper.set_defaults(call=call)
+    return parser
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from rich.table import Table
 from uae_cli.attacks import GaussianInformation, Mine, Nothing
 from uae_cli.attacks.memory import MOST_SAMPLES, choose_chunk, measure
 from uae_cli.bench.measure import Bench, Row, training_row
-from uae_cli.errors import ConfigError, DataError
+from uae_cli.errors import ConfigError, DataError, check_writable
 from uae_cli.experiment.check import Preparation, Prepared
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.machine import choose_threads, device_name, keep_freed_memory
@@ -78,7 +78,9 @@ def bench_command(overrides: list[str], *, samples: int, out: Path | None) -> in
     # Without the default experiment, which is of digits and has settings of its own
     plain = [*shared, "~experiment", f"dataset={experiment.dataset.name}", "sampling=random"]
     others = [_ready([*plain, f"model={name}"], preparation) for name in _RANDOMLY_SAMPLED]
-    folder = _folder(out, experiment.outputs)
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(3)}"
+    folder = out or experiment.outputs / "bench" / name
+    check_writable("--out", folder)
     torch.set_num_threads(choose_threads(experiment.threads))
     keep_freed_memory()
     frame = pd.DataFrame(_rows(ready, others, samples))
@@ -106,18 +108,6 @@ def _composed(overrides: list[str], preparation: Preparation) -> Prepared:
 def _mine(ready: Prepared) -> Mine | None:
     arms = (getattr(arm, "similarity", None) for arm in ready.experiment.arm.values())
     return next((similarity for similarity in arms if isinstance(similarity, Mine)), None)
-
-
-def _folder(out: Path | None, outputs: Path) -> Path:
-    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(3)}"
-    folder = out or outputs / "bench" / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".probe").touch()
-        (folder / ".probe").unlink()
-    except OSError as error:
-        raise ConfigError(f"--out = {folder}: cannot be written ({error.strerror})") from error
-    return folder
 
 
 def _rows(ready: Prepared, others: list[Prepared], samples: int) -> list[Row]:
@@ -173,11 +163,7 @@ def _large_row(bench: Bench, samples: int) -> Row:
 def _settings(samples: int, chunk: int, iterations: int, *, fitting: int) -> Iterator[dict[str, Any]]:
     """The main row, which the goals are about; linearity in samples, iterations and MINE steps; chunk sizes.
 
-    Args:
-        samples: of the main row.
-        chunk: the one chosen.
-        iterations: the experiment's.
-        fitting: the largest chunk that the memory holds.
+    `chunk` is the one chosen, `fitting` the largest that the memory holds.
     """
 
     def setting(name: str, count: int, size: int, turns: int = iterations, **more: Any) -> dict[str, Any]:

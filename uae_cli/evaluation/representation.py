@@ -93,14 +93,10 @@ class LinearProbe:
         for _ in range(self.epochs):
             order = torch.randperm(len(x), generator=draws).to(x.device)
             for batch in order.split(self.batch_size):
-                _step(head, optimizer, x[batch], y[batch])
+                optimizer.zero_grad()
+                F.cross_entropy(head(x[batch]), y[batch]).backward()
+                optimizer.step()
         return head
-
-
-def _step(head: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> None:
-    optimizer.zero_grad()
-    F.cross_entropy(head(x), y).backward()
-    optimizer.step()
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

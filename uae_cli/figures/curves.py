@@ -13,7 +13,6 @@ from torch import Tensor
 
 from uae_cli.figures.style import (
     INK,
-    LABEL_SIZE,
     SMALL_SIZE,
     SPARE_COLOURS,
     Line,
@@ -80,15 +79,13 @@ def loss_curves(path: Path, curves: Mapping[str, Sequence[float]], ylabel: str, 
     return True
 
 
-def attack_curves(
-    path: Path, value: Tensor, asr: Tensor, c: Tensor | None, title: str, vectors: int = 0
-) -> bool:
-    """Draw how an attack went: the in-attack value, the share of successes and, if given, c per iteration.
+def attack_curves(path: Path, value: Tensor, asr: Tensor, c: Tensor, title: str, vectors: int = 0) -> bool:
+    """Draw how an attack went: the in-attack value, the share of successes and c per iteration.
 
     `value` holds the quartiles (25, 50, 75 %) over samples in nats, shape (iterations, 3); `asr` the share of
-    successful samples in [0, 1], shape (iterations,); `c` the MinMax weight, its mean (iterations,) or its
-    quartiles (iterations, 3). All of them are of the current iterate, and the figure says so. The logarithm
-    of `vectors` (0: of none) is drawn beside the value. Returns False, and writes nothing, if there is no
+    successful samples in [0, 1], shape (iterations,); `c` the mean MinMax weight, (iterations,). All of them
+    are of the current iterate, and the figure says so. The logarithm of `vectors` (0: of none) is drawn
+    beside the value. Returns False, and writes nothing, if there is no
     iteration.
 
     Raises:
@@ -98,20 +95,30 @@ def attack_curves(
     _check(value, asr, c)
     if len(asr) == 0:
         return False
-    panels = 2 if c is None else 3
-    figure = titled_curves(title, 1.9 * panels + 0.4)
-    axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
+    figure = titled_curves(title, 6.1)
+    axes = figure.subplots(3, 1, sharex=True)
+    x = range(1, len(asr) + 1)
     if vectors:
         _logarithm(axes[0], vectors, INK)
-    _quartiles(axes[0], value, "mine_uae")
+    axes[0].fill_between(
+        x,
+        *value[:, ::2].T.tolist(),
+        color=line_of("mine_uae").colour,
+        alpha=0.2,
+        linewidth=0,
+        label="middle half of the samples",
+    )
+    drawn = zip(axes, ("mine_uae", "gaussian_1e-2", "l2_uae"), (value[:, 1], 100 * asr, c), strict=True)
+    for one, arm, values in drawn:
+        _curve(one, x, values.tolist(), Line(line_of(arm).colour, weight=1.8), label="median")
+    axes[0].legend(fontsize=SMALL_SIZE, frameon=False, labelcolor=INK, loc="best")
     dress(axes[0], "", "in-attack value\n(nats)")
-    _rates(axes[1], asr)
-    if c is not None:
-        _quartiles(axes[2], c, "l2_uae")
-        dress(axes[2], "", "c")
-        axes[2].set_ylim(bottom=0)
-    axes[-1].set_xlabel(f"attack iteration\n{_CURRENT}", fontsize=LABEL_SIZE, color=INK)
-    _whole_numbers(axes[-1])
+    dress(axes[1], "", "samples with f ≤ 0\n(%)")
+    axes[1].set_ylim(-3, 103)
+    axes[1].set_yticks([0, 25, 50, 75, 100])
+    dress(axes[2], f"attack iteration\n{_CURRENT}", "c")
+    axes[2].set_ylim(bottom=0)
+    _whole_numbers(axes[2])
     figure.align_ylabels(list(axes))
     save(figure, path)
     return True
@@ -177,11 +184,9 @@ def _logarithm(axes: "Axes", vectors: int, colour: str, name: str = "") -> None:
     axes.axhline(math.log(vectors), color=colour, linestyle=":", linewidth=1.0, label=told)
 
 
-def _check(value: Tensor, asr: Tensor, c: Tensor | None) -> None:
-    if asr.ndim != 1 or value.shape != (len(asr), 3) or (c is not None and c.shape[0] != len(asr)):
-        found = (
-            f"value {tuple(value.shape)}, asr {tuple(asr.shape)}, c {None if c is None else tuple(c.shape)}"
-        )
+def _check(value: Tensor, asr: Tensor, c: Tensor) -> None:
+    if asr.ndim != 1 or value.shape != (len(asr), 3) or c.shape != asr.shape:
+        found = f"value {tuple(value.shape)}, asr {tuple(asr.shape)}, c {tuple(c.shape)}"
         raise ValueError(f"shapes disagree: {found}")
     if len(asr) and (float(asr.min()) < 0 or float(asr.max()) > 1):
         raise ValueError("asr is a share of samples in [0, 1]")
@@ -201,21 +206,6 @@ def _curve(axes: "Axes", x: Sequence[int], y: Any, line: Line, **more: Any) -> N
     )
 
 
-def _quartiles(axes: "Axes", values: Tensor, arm: str) -> None:
-    """Draw a median with the band between its quartiles, or a single line."""
-    numbers = values.detach().double().cpu()
-    x, line = range(1, len(numbers) + 1), Line(line_of(arm).colour, weight=1.8)
-    if numbers.ndim == 1:
-        _curve(axes, x, numbers.tolist(), line, label="mean")
-        return
-    low, middle, high = (column.tolist() for column in torch.unbind(numbers, 1))
-    axes.fill_between(
-        x, low, high, color=line.colour, alpha=0.2, linewidth=0, label="middle half of the samples"
-    )
-    _curve(axes, x, middle, line, label="median")
-    axes.legend(fontsize=SMALL_SIZE, frameon=False, labelcolor=INK, loc="best")
-
-
 def _mean_in_band(axes: "Axes", values: Tensor, name: str, place: int) -> None:
     """Draw the mean over samples of (n, T) values, NaN passed over, with the band between the quartiles."""
     iterations = values.shape[1]
@@ -228,14 +218,6 @@ def _mean_in_band(axes: "Axes", values: Tensor, name: str, place: int) -> None:
     low, high = np.nanquantile(numbers, [0.25, 0.75], axis=0)
     axes.fill_between(x, low, high, color=line.colour, alpha=0.15, linewidth=0)
     _curve(axes, x, np.nanmean(numbers, axis=0), line, label=name)
-
-
-def _rates(axes: "Axes", asr: Tensor) -> None:
-    percent = (100 * asr.detach().double().cpu()).tolist()
-    _curve(axes, range(1, len(percent) + 1), percent, Line(line_of("gaussian_1e-2").colour, weight=1.8))
-    dress(axes, "", "samples with f ≤ 0\n(%)")
-    axes.set_ylim(-3, 103)
-    axes.set_yticks([0, 25, 50, 75, 100])
 
 
 def _whole_numbers(axes: "Axes") -> None:

@@ -2,20 +2,18 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from uae_cli.figures.style import DPI, INK, LABEL_SIZE, SMALL_SIZE, TITLE_SIZE, new_figure, save
+from uae_cli.figures.style import DPI, INK, LABEL_SIZE, SMALL_SIZE, TITLE_SIZE
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Picture = NDArray[np.float32]
+Picture = NDArray[np.uint8]
 
 # Everything in pixels of the file.
 CELL = 120
@@ -115,71 +113,50 @@ def draw_mosaic(
     zoom = max(1, round(CELL / max(next(iter(rows.values())).shape[2:])))
     picture = np.concatenate([_row(images, zoom) for images in rows.values()])[:-GAP]
     height, width = picture.shape[:2]
-    lines = textwrap.wrap(title, max(20, (LABELS + max(width, LEAST_WIDTH - LABELS)) // 15))
-    top = MARGIN + TITLE_LINE * len(lines)
-    bottom = MARGIN + CAPTIONS * (1 + caption_label.count("\n") if captions else 0)
     full_width = max(LABELS + width + MARGIN, LEAST_WIDTH)
-    figure = new_figure(full_width / DPI, (top + height + bottom) / DPI)
-    _place(figure, picture, bottom)
-    _label(figure, picture, list(rows), top)
-    _caption(figure, picture, captions, caption_label, bottom)
-    _write(figure, MARGIN, MARGIN / 2, "\n".join(lines), va="top", size=TITLE_SIZE, weight="bold")
-    save(figure, path)
+    lines = textwrap.wrap(title, max(20, (full_width - MARGIN) // 15))
+    top = MARGIN + TITLE_LINE * len(lines)
+    bottom = top + height + (CAPTIONS * (1 + caption_label.count("\n")) if captions else 0)
+    # Without matplotlib, whose figures take several times as long and resample
+    canvas = Image.new("RGB", (full_width, bottom + MARGIN), "white")
+    canvas.paste(Image.fromarray(picture), (LABELS, top))
+    write = partial(ImageDraw.Draw(canvas).text, fill=INK)
+    write((MARGIN, MARGIN / 2), "\n".join(lines), font=_font(TITLE_SIZE, "DejaVuSans-Bold"))
+    step = (height + GAP) / len(rows)
+    labels = [(top + step * index + (step - GAP) / 2, label) for index, label in enumerate(rows)]
+    if captions:
+        middle, step = (top + height + bottom) / 2, (width + GAP) / len(captions)
+        labels.append((middle, caption_label))
+        for index, caption in enumerate(captions):
+            place = LABELS + step * index + (step - GAP) / 2, middle
+            write(place, caption, font=_font(SMALL_SIZE), anchor="mm", align="center")
+    for y, label in labels:
+        write((LABELS - 12, y), label, font=_font(LABEL_SIZE), anchor="rm", align="right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    canvas.save(path, dpi=(DPI, DPI))
+
+
+@cache
+def _font(points: int, name: str = "DejaVuSans") -> ImageFont.FreeTypeFont:
+    """The font of the other figures, which comes with matplotlib."""
+    import matplotlib
+
+    file = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf")
+    return ImageFont.truetype(file, points * DPI / 72)
 
 
 def _row(images: Tensor, zoom: int) -> Picture:
-    """Join images (n, C, H, W) side by side, magnified, with white gaps to the right and below."""
-    pictures = _colour(images).repeat(zoom, axis=1).repeat(zoom, axis=2)
-    padded = np.pad(pictures, ((0, 0), (0, GAP), (0, GAP), (0, 0)), constant_values=1.0)
-    joined: Picture = np.concatenate(list(padded), axis=1)[:, :-GAP]
-    return joined
+    """Join images (n, C, H, W) side by side, magnified, with white gaps to the right and below.
 
-
-def _colour(images: Tensor) -> Picture:
-    """Turn (n, C, H, W) into (n, H, W, 3): grey is repeated, odd channel counts are averaged to grey."""
+    Grey is repeated, odd channel counts are averaged to grey.
+    """
     pixels = images.detach().float().cpu()
     pixels = pixels if pixels.shape[1] == 3 else pixels.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    colour: Picture = pixels.nan_to_num(0.0).clamp(0, 1).permute(0, 2, 3, 1).numpy()
-    return colour
-
-
-def _place(figure: "Figure", picture: Picture, bottom: int) -> None:
-    across, up = _size(figure)
-    height, width = picture.shape[:2]
-    axes = figure.add_axes((LABELS / across, bottom / up, width / across, height / up))
-    axes.imshow(picture, interpolation="nearest", aspect="auto")
-    axes.set_axis_off()
-
-
-def _label(figure: "Figure", picture: Picture, labels: Sequence[str], top: int) -> None:
-    step = (picture.shape[0] + GAP) / len(labels)
-    for index, label in enumerate(labels):
-        middle = top + step * index + (step - GAP) / 2
-        _write(figure, LABELS - 12, middle, label, ha="right", va="center", size=LABEL_SIZE)
-
-
-def _caption(figure: "Figure", picture: Picture, captions: Sequence[str], label: str, bottom: int) -> None:
-    if not captions:
-        return
-    step = (picture.shape[1] + GAP) / len(captions)
-    middle = _size(figure)[1] - bottom + (bottom - MARGIN) / 2
-    _write(figure, LABELS - 12, middle, label, ha="right", va="center", size=LABEL_SIZE)
-    for index, caption in enumerate(captions):
-        left = LABELS + step * index + (step - GAP) / 2
-        _write(figure, left, middle, caption, ha="center", va="center", size=SMALL_SIZE)
-
-
-def _write(
-    figure: "Figure", x: float, y: float, text: str, *, ha: str = "left", va: str = "center", **font: Any
-) -> None:
-    """Write text at a pixel counted from the upper left corner."""
-    across, up = _size(figure)
-    figure.text(x / across, 1 - y / up, text, ha=ha, va=va, color=INK, parse_math=False, **font)
-
-
-def _size(figure: "Figure") -> tuple[float, float]:
-    width, height = figure.get_size_inches()
-    return float(width) * DPI, float(height) * DPI
+    colour = (255 * pixels.nan_to_num(0.0).clamp(0, 1)).round().byte().permute(0, 2, 3, 1).numpy()
+    pictures = colour.repeat(zoom, axis=1).repeat(zoom, axis=2)
+    padded = np.pad(pictures, ((0, 0), (0, GAP), (0, GAP), (0, 0)), constant_values=255)
+    joined: Picture = np.concatenate(list(padded), axis=1)[:, :-GAP]
+    return joined
 
 
 def _is_images(shape: Sequence[int]) -> bool:

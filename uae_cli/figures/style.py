@@ -57,19 +57,11 @@ def line_of(arm: str, place: int = 0) -> Line:
     return _ARMS.get(arm.split(" draw ")[0], _SPARE[place % len(_SPARE)])
 
 
-def new_figure(width: float, height: float, *, layout: str | None = None) -> "Figure":
-    """Open a figure of so many inches on a white ground, free of pyplot's global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)  # type: ignore[arg-type]
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def titled_curves(title: str, height: float) -> "Figure":
     """Open a figure of curves, `WIDTH` wide, that makes room for its parts, with a title over it."""
-    figure = new_figure(WIDTH, height, layout="constrained")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white", layout="constrained")
     text = "\n".join(textwrap.wrap(title, 72))
     figure.suptitle(text, x=0.01, ha="left", size=TITLE_SIZE, weight="bold", color=INK, parse_math=False)
     return figure

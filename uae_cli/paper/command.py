@@ -9,14 +9,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from uae_cli.errors import ConfigError
+from uae_cli.errors import ConfigError, told_if_unwritable
 from uae_cli.experiment.compose import register_resolvers
 from uae_cli.paper.jobs import PARTS, Job, Jobs, Outcome, finished, run_job, still_open
 from uae_cli.paper.page import drawn, how, write_page
 from uae_cli.paper.status import Status, statuses
 from uae_cli.progress import Bars
-from uae_cli.results import FinishedRun, finished_runs
-from uae_cli.tables import Entry, Figure, chosen, default_console, find_figure, print_folded
+from uae_cli.results import finished_runs
+from uae_cli.tables import Entry, chosen, default_console, find_figure, print_folded
 from uae_cli.text import duration, plural
 
 PAGE = "paper.html"
@@ -87,22 +87,15 @@ def figure_command(number: str, outputs: Path, out: Path | None) -> int:
     console = default_console()
     console.print(f"Figure {number}: {figure.short}")
     for run, file in files:
-        place = file if out is None else _copied(run, file, figure, out)
+        place = file
+        if out is not None:
+            place = out / f"figure{number}_{run.experiment}_{run.scale}_seed{run.seed}_{file.name}"
+            with told_if_unwritable(f"--out = {out}", "name another folder"):
+                out.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, place)
         told = f"{run.experiment}, seed {run.seed}{how(run)}: {place}"
         console.print(Text(told), soft_wrap=True)
     return 0
-
-
-def _copied(run: FinishedRun, file: Path, figure: Figure, out: Path) -> Path:
-    target = out / f"figure{figure.number}_{run.experiment}_{run.scale}_seed{run.seed}_{file.name}"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
-    except OSError as error:
-        raise ConfigError(
-            f"--out = {out}: cannot be written ({error.strerror}); name another folder"
-        ) from error
-    return target
 
 
 def _jobs(

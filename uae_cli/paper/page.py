@@ -3,41 +3,22 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from uae_cli import __version__
-from uae_cli.errors import ConfigError
+from uae_cli.errors import told_if_unwritable
 from uae_cli.paper.jobs import Outcome
 from uae_cli.paper.status import Status
 from uae_cli.results import FinishedRun, MeanResult, collect, over_seeds, readable
-from uae_cli.tables import Document, Figure, Table, document
+from uae_cli.tables import Figure, Table, document
 from uae_cli.text import plural
 
 TEMPLATE = "page.html.j2"
 _PNG_WIDTH = slice(16, 20)  # bytes of a PNG
 _SHRINKS_TO_A_PHONE = 700  # pixels: small print of a wider figure would be lost
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure of one run: what it shows, its PNG as a data address, whether a phone must not shrink it."""
-
-    caption: str
-    source: str
-    wide: bool
-
-
-@dataclass(frozen=True)
-class Section:
-    """One table or figure of the page."""
-
-    status: Status
-    table: Document | None
-    pictures: Sequence[Picture]
 
 
 def write_page(
@@ -75,13 +56,9 @@ def write_page(
         version=__version__,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
-    try:
+    with told_if_unwritable(f"--out = {path}", "choose another file"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"--out = {path}: cannot be written ({error.strerror}); choose another file"
-        ) from error
 
 
 def drawn(figure: Figure, folder: Path) -> list[Path]:
@@ -95,20 +72,27 @@ def how(run: FinishedRun) -> str:
     return samples + ("" if run.scale == "full" else f" ({run.scale} scale: less than full)")
 
 
-def _section(status: Status, finished: Mapping[str, FinishedRun], rows: Sequence[MeanResult]) -> Section:
-    entry = status.entry
+def _section(
+    status: Status, finished: Mapping[str, FinishedRun], rows: Sequence[MeanResult]
+) -> dict[str, object]:
+    """One table or figure of the page, as its template takes it."""
+    table, pictures, entry = None, list[dict[str, object]](), status.entry
     if isinstance(entry, Table):
-        return Section(status, document(entry, rows) if entry.rows(rows) else None, ())
-    runs = [finished[job.identity] for job in status.jobs if job.identity in finished]
-    return Section(status, None, [_picture(file, run) for run in runs for file in drawn(entry, run.folder)])
+        table = document(entry, rows) if entry.rows(rows) else None
+    else:
+        runs = [finished[job.identity] for job in status.jobs if job.identity in finished]
+        pictures = [_picture(file, run) for run in runs for file in drawn(entry, run.folder)]
+    return {"status": status, "table": table, "pictures": pictures}
 
 
-def _picture(file: Path, run: FinishedRun) -> Picture:
-    caption = f"{run.experiment}, {file.stem.replace('_', ' ')}, seed {run.seed}{how(run)}"
+def _picture(file: Path, run: FinishedRun) -> dict[str, object]:
+    """What a figure of one run shows, its PNG as a data address, whether a phone must not shrink it."""
     content = file.read_bytes()
-    width = int.from_bytes(content[_PNG_WIDTH])
-    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-    return Picture(caption, source, wide=width > _SHRINKS_TO_A_PHONE)
+    return {
+        "caption": f"{run.experiment}, {file.stem.replace('_', ' ')}, seed {run.seed}{how(run)}",
+        "source": f"data:image/png;base64,{base64.b64encode(content).decode()}",
+        "wide": int.from_bytes(content[_PNG_WIDTH]) > _SHRINKS_TO_A_PHONE,
+    }
 
 
 def _machines(folders: Sequence[Path]) -> list[dict[str, str]]:

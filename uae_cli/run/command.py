@@ -1,6 +1,7 @@
 """`uae run`: check every job of the command line, then let Hydra run them."""
 
 import argparse
+import gc
 import os
 import shlex
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from uae_cli.errors import ConfigError, SettingError, UaeError, UnknownSettingError
+from uae_cli.errors import ConfigError, SettingError, UaeError, UnknownSettingError, check_writable
 from uae_cli.experiment.compose import (
     Job,
     compose_jobs,
@@ -28,6 +29,9 @@ from uae_cli.text import nearest, shown
 
 if TYPE_CHECKING:
     from uae_cli.experiment.check import Preparation
+
+
+_OURS = "use outputs=DIR, a folder of yours"
 
 
 def run_command(arguments: list[str], *, announced: bool = False) -> int:
@@ -67,9 +71,14 @@ def run_command(arguments: list[str], *, announced: bool = False) -> int:
 
 
 def _run(jobs: list[Job], options: argparse.Namespace, command: str) -> int:
-    # Only now: with torch it takes seconds, which a misspelled setting need not cost
+    # Only now: with torch it takes seconds, which a misspelled setting need not cost. What modules are made
+    # of stays: to look through it for garbage again and again would take another half second
+    gc.disable()
     from uae_cli.experiment.check import Preparation
 
+    if not gc.get_freeze_count():
+        gc.freeze()
+    gc.enable()
     preparation = Preparation()
     _check_jobs(jobs, preparation, options)
     _note_inherited_settings(options.overrides)
@@ -103,8 +112,8 @@ def _check_jobs(jobs: list[Job], preparation: "Preparation", options: argparse.N
     for job in jobs:
         preparation.whole(job.config)
     for job in jobs:
-        _check_writable("outputs", Path(job.config["outputs"]))
-        _check_writable("hydra.run.dir or hydra.sweep.dir", job.above)
+        check_writable("outputs", Path(job.config["outputs"]), _OURS)
+        check_writable("hydra.run.dir or hydra.sweep.dir", job.above, _OURS)
 
 
 @contextmanager
@@ -120,18 +129,6 @@ def _hints(options: argparse.Namespace, config: dict[str, Any]) -> Iterator[None
         section, dot, name = error.setting.rpartition(".")
         known = siblings(error.setting, config)
         raise ConfigError(f"{error}; {nearest(name, known, section + dot)}") from error
-
-
-def _check_writable(setting: str, folder: Path) -> None:
-    probe = folder / f".probe-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError(
-            f"{setting} = {folder}: cannot be written ({error.strerror}); use outputs=DIR, a folder of yours"
-        ) from error
 
 
 def _note_inherited_settings(overrides: list[str]) -> None:

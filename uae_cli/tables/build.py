@@ -1,10 +1,12 @@
 """A table as a document of blocks, one per experiment, before any format: the paper's, and a run's own."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
+from typing import Any
 
 from uae_cli.results import METRICS, MeanResult, gain_name, unit_of
 from uae_cli.tables.format import NOTHING, gain, papers_shown_as, shown_as
@@ -76,7 +78,8 @@ def document(table: Table, rows: Iterable[MeanResult]) -> Document:
     rows = list(rows)
     runs = experiments(table, rows)
     notes = tuple(dict.fromkeys(_note(run[0]) for run in runs if run[0].note))
-    ambiguous = _repeated(heading(run[0]) + str(facts(run)) for run in runs)
+    told = Counter(heading(run[0]) + str(facts(run)) for run in runs)
+    ambiguous = {text for text, times in told.items() if times > 1}
     return Document(
         number=table.number,
         title=table.title,
@@ -125,7 +128,7 @@ def missing_line(table: Table, runs: Sequence[Lines]) -> str:
 def _whole(table: Table, run: Lines) -> bool:
     """Whether it is this table's own experiment, and no line of a sweep is lacking."""
     own = run[0].experiment == table.experiment_of(run[0].dataset, run[0].model)
-    return own and (table.sweep is None or {row.arm for row in run} >= set(table.sweep.lines))
+    return own and (table.sweep is None or {row.arm for row in run} >= table.sweep.lines.keys())
 
 
 def _block(table: Table, run: Lines, notes: Sequence[str], ambiguous: set[str]) -> Block:
@@ -133,37 +136,31 @@ def _block(table: Table, run: Lines, notes: Sequence[str], ambiguous: set[str]) 
     if heading(first) + str(how) in ambiguous:
         how = (*how, f"settings {first.settings}")
     arms = table.lines(row.arm for row in run)
-    headings, lines = _grid("attack" if table.sweep else "arm", arms, _columns(table, run, arms))
     return Block(
+        **_grid("attack" if table.sweep else "arm", first, arms, _columns(table, run, arms)),
         heading=heading(first),
         facts=how,
-        shortfalls=shortfalls(first),
-        headings=headings,
-        lines=lines,
         marks=(notes.index(_note(first)) + 1,) if first.note else (),
-        judged=not too_small(first),
     )
 
 
 def _run_block(run: Lines) -> Block:
     first, main = run[0], headline(run)
-    headings, lines = _grid("arm", arms_of(run), _run_columns(run, main))
     return Block(
+        **_grid("arm", first, arms_of(run), _run_columns(run, main)),
         heading=" · ".join(filter(None, (first.experiment, first.overrides))),
-        shortfalls=shortfalls(first),
-        headings=headings,
-        lines=lines,
-        judged=not too_small(first),
         below=tuple(below_run(run, main)),
     )
 
 
-def _grid(
-    corner: str, arms: Sequence[str], columns: Sequence[Column]
-) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """The headings, and a line per arm."""
-    headings = (corner, *(name for name, _ in columns))
-    return headings, tuple(zip(arms, *(cells for _, cells in columns), strict=True))
+def _grid(corner: str, first: MeanResult, arms: Sequence[str], columns: Sequence[Column]) -> dict[str, Any]:
+    """What every block has: headings, a line per arm, what it lacks and whether it is large enough."""
+    return {
+        "headings": (corner, *(name for name, _ in columns)),
+        "lines": tuple(zip(arms, *(cells for _, cells in columns), strict=True)),
+        "shortfalls": shortfalls(first),
+        "judged": not too_small(first),
+    }
 
 
 def _columns(table: Table, run: Lines, arms: Sequence[str]) -> list[Column]:
@@ -246,8 +243,3 @@ def _gains(cells: Cells, arms: Sequence[str], metric: str, reference: str, *, sp
 
 def _note(row: MeanResult) -> str:
     return f"{row.dataset}: {row.note}"
-
-
-def _repeated(texts: Iterable[str]) -> set[str]:
-    seen: set[str] = set()
-    return {text for text in texts if text in seen or seen.add(text)}  # type: ignore[func-returns-value]

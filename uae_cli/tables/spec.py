@@ -1,6 +1,7 @@
 """What an entry of the paper's contents is made of: a figure, or a table with its measures."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -69,21 +70,13 @@ class Sweep:
     values: Mapping[str, tuple[float, ...]]
 
     @property
-    def lines(self) -> tuple[str, ...]:
-        """Names of the paper's lines ('alpha0.01_beta0.1', …), as in `reported.csv`."""
-        return tuple(_line_name(dict(zip(self.values, line, strict=True))) for line in self._combinations)
-
-    @property
-    def arguments(self) -> tuple[Run, ...]:
-        """Those of `uae run` that make each line."""
-        return tuple(
-            tuple(f"attack.{name}={value}" for name, value in zip(self.values, line, strict=True))
-            for line in self._combinations
-        )
-
-    @property
-    def _combinations(self) -> tuple[tuple[float, ...], ...]:
-        return tuple(product(*self.values.values()))
+    def lines(self) -> dict[str, Run]:
+        """The paper's lines, named as in `reported.csv` ('alpha0.01_beta0.1', …): arguments of `uae run`."""
+        combinations = [dict(zip(self.values, each, strict=True)) for each in product(*self.values.values())]
+        return {
+            _line_name(line): tuple(f"attack.{name}={value}" for name, value in line.items())
+            for line in combinations
+        }
 
     @property
     def overrides(self) -> str:
@@ -91,11 +84,13 @@ class Sweep:
         return " ".join(f"attack.{name}={','.join(map(str, values))}" for name, values in self.values.items())
 
     def fold(self, rows: Iterable[MeanResult]) -> list[MeanResult]:
-        """The rows as lines: named after their settings instead of their arm, and alike in all else."""
+        """The rows as lines: named after their settings instead of their arm, and alike in all else.
+
+        Without those of a solver that lacks these settings.
+        """
         return [folded for row in rows if (folded := self._folded(row)) is not None]
 
     def _folded(self, row: MeanResult) -> MeanResult | None:
-        """None for a solver without these settings."""
         settings = dict(word.split("=", 1) for word in row.attack.split())
         if not self.values.keys() <= settings.keys():
             return None
@@ -162,7 +157,7 @@ class Table:
     @property
     def runs(self) -> tuple[Run, ...]:
         """What must have been run: every dataset and model of which `reported.csv` has a number."""
-        swept = self.sweep.arguments if self.sweep else ((),)
+        swept = self.sweep.lines.values() if self.sweep else ((),)
         names = [f"experiment={self.experiment_of(*pair)}" for pair in reported_pairs(self.number)]
         return tuple((name, *more) for name in names for more in swept)
 
@@ -194,10 +189,8 @@ class Table:
         if self.sweep is None:
             return wanted
         folded = self.sweep.fold(wanted)
-        lines: dict[object, set[str]] = {}
-        for row in folded:
-            lines.setdefault(row.identity, set()).add(row.arm)
-        return [row for row in folded if len(lines[row.identity]) > 1]
+        lines = Counter(identity for identity, _ in {(row.identity, row.arm) for row in folded})
+        return [row for row in folded if lines[row.identity] > 1]
 
     def left_out(self, rows: Sequence[MeanResult]) -> list[MeanResult]:
         """Rows of this table's metrics whose arm is none of its lines, of its runs and its own experiments.
