@@ -2,15 +2,18 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
 
+from uae_cli import machine
 from uae_cli.errors import ConfigError
 from uae_cli.machine import (
     choose_device,
+    choose_jobs,
     choose_threads,
     commit,
     describe,
@@ -37,6 +40,31 @@ def test_what_is_no_device_here(name: str) -> None:
 def test_threads() -> None:
     assert choose_threads(3) == 3
     assert 1 <= choose_threads("auto") <= 4
+
+
+def test_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_idle_cores", lambda: 6)
+    assert choose_jobs(9, CPU, 4) == 9
+    assert [choose_jobs("auto", CPU, threads) for threads in (1, 2, 4, 8)] == [6, 3, 1, 1]
+    assert choose_jobs("auto", torch.device("cuda"), 1) == 1
+    monkeypatch.setattr(machine, "free_bytes", lambda _device: 7 * psutil.Process().memory_info().rss)
+    assert choose_jobs("auto", CPU, 1) == 3
+
+
+def test_no_worker_outlives_its_parent(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys, time; from uae_cli.machine import worker_processes\n"
+        "with worker_processes(1, str) as pool:\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    pool.submit(time.sleep, 600)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=120)
+    worker, until = int(done.stdout), time.monotonic() + 20
+    while psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < until, "still there"
+        time.sleep(0.1)
 
 
 def test_a_cost_is_time_and_memory() -> None:

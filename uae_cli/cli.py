@@ -66,7 +66,7 @@ folder of outputs/bench.
 _PAPER_HELP = """\
 Every table and figure of the paper: which of its runs are finished below outputs/, which are missing, and,
 with --times, how long those would take here (estimated from a step of training and an iteration of attack of
-each, which takes minutes itself). With --run, what is missing is made, one run after another; a second call
+each, which takes minutes itself). With --run, what is missing is made (smoke runs side by side); a second one
 goes on where the first one stopped. It ends in one HTML page, outputs/paper.html, that needs no network: our
 numbers beside the paper's, the figures, the hardware, the commands.
 

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-NOT_SETTINGS = ("name", "seed", "device", "threads", "chunk_size", "memory_budget", "outputs", "plugins")
+NOT_SETTINGS = (
+    "name",
+    "seed",
+    "device",
+    "threads",
+    "jobs",
+    "chunk_size",
+    "memory_budget",
+    "outputs",
+    "plugins",
+)
 _PLACES = ("root", "download")
 
 

@@ -3,10 +3,11 @@
 import ctypes
 import os
 import platform
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -19,6 +20,7 @@ from uae_cli.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+    from joblib.externals.loky import ProcessPoolExecutor
 
 _REPORTED_PACKAGES = (
     "torch",
@@ -93,13 +95,59 @@ def choose_threads(wanted: int | str) -> int:
     Small convolutions gain little from more, and lose a factor of 5 to 10 when threads must share a core:
     one is left for whatever begins later.
     """
+    return wanted if isinstance(wanted, int) else max(1, min(4, _idle_cores() - 1))
+
+
+def choose_jobs(wanted: int | str, device: "torch.device", threads: int) -> int:
+    """The processes, of so many threads each, to work with: as asked, or for "auto" as many as fit.
+
+    As many as cores are idle, and as there is memory for: three times what this one has now, with the
+    samples read. One on a card, which they would have to share.
+    """
     if isinstance(wanted, int):
         return wanted
+    if device.type == "cuda":
+        return 1
+    fitting = free_bytes(device) // (3 * psutil.Process().memory_info().rss)
+    return max(1, min(_idle_cores() // threads, 1 + fitting))
+
+
+@contextmanager
+def worker_processes(
+    count: int, begin: Callable[..., object], *settings: object
+) -> "Iterator[ProcessPoolExecutor]":
+    """A pool of so many processes, which end with the block, and with this process however that ends.
+
+    Each calls `begin` with `settings` first; all must be picklable.
+    """
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    pool = ProcessPoolExecutor(count, initializer=_begin_worker, initargs=(os.getpid(), begin, settings))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(kill_workers=True)
+
+
+def _begin_worker(parent: int, begin: Callable[..., object], settings: tuple[object, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which ends this process
+    threading.Thread(target=_live_with, args=(parent,), daemon=True).start()
+    os.environ["TTY_COMPATIBLE"] = "0"  # rich: lines, for several processes' bars would lie over each other
+    begin(*settings)
+
+
+def _live_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _idle_cores() -> int:
     # A batch system often grants fewer cores than the machine has
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     cores = min(psutil.cpu_count(logical=False) or 1, allowed)
     busy = psutil.cpu_percent(interval=0.1) / 100 * (psutil.cpu_count() or 1)
-    return int(max(1, min(4, round(cores - busy) - 1)))
+    return round(cores - busy)
 
 
 def free_bytes(device: "torch.device") -> int:

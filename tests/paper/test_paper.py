@@ -1,5 +1,6 @@
 """`uae paper` on two experiments of digits that take a second each."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -166,3 +167,12 @@ def test_bad_input_is_one_line(paper: Paper, arguments: list[str], line: str) ->
     code, text = paper(*arguments)
     assert code == 2
     assert line in text
+
+
+def test_several_runs_of_smoke_scale_are_made_side_by_side(paper: Paper, tmp_path: Path) -> None:
+    code, text = paper("--run", "--seeds", "0,1", "--only", "4", "jobs=2", "arm=[replicate]")
+    assert code == 0, text
+    assert re.findall(r"\[(\d)/4\] uae run", text) == ["1", "2", "3", "4"]
+    commands = [json.loads(file.read_text())["command"] for file in tmp_path.rglob("results.json")]
+    assert len(commands) == 4
+    assert all(" jobs=1 " in command for command in commands)

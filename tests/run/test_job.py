@@ -41,7 +41,8 @@ def test_a_folder_of_the_users_is_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "same", ["seed=3", "device=cpu", "threads=2", "chunk_size=7", "outputs=x", "data.root=y", "name=other"]
+    "same",
+    ["seed=3", "device=cpu", "threads=2", "jobs=2", "chunk_size=7", "outputs=x", "data.root=y", "name=other"],
 )
 def test_settings_that_change_no_result(same: str) -> None:
     assert settings_hash(config(same), DATA) == settings_hash(config(), DATA)

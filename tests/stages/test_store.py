@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from uae_cli.hashing import digest, fingerprint, write_json
 from uae_cli.stages.store import StageStore
@@ -135,3 +136,34 @@ def test_a_written_file_leaves_no_other_behind(tmp_path):
     write_json(tmp_path / "value.json", {"a": Path("b")})
     assert [path.name for path in tmp_path.iterdir()] == ["value.json"]
     assert json.loads((tmp_path / "value.json").read_text()) == {"a": "b"}
+
+
+def test_where_another_process_is_at_a_stage_something_else_is_done_first(store, tmp_path):
+    stage = store.get("a label", "fit", {"a": 1}, Work())
+    other = FileLock(tmp_path / "stages" / ".partial" / f"{stage.key}.lock")
+    other.acquire()
+    done = []
+
+    def meanwhile() -> bool:
+        done.append("something")
+        if len(done) == 2:
+            other.release()
+        return True
+
+    store.meanwhile = meanwhile
+    assert store.get("a label", "fit", {"a": 1}, Work()).reused
+    assert len(done) == 2
+
+
+def test_what_another_process_of_the_run_has_made_is_not_called_reused(tmp_path):
+    ours, others, next_run = (StageStore(tmp_path, CPU) for _ in range(3))
+    others.run = ours.run
+    for store in (others, ours, ours, next_run):
+        store.get("a label", "fit", {"a": 1}, Work())
+    assert [cost["reused"] for cost in others.costs + ours.costs + next_run.costs] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert "run" not in ours.costs[0]

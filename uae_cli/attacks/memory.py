@@ -48,7 +48,7 @@ class Need:
 
 
 def choose_chunk(
-    need: Need, device: torch.device, *, most: int, exact: bool, budget_gib: float | None
+    need: Need, device: torch.device, *, most: int, exact: bool, budget_gib: float | None, jobs: int = 1
 ) -> int:
     """Samples to attack at once, whole groups where they are coupled. The outcome doesn't depend on it.
 
@@ -58,13 +58,14 @@ def choose_chunk(
         most: the largest chunk wanted.
         exact: whether `most` is the user's own choice, which is refused rather than lowered by the budget.
         budget_gib: memory that the attack may take, GiB; None for half of what is free.
+        jobs: processes among which that half is shared.
 
     Raises:
         ConfigError: not even one sample (or group) fits, or not as many as the user asked for.
     """
     most = whole_groups(most if exact else max(most, need.group), need.group)
     free = free_bytes(device)
-    budget = free * (1 if exact else _SHARE) if budget_gib is None else budget_gib * _GIB
+    budget = free * (1 if exact else _SHARE / jobs) if budget_gib is None else budget_gib * _GIB
     fitting = need.samples_in(budget) // need.group * need.group
     if fitting < 1 or (exact and fitting < most):
         setting = _setting(most, exact, budget_gib)

@@ -89,6 +89,7 @@ class RunSettings:
         seed: of everything random.
         device: auto, cpu, cuda or cuda:N.
         threads: CPU threads torch may use, or auto.
+        jobs: processes that make the stages of protocol=augmentation side by side, or auto.
         precision: float32; or tf32 (training and attack) or bfloat16 (the attacked model's passes).
         chunk_size: samples attacked at once, or null to let the runner choose.
         memory_budget: GiB that an attack may take, or null for half of what is free.
@@ -102,6 +103,7 @@ class RunSettings:
     seed: Annotated[int, Field(ge=0)]
     device: str
     threads: Count | Literal["auto"]
+    jobs: Count | Literal["auto"]
     precision: Precision
     chunk_size: Count | None
     memory_budget: Positive | None

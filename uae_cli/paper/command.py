@@ -4,6 +4,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from uae_cli.errors import ConfigError, told_if_unwritable
 from uae_cli.experiment.compose import register_resolvers
-from uae_cli.paper.jobs import PARTS, Job, Jobs, Outcome, finished, run_job, still_open
+from uae_cli.paper.jobs import PARTS, Job, Jobs, Outcome, finished, outcomes, still_open
 from uae_cli.paper.page import drawn, how, write_page
 from uae_cli.paper.status import Status, statuses
 from uae_cli.progress import Bars
@@ -124,11 +125,13 @@ def _numbers(seeds: str) -> list[int]:
 
 
 def _run(jobs: Sequence[Job], console: Console) -> list[Outcome]:
-    """Make them one after another; those that fail are passed over, and returned."""
-    started, failures = time.monotonic(), []
-    for number, job in enumerate(jobs, start=1):
-        console.print(f"[{number}/{len(jobs)}] {job.command}", markup=False, soft_wrap=True)
-        outcome = run_job(job)
+    """Make them; those that fail are passed over, and returned."""
+    started, failures, numbers = time.monotonic(), [], count(1)
+
+    def show(job: Job) -> None:
+        console.print(f"[{next(numbers)}/{len(jobs)}] {job.command}", markup=False, soft_wrap=True)
+
+    for outcome in outcomes(jobs, show):
         told = f"  failed: {outcome.problem}" if outcome.problem else f"  {duration(outcome.seconds)}"
         console.print(told, style="bold red" if outcome.problem else "dim", markup=False, soft_wrap=True)
         failures += [outcome] if outcome.problem else []

@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -22,6 +23,7 @@ from uae_cli.experiment.settings import reads
 from uae_cli.hashing import job_identity, write_json
 from uae_cli.results import FinishedRun, finished_runs
 from uae_cli.tables import FULL_NAMES, Run
+from uae_cli.text import one_line
 
 # A part of a dataset that may stand for the whole where that can't be had
 PARTS = {whole: part for part, whole in FULL_NAMES.items()}
@@ -174,15 +176,45 @@ def still_open(jobs: Sequence[Job], done: Mapping[str, FinishedRun]) -> list[Job
     return list(wanted.values())
 
 
-def run_job(job: Job) -> Outcome:
-    """Run it in this process, without its own table; what fails is told."""
+def outcomes(jobs: Sequence[Job], begin: Callable[[Job], None]) -> Iterator[Outcome]:
+    """Run them; `begin` is told of each before its outcome is given.
+
+    Those of smoke scale run side by side, in processes of one thread each, where several jobs fall to each of
+    as many as `jobs` says. A larger one works side by side itself.
+    """
+    at_once = min(_at_once(jobs[0].config), len(jobs) // 2) if jobs else 1
+    if at_once < 2:
+        for job in jobs:
+            begin(job)
+            yield run_job(job)
+        return
+    from uae_cli.machine import worker_processes
+
+    with worker_processes(at_once, str) as pool:
+        running = {pool.submit(run_job, job, ("threads=1", "jobs=1")): job for job in jobs}
+        for done in as_completed(running):
+            begin(running[done])
+            error = done.exception()
+            yield done.result() if error is None else Outcome(running[done], 0, one_line(error))
+
+
+def _at_once(config: Mapping[str, Any]) -> int:
+    if config["scale"]["name"] != "smoke":
+        return 1
+    from uae_cli.machine import choose_device, choose_jobs
+
+    return choose_jobs(config["jobs"], choose_device(config["device"]), 1)
+
+
+def run_job(job: Job, further: Sequence[str] = ()) -> Outcome:
+    """Run it in this process, with further arguments and without its own table; what fails is told."""
     from uae_cli.run.command import run_command
 
     started, problem = time.monotonic(), ""
     try:
         # The page shows all tables; bars go to standard error and stay
         with contextlib.redirect_stdout(io.StringIO()), _own_logging():
-            run_command([*job.arguments, _QUIET])
+            run_command([*job.arguments, *further, _QUIET])
     except UaeError as error:
         problem = str(error)
     except Exception as error:

@@ -44,7 +44,7 @@ from uae_cli.protocols.base import (
     what_similarity_did,
 )
 from uae_cli.settings import STRICT
-from uae_cli.stages import Fitted, Metrics, Stages, TensorBoard
+from uae_cli.stages import Fitted, Metrics, Stages, TensorBoard, side_by_side
 from uae_cli.stages.tensorboard import similarity_quartiles
 
 log = logging.getLogger(__name__)
@@ -113,22 +113,19 @@ class Augment:
 
     def run(self, stages: Stages) -> Result:
         """See `Runnable.run`: a line for every arm, `original` first and controls before whom they judge."""
-        x, arms = stages.data.x_train, arms_of(stages.experiment)
-        original = stages.fit(ORIGINAL, x, epochs=stages.experiment.model.trainer.epochs)
-        evaluated, lines = stages.evaluated(original), list[SampleLine]()
-
-        @cache
-        def first_draw(name: str) -> ExtraSamples:
-            return _made(name, arms[name], inputs, 0)
-
-        inputs = _inputs(stages, original, first_draw)
-        for name, arm in list(arms.items()):
-            copies = 1 if isinstance(arm, Replicate) else len(first_draw(name).x) // len(x)
-            control = REPLICATE if copies == 1 else f"{REPLICATE}_x{copies + 1}"
-            if control not in arms:
-                arms[control] = Replicate(copies=copies)
-                lines.append(_line(control, arms[control], REPLICATE, inputs, stages, original))
-            lines.append(_line(name, arm, control, inputs, stages, original))
+        arms, lines = arms_of(stages.experiment), list[SampleLine]()
+        attack_first = sorted(arms, key=lambda name: not attacks_of({name: arms[name]}))
+        units = [partial(_ahead, name, draw) for name in attack_first for draw in range(arms[name].draws)]
+        with side_by_side(stages, units):
+            original, inputs = _begun(stages, arms)
+            evaluated = stages.evaluated(original)
+            for name, arm in list(arms.items()):
+                copies = 1 if isinstance(arm, Replicate) else len(inputs.extra(name).x) // len(inputs.x)
+                control = REPLICATE if copies == 1 else f"{REPLICATE}_x{copies + 1}"
+                if control not in arms:
+                    arms[control] = Replicate(copies=copies)
+                    lines.append(_line(control, arms[control], REPLICATE, inputs, stages, original))
+                lines.append(_line(name, arm, control, inputs, stages, original))
         _tell_similarities(arms, lines)
         own = Line(arm=ORIGINAL, fitted=original, draws=[evaluated])
         return Result([own, *lines], partial(_draw, stages, own, lines))
@@ -159,6 +156,19 @@ def arms_of(experiment: Experiment) -> dict[str, Arm]:
         taken += len(members)
         arms["+".join(labels)] = Chain(steps=dict(islice(chain.items(), taken)))
     return arms
+
+
+def _begun(stages: Stages, arms: Mapping[str, Arm]) -> tuple[Fitted, ArmInputs]:
+    """The original model, and what arms make samples of, those of each arm's first draw once."""
+    epochs = stages.experiment.model.trainer.epochs
+    original = stages.fit(ORIGINAL, stages.data.x_train, epochs=epochs)
+
+    @cache
+    def first_draw(name: str) -> ExtraSamples:
+        return _made(name, arms[name], inputs, 0)
+
+    inputs = _inputs(stages, original, first_draw)
+    return original, inputs
 
 
 def _inputs(stages: Stages, target: Fitted, extra: Callable[[str], ExtraSamples]) -> ArmInputs:
@@ -192,13 +202,26 @@ def _line(
     line: SampleLine | None = None
     samples = Samples.first(inputs.x, seed=inputs.seed)
     for draw in range(arm.draws):
-        extra = inputs.extra(name) if draw == 0 else _made(name, arm, inputs, draw)
-        label = name if arm.draws == 1 else f"{name} draw {draw + 1}"
-        fitted = stages.refit(label, extra.x, _settings(arm, stages.experiment.model))
+        extra, fitted = _retrained(name, arm, draw, inputs, stages)
         line = line or SampleLine(arm=name, fitted=fitted, control=control, samples=samples, extra=extra)
         line.draws.append(stages.evaluated(fitted) | _sample_metrics(extra, stages, original))
     assert line is not None  # draws ≥ 1
     return line
+
+
+def _retrained(
+    name: str, arm: Arm, draw: int, inputs: ArmInputs, stages: Stages
+) -> tuple[ExtraSamples, Fitted]:
+    extra = inputs.extra(name) if draw == 0 else _made(name, arm, inputs, draw)
+    label = name if arm.draws == 1 else f"{name} draw {draw + 1}"
+    return extra, stages.refit(label, extra.x, _settings(arm, stages.experiment.model))
+
+
+def _ahead(name: str, draw: int, stages: Stages) -> None:
+    """Make the stages of one draw of an arm."""
+    arms = arms_of(stages.experiment)
+    _, inputs = _begun(stages, arms)
+    _retrained(name, arms[name], draw, inputs, stages)
 
 
 def _settings(arm: Arm, model: ModelSettings) -> ModelSettings:

@@ -49,6 +49,7 @@ class Stages:
         device: where models are trained and attacked.
         bars: progress.
         on_epoch: is told of every epoch of every fit: the fit's label, and as `Trainer.fit` tells it.
+        jobs: processes that work on the experiment, and share the memory.
         store: the stages so far and their cost.
     """
 
@@ -57,6 +58,7 @@ class Stages:
     device: torch.device
     bars: Bars
     on_epoch: Callable[[str, int, float, dict[str, float]], None] = lambda *_: None
+    jobs: int = 1
     store: StageStore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -247,6 +249,7 @@ class Stages:
             most=self.chunk_size,
             exact=self.experiment.chunk_size is not None,
             budget_gib=self.experiment.memory_budget,
+            jobs=self.jobs,
         )
         with self.bars.bar(f"attack {label}", len(samples) * attack.solver.total_iterations) as advance:
             generate(

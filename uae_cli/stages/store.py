@@ -14,8 +14,10 @@ import json
 import logging
 import math
 import re
+import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
@@ -25,12 +27,13 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from uae_cli.experiment.schema import ModelSettings
 from uae_cli.hashing import digest, write_json
 from uae_cli.machine import device_name, metered
+from uae_cli.progress import said_if_slow
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +74,18 @@ class StageStore:
         costs: per stage, in the order asked for: seconds, peak bytes and the device of its making, and
             whether it was reused.
         stages: by kind and label.
+        run: what marks the stages that this run makes, by whichever of its processes.
+        on_missing: called before a stage is made.
+        meanwhile: does something else while another process makes a stage; tells whether there was anything.
     """
 
     def __init__(self, root: Path, device: torch.device) -> None:
         self._root, self._device = root, device
         self.costs: list[dict[str, Any]] = []
         self.stages: dict[str, Stage] = {}
+        self.run = secrets.token_hex(8)
+        self.on_missing: Callable[[], None] = lambda: None
+        self.meanwhile: Callable[[], bool] = lambda: False
 
     def get(self, label: str, kind: str, inputs: Mapping[str, Any], compute: Callable[[Path], None]) -> Stage:
         """The stage for these inputs, computed only if no finished one is there.
@@ -91,23 +100,36 @@ class StageStore:
         key = f"{kind}-{digest({'code': code_version(kind), **inputs})}"
         final, part = self._root / key, self._root / ".partial" / key
         part.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._root / ".partial" / f"{key}.lock"):
+        with self._locked(f"{kind} {label}", FileLock(part.with_name(f"{key}.lock"))):
             stage = Stage(final, key, reused=final.is_dir())
             if not stage.reused:
+                self.on_missing()
                 part.mkdir(exist_ok=True)
                 with metered(self._device) as cost:
                     compute(part)
-                write_json(part / "cost.json", vars(cost) | {"device": device_name(self._device)})
+                made = {"device": device_name(self._device), "run": self.run}
+                write_json(part / "cost.json", vars(cost) | made)
                 write_json(part / "inputs.json", inputs)
                 part.rename(final)
         self._record(f"{kind} {label}", stage)
         return stage
 
+    def _locked(self, name: str, lock: FileLock) -> AbstractContextManager[object]:
+        something = True
+        while True:
+            try:
+                with said_if_slow(f"{name}: another process is at it"):
+                    return lock.acquire(timeout=0 if something else -1)
+            except Timeout:
+                something = self.meanwhile()
+
     def _record(self, name: str, stage: Stage) -> None:
         cost = stage.read_json("cost.json")
+        known = any(stage.key == other.key for other in self.stages.values())
+        reused = cost.pop("run", None) != self.run or known
         self.stages[name] = stage
-        self.costs.append({"stage": name, "reused": stage.reused, **cost})
-        log.info("%s: %s", name, "reused" if stage.reused else f"{cost['seconds']:.1f} s")
+        self.costs.append({"stage": name, "reused": reused, **cost})
+        log.info("%s: %s", name, "reused" if reused else f"{cost['seconds']:.1f} s")
         log.debug("%s is %s", name, stage.key)  # for run.log; no news to people
 
     def note(self, **record: Any) -> None:
