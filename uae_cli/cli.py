@@ -51,11 +51,11 @@ _BENCH_HELP = """\
 What an attack costs on this machine, as a ratio to its floor: the T forward and backward passes through
 the attacked model that no method avoids.
 Floor and attack are measured chunk by chunk in turns. The first row is the main one; then come three
-sizes each of samples, iterations and MINE steps, chunk sizes, one sample at a time, random sampling and
-its closed form on the dense and the concrete autoencoder, large images, and an epoch of training. Models
-are trained for two epochs first (kept for the next call). One to two minutes on two CPU cores; the tables
-go to the terminal, bench.csv (a row per setting) and bench.png (mutual information against seconds) to a
-folder of outputs/bench.
+sizes each of samples, iterations and MINE steps, chunk sizes, one sample at a time, the default job (on
+digits), random sampling and its closed form on the dense and the concrete autoencoder, large images, and
+an epoch of training. Models are trained for two epochs first (kept for the next call). One to two minutes
+on two CPU cores; the tables go to the terminal, bench.csv (a row per setting) and bench.png (mutual
+information against seconds) to a folder of outputs/bench.
 
   uae bench attack                               MNIST if it is in the data root, else digits
   uae bench attack experiment=svhn_conv_ae       settings as for uae run

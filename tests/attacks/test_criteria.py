@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from uae_cli.attacks import Samples
+from uae_cli.attacks import Samples, squared_error
 from uae_cli.attacks.criteria import BoundCriterion, Criterion, Reconstruction
 from uae_cli.models import HookedModel, Response
 
@@ -32,6 +32,14 @@ def bind(clean: Response, kappa: float) -> BoundCriterion:
 def test_f_is_the_rise_of_the_squared_reconstruction_error(output, expected):
     assert f(output) == pytest.approx(expected, abs=1e-6)
     assert f(output, kappa=0.2) == pytest.approx([value + 0.2 for value in expected], abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(2, 6), (2, 3, 4, 2)], ids=str)
+def test_the_squared_errors_gradient_is_its_own(shape):
+    target, output = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    if len(shape) == 4:
+        output = output.contiguous(memory_format=torch.channels_last)
+    assert torch.autograd.gradcheck(lambda output: squared_error(target, output), (output.requires_grad_(),))
 
 
 @pytest.mark.parametrize("kappa", [0.0, 0.5])

@@ -49,7 +49,7 @@ def test_it_writes_one_tidy_row_a_setting(folder):
     assert set(" ".join(COLUMNS).split()) <= set(frame.columns)
     assert frame["setting"][0] == "main"
     assert set(frame["setting"]) >= {
-        *("one at a time", "random sampling", "closed form", "training", "steps 1", "chunk 8")
+        *("one at a time", "random sampling", "closed form", "training", "steps 1", "chunk 8", "default job")
     }
     assert set(frame["dataset"]) == {"digits", "uniform noise"}
     assert set(frame["model"]) == {"conv_ae", "dense_ae", "concrete_ae", "conv_ae 4-2"}
@@ -109,7 +109,7 @@ def fits(folder: Path) -> set[int]:
 
 def test_a_second_call_trains_no_model(folder, again):
     assert again["fits"] == fits(folder)
-    assert len(again["fits"]) == 3
+    assert len(again["fits"]) == 4
     assert "×floor" in again["printed"]
     assert "GFLOP/s" in again["printed"]
 

@@ -43,6 +43,11 @@ def test_a_plane_has_the_pairs_gram_matrix(pair):
     torch.testing.assert_close(along.square() + across.square(), moved.square().sum(1))
 
 
+def test_a_planes_gradient_is_its_own(pair):
+    x, moved = pair
+    assert torch.autograd.gradcheck(lambda moved: plane(x, moved), (moved.clone().requires_grad_(),))
+
+
 def test_an_unmoved_sample_and_a_black_one_have_gradients(pair):
     x = torch.cat([pair[0], torch.zeros(1, VALUES, dtype=torch.float64)])
     moved = x.clone().requires_grad_()

@@ -1,7 +1,7 @@
 """When an attack has succeeded: f(x + δ) ≤ 0, apart from how it is found (paper §3.2)."""
 
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from pydantic import AfterValidator, Field
@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
-from uae_cli.attacks.samples import Samples
+from uae_cli.attacks.samples import Samples, per_sample
 from uae_cli.contrastive import Views, per_sample_nt_xent
 from uae_cli.errors import ConfigError, SettingError
 from uae_cli.models.hooked import HookedModel, Response
@@ -96,8 +96,24 @@ class _BoundReconstruction:
 
 
 def squared_error(target: Tensor, output: Tensor) -> Tensor:
-    """‖target − output‖² per sample, (B,)."""
-    return (target - output).square().flatten(1).sum(1)
+    """‖target − output‖² per sample, (B,), differentiable in `output`."""
+    error: Tensor = _SquaredError.apply(target, output)
+    return error
+
+
+class _SquaredError(torch.autograd.Function):
+    """In four passes over the values; autograd's own derivative adds four, which a small model feels."""
+
+    @staticmethod
+    def forward(ctx: Any, target: Tensor, output: Tensor) -> Tensor:
+        rest = output - target
+        ctx.save_for_backward(rest)
+        return rest.square().flatten(1).sum(1)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[None, Tensor]:
+        (rest,) = ctx.saved_tensors
+        return None, rest * per_sample(2 * upstream, rest)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

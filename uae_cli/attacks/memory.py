@@ -19,8 +19,8 @@ from uae_cli.errors import ConfigError
 from uae_cli.machine import free_bytes
 from uae_cli.text import gib
 
-# On a CPU larger chunks are no faster (64 to 256 are equal) and leave the cache; on a card they fill it
-MOST_SAMPLES = {"cpu": 128, "cuda": 8192}
+# On a CPU larger chunks are no faster; smaller ones cost small models up to a quarter. On a card they fill it
+MOST_SAMPLES = {"cpu": 256, "cuda": 8192}
 
 _SHARE = 0.5  # of the free memory, where no budget is set: others want some, and allocators round up
 _GIB = 2**30

@@ -78,12 +78,15 @@ def bench_command(overrides: list[str], *, samples: int, out: Path | None) -> in
     # Without the default experiment, which is of digits and has settings of its own
     plain = [*shared, "~experiment", f"dataset={experiment.dataset.name}", "sampling=random"]
     others = [_ready([*plain, f"model={name}"], preparation) for name in _RANDOMLY_SAMPLED]
+    # Of digits there may be fewer than data.train_size= asks of another dataset
+    default = [o for o in shared if not o.startswith("data.")]
+    digits = _ready([*default, "experiment=digits_conv_ae"], preparation)
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(3)}"
     folder = out or experiment.outputs / "bench" / name
     check_writable("--out", folder)
     torch.set_num_threads(choose_threads(experiment.threads))
     keep_freed_memory()
-    frame = pd.DataFrame(_rows(ready, others, samples))
+    frame = pd.DataFrame(_rows(ready, digits, others, samples))
     frame.to_csv(folder / "bench.csv", index=False)
     _draw(frame, folder / "bench.png")
     console = Console()
@@ -110,7 +113,7 @@ def _mine(ready: Prepared) -> Mine | None:
     return next((similarity for similarity in arms if isinstance(similarity, Mine)), None)
 
 
-def _rows(ready: Prepared, others: list[Prepared], samples: int) -> list[Row]:
+def _rows(ready: Prepared, digits: Prepared, others: list[Prepared], samples: int) -> list[Row]:
     bars = Bars()
     bench = _bench(ready, bars)
     experiment, device = ready.experiment, ready.device
@@ -123,6 +126,8 @@ def _rows(ready: Prepared, others: list[Prepared], samples: int) -> list[Row]:
         for options, done in zip(settings, passes, strict=True):
             rows.append(bench.row(**options))
             advance(done)
+        small = _bench(digits, bars)
+        rows.append(small.row("default job", samples=samples, chunk_size=_chunks(digits, small)[0]))
         for other in others:
             rows += _random_rows(other, _bench(other, bars), samples)
         rows.append(_large_row(bench, min(samples, _LARGE)))

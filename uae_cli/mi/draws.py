@@ -79,12 +79,27 @@ def plane(x: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
 
     r₂₂ is the norm of what is left of x' without its part along x: a difference of squares would cancel.
     """
-    x, moved = x.flatten(1), moved.flatten(1)
-    direction = x / x.norm(dim=1, keepdim=True).clamp_min(_TINY)
-    along = (direction * moved).sum(1)
-    rest = moved - along[:, None] * direction
-    # √ with gradient 0 at 0, where a norm has none
-    return along, rest.square().sum(1).clamp_min(_TINY**2).sqrt()
+    both: tuple[Tensor, Tensor] = _Plane.apply(x.flatten(1), moved.flatten(1))
+    return both
+
+
+class _Plane(torch.autograd.Function):
+    """`plane` of (B, D), differentiated in two passes: autograd would take as long as a small model does."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
+        squared, product = ((x * other).sum(1) for other in (x, moved))
+        squared.clamp_min_(_TINY**2)
+        rest = torch.addcmul(moved, x, (product / squared)[:, None], value=-1)  # 0 where δ is
+        length, across = squared.sqrt(), rest.norm(dim=1).clamp_min_(_TINY)
+        ctx.save_for_backward(x, length, rest, across)
+        return product / length, across
+
+    @staticmethod
+    def backward(ctx: Any, of_along: Tensor, of_across: Tensor) -> tuple[None, Tensor]:
+        x, length, rest, across = ctx.saved_tensors
+        # At δ = 0, where a norm has no gradient, this is 0
+        return None, (x * (of_along / length)[:, None]).addcmul_(rest, (of_across / across)[:, None])
 
 
 class DrawnNetworks:

@@ -140,9 +140,9 @@ class Descent:
         limit = glorot_limit(tuple(batch.x.shape[1:])) if glorot else float(self.delta_start)
         return uniform_start(batch, limit, self.epsilon)
 
-    def move(self, gradient: Tensor) -> Tensor:
-        """What is subtracted from x + δ."""
-        return self.alpha * (gradient.sign() if self.step == "sign" else gradient)
+    def move(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """The next x + δ, (B, *shape), not yet in the feasible box."""
+        return torch.sub(x, gradient.sign() if self.step == "sign" else gradient, alpha=self.alpha)
 
 
 def uniform_start(batch: Samples, limit: float, epsilon: float) -> Tensor:
@@ -190,7 +190,8 @@ class Best:
         """Keep x (B, *shape) wherever it is admitted and better than what is kept."""
         score = self._sign * similarity
         kept = self.admits(f, similarity) & (score < self._score)
-        self.x = torch.where(per_sample(kept, x), x, self.x)
+        rows = kept.nonzero()[:, 0]  # seldom many
+        self.x.index_copy_(0, rows, x[rows])
         self._score = torch.where(kept, score, self._score)
         self.success |= kept
 
@@ -205,7 +206,7 @@ def descend(
     start: Tensor,
     *,
     iterations: int,
-    step: Callable[[Tensor], Tensor],
+    step: Callable[[Tensor, Tensor], Tensor],
     epsilon: float,
     first_c: Tensor,
     next_c: Callable[[Tensor, Tensor, int], Tensor],
@@ -221,7 +222,7 @@ def descend(
         problem: what is attacked.
         start: (B, *shape) first iterate, already feasible.
         iterations: T.
-        step: gradient → the change subtracted from x + δ.
+        step: (x + δ, gradient) → the next x + δ, which is then clipped.
         epsilon: largest |δ| of any value.
         first_c: (B,) weights of the criterion at the start.
         next_c: (c, f⁺, t) → c after iteration t (counted from 1).
@@ -244,7 +245,7 @@ def descend(
             loss = (c * f.relu() + sign * similarity).sum()
             with record_function("uae.backward"):
                 (gradient,) = torch.autograd.grad(loss, candidate.x)
-            x = torch.clamp(candidate.x.detach() - step(gradient), low, high)
+            x = step(candidate.x.detach(), gradient).clamp_(low, high)
             # Or two iterations' feature maps would be alive at once
             del candidate, f, similarity, loss, gradient
     return best.found(Trace(*(torch.stack(column, dim=1) for column in zip(*history, strict=True))))
