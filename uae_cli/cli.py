@@ -1,4 +1,4 @@
-"""The command line: `uae run`, `uae table`, `uae figure`, `uae data`, `uae bench`, `uae paper`."""
+"""The command line: `uae run`, `table`, `figure`, `runs`, `data`, `bench`, `paper` and `doctor`."""
 
 import argparse
 import logging
@@ -25,6 +25,8 @@ Unsupervised adversarial examples: generate them, retrain on them, measure what 
   uae data                                       which datasets are at hand, and how to get the others
   uae bench attack                               what the attack costs beside the model's own passes
   uae paper                                      every table and figure: done, missing, run, as one page
+  uae runs                                       all finished runs, and in what two of them differ
+  uae doctor                                     what is installed and at hand, and what is in the way
 """
 
 _TABLE_HELP = """\
@@ -86,8 +88,25 @@ run draws its own figures; this finds those that show what the paper's figure sh
   uae figure 7 --out figures                     attack success against ε, copied to figures/
 """
 
+_RUNS_HELP = """\
+All finished runs below outputs/, the latest last, with what was set on their command lines.
+
+  uae runs                                       every run; the first column is what it is called here
+  uae runs --experiment digits_conv_ae           of one experiment
+  uae runs --best test_mse_gain_vs_replicate     best first, each with its best arm
+  uae runs diff 1a2b3c 4d5e6f/0                  the settings in which two runs (or run folders) differ
+"""
+
+_DOCTOR_HELP = """\
+Versions, launchers, disk, datasets at hand, device, threads and memory: what uae finds here and would use.
+Exit status 1 if something is in the way.
+
+  uae doctor                                     runs are put into outputs/
+  uae doctor --outputs /scratch/me/outputs       or elsewhere
+"""
+
 _FORMATS: dict[str | None, Any] = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
-_COMMANDS = ("run", "table", "figure", "data", "bench", "paper")
+_COMMANDS = ("run", "table", "figure", "runs", "data", "bench", "paper", "doctor")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -180,6 +199,18 @@ def _run(o: argparse.Namespace) -> int:
         from uae_cli.bench.command import bench_command
 
         return bench_command(o.overrides, samples=o.samples, out=o.out)
+    if o.command == "runs":
+        from uae_cli.results.command import diff_command, runs_command
+
+        if not o.diff:
+            return runs_command(o.outputs, o.experiment, o.best)
+        if o.diff[0] != "diff" or len(o.diff) != 3:
+            raise ConfigError(f"runs {' '.join(o.diff)}: write uae runs diff A B; see uae runs --help")
+        return diff_command(o.outputs, *o.diff[1:])
+    if o.command == "doctor":
+        from uae_cli.doctor import doctor_command
+
+        return doctor_command(o.outputs)
     from uae_cli.paper.command import paper_command
 
     return paper_command(
@@ -199,7 +230,7 @@ def _parser() -> _Parser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = _Parser(prog="uae", description=_TOP_HELP, formatter_class=layout)
     parser.add_argument("--version", action="version", version=f"uae {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="run | table | figure | data | bench | paper")
+    commands = parser.add_subparsers(dest="command", metavar=" | ".join(_COMMANDS))
     commands.add_parser("run", help="run an experiment (arguments are Hydra's: group=choice, key=value)")
 
     def command(name: str, line: str, page: str) -> _Parser:
@@ -230,8 +261,13 @@ def _parser() -> _Parser:
     paper.add_argument("--seeds", default="0", help="of every run (default: 0)")
     part = "use a part of a dataset where the whole one is missing"
     paper.add_argument("--partial", action="store_true", help=part)
+    runs = command("runs", "all finished runs, and in what two of them differ", _RUNS_HELP)
+    runs.add_argument("diff", nargs="*", metavar="diff A B", help="two runs, by name or folder")
+    runs.add_argument("--experiment", help="only runs of this experiment")
+    runs.add_argument("--best", metavar="MEASURE", help="best first, by a measure of results.csv")
+    doctor = command("doctor", "what is installed and at hand, and what is in the way", _DOCTOR_HELP)
     where = "where runs are (default: outputs)"
-    for one in (table, figure, paper):
+    for one in (table, figure, paper, runs, doctor):
         one.add_argument("--outputs", type=Path, default=Path("outputs"), help=where)
     paper.add_argument("--out", type=Path, help="the page (default: paper.html in the outputs folder)")
     return parser

@@ -73,7 +73,8 @@ def test_what_the_shell_is_answered(
 
 def test_every_command_is_offered(uae: Uae, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMP_LINE", "uae ")
-    assert uae("-sc", "query=bash").out.split() == ["run", "table", "figure", "data", "bench", "paper"]
+    commands = ["run", "table", "figure", "runs", "data", "bench", "paper", "doctor"]
+    assert uae("-sc", "query=bash").out.split() == commands
 
 
 def test_scripts_of_other_shells(uae: Uae) -> None:

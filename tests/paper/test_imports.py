@@ -14,7 +14,9 @@ print("imported:", *sorted({"torch", "torchvision", "sklearn", "matplotlib"} & s
 """
 
 
-@pytest.mark.parametrize("command", [["table", "4"], ["figure", "5"], ["paper", "--only", "f5"], ["data"]])
+@pytest.mark.parametrize(
+    "command", [["table", "4"], ["figure", "5"], ["paper", "--only", "f5"], ["data"], ["runs"]]
+)
 def test_torch_is_not_imported(command: list[str], tmp_path: Path) -> None:
     call = [sys.executable, "-c", SCRIPT, *command]
     done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -56,6 +56,12 @@ def data_command(root: Path, verify: bool, conf_dir: Path) -> int:
     return int(corrupt)
 
 
+def at_hand(root: Path, conf_dir: Path) -> dict[str, bool]:
+    """Every dataset's name, and whether its files are in `root`; they are looked for, not read."""
+    loaders = (*_configured(conf_dir), *_own(root, conf_dir))
+    return {loader.name: loader.check(root, verify=False).present for loader in loaders}
+
+
 def _configured(conf_dir: Path) -> Iterator[Loader]:
     for file in sorted((conf_dir / "dataset").glob("*.yaml")):
         if file.stem in _USERS_OWN:

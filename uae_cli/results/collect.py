@@ -87,7 +87,7 @@ def collect(outputs: Path) -> pd.DataFrame:
     be read, or isn't in today's format, is left out with one warning. No runs: an empty table.
     """
     frames = [
-        frame for path in sorted(outputs.rglob(RESULTS_FILE)) if (frame := _read_or_warn(path)) is not None
+        frame for path in sorted(outputs.rglob(RESULTS_FILE)) if (frame := read_or_warn(path)) is not None
     ]
     return _latest(frames) if frames else pd.DataFrame(columns=list(COLUMNS))
 
@@ -138,7 +138,8 @@ def _finished(path: Path) -> FinishedRun | None:
     return FinishedRun(path.parent, text[0], text[1], seed, n_attacked, text[2], text[3])
 
 
-def _read_or_warn(path: Path) -> pd.DataFrame | None:
+def read_or_warn(path: Path) -> pd.DataFrame | None:
+    """Rows of this results.csv; of one that can't be read None, after a warning."""
     try:
         return read_run(path.parent)
     except (OSError, ValueError) as error:
