@@ -37,6 +37,8 @@ def test_the_wheel_has_every_config(installed: Path) -> None:
     shipped = installed / "uae_cli" / "conf"
     assert {path.relative_to(shipped) for path in shipped.rglob("*.yaml")} == ours
     assert {path.name for path in installed.iterdir()} - {"uae_cli", "bin"} == {"uae-0.1.0.dist-info"}
+    assert (installed / "uae_cli" / "py.typed").is_file()
+    assert (installed / "uae-0.1.0.dist-info" / "licenses" / "LICENSE").is_file()
 
 
 def test_a_run_from_anywhere(start: Start, tmp_path: Path) -> None:
