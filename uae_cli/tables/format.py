@@ -47,6 +47,11 @@ def gain(value: float, std: float | None = None) -> str:
     return with_spread(value, std, 0 if abs(value) >= 100 else 1, sign=True)
 
 
+def interval(bounds: tuple[float, float]) -> str:
+    """Write an interval of gains, without unit."""
+    return f"[{gain(bounds[0])}, {gain(bounds[1])}]"
+
+
 def significant(value: float, std: float | None = None) -> str:
     """Three significant digits: norms, seconds."""
     text = f"{value:.3g}" if std is None else f"{value:.3g} ± {std:.1g}"
