@@ -83,7 +83,7 @@ def test_a_file_of_something_else_is_not_written_over(outputs: Path, kept: Path,
     finish("a", *run_of(0))
     out = kept / "table4.csv"
     content = written("4", "csv", outputs, out)
-    with pytest.raises(ConfigError, match="isn't made of the rows of runs .*; choose another file"):
+    with pytest.raises(ConfigError, match=r"isn't made of the rows of runs .*; choose another file"):
         table_command("4", outputs, "runs", out)
     assert out.read_text() == content
     assert collect(kept).empty, "a table of means is taken for runs"

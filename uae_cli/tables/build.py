@@ -133,7 +133,7 @@ def missing_line(table: Table, runs: Sequence[Lines]) -> str:
 def _whole(table: Table, run: Lines) -> bool:
     """Whether it is this table's own experiment, and no line of a sweep and no chosen arm is lacking."""
     own = run[0].experiment == table.experiment_of(run[0].dataset, run[0].model)
-    there, wanted = {row.arm for row in run}, table.sweep.lines if table.sweep else ()
+    there, wanted = {row.arm for row in run}, tuple(table.sweep.lines) if table.sweep else ()
     if "arm=" in run[0].overrides and not table.sweep:
         pair, metrics = (run[0].dataset, run[0].model), [measure.metric for measure in table.measures]
         wanted = tuple(
@@ -203,8 +203,8 @@ def _run_columns(run: Lines, main: str | None) -> list[Column]:
     cells, arms = {(row.arm, row.metric): row for row in run}, arms_of(run)
     there, columns = {row.metric for row in run}, list[Column]()
     if main is not None:
-        best, papers = _best(run, main), [_papers(None, run[0], arm, main) for arm in arms]
-        ours = [_cell(cells.get((arm, main))) + (f" {BEST}" if arm in best else "") for arm in arms]
+        first, papers = best(run, main), [_papers(None, run[0], arm, main) for arm in arms]
+        ours = [_cell(cells.get((arm, main))) + (f" {BEST}" if arm in first else "") for arm in arms]
         columns.append((f"{told_heading(main)}\nours", ours))
         if set(papers) != {NOTHING}:
             columns.append((f"{told_heading(main)}\npaper", papers))
@@ -226,7 +226,8 @@ def headline(run: Lines) -> str | None:
     return next((name for name in METRICS if name in compared), None)
 
 
-def _best(run: Lines, metric: str) -> set[str]:
+def best(run: Lines, metric: str) -> set[str]:
+    """The arms of the lowest error or the highest accuracy; none where nothing was measured."""
     values = {row.arm: row.mean for row in run if row.metric == metric and math.isfinite(row.mean)}
     first = min if METRICS[metric].gains == "error" else max
     return {arm for arm, value in values.items() if value == first(values.values())}

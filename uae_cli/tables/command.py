@@ -70,7 +70,7 @@ def tidy(table: Table, rows: Sequence[MeanResult]) -> str:
     Columns: table, experiment, dataset, model, overrides, scale, n_train, n_test, attacked (0: all
     training samples), arm, metric, unit, mean, std, spread (what std is over: seeds, draws or nothing),
     seeds, draws, low, high (of a gain: its 95 % t interval over seeds), paper, paper_std, paper_dataset (the
-    full set's name beside a partial one), epochs, device, seconds (wall time of a seed's run), dates, commits,
+    full set's name beside a partial one), epochs, device, seconds (wall time of a run), dates, commits,
     settings, shortfalls, note.
     """
     lines = [_tidy_row(table, row) for run in experiments(table, rows) for row in run]

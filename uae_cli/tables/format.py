@@ -47,9 +47,12 @@ def gain(value: float, std: float | None = None) -> str:
     return with_spread(value, std, 0 if abs(value) >= 100 else 1, sign=True)
 
 
-def interval(bounds: tuple[float, float]) -> str:
-    """Write an interval of gains, without unit."""
-    return f"[{gain(bounds[0])}, {gain(bounds[1])}]"
+def interval(bounds: tuple[float, float], mean: float | None = None) -> str:
+    """Write an interval of gains, without unit, after the mean if it is given; a narrow one keeps a digit."""
+    width = bounds[1] - bounds[0]
+    decimals = -math.floor(math.log10(width)) if 0 < width < 0.1 else 1
+    low, high = (fixed(bound, decimals, sign=True) for bound in bounds)
+    return ("" if mean is None else f"{fixed(mean, decimals, sign=True)} ") + f"[{low}, {high}]"
 
 
 def significant(value: float, std: float | None = None) -> str:

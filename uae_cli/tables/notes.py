@@ -45,12 +45,17 @@ def changed(row: MeanResult) -> str:
     return " ".join(word for word in row.overrides.split() if not word.startswith(_NO_CHANGE))
 
 
-def command(row: MeanResult) -> str:
-    """The command line that makes these rows."""
+def command(row: MeanResult, sweep: str = "") -> str:
+    """The command line that makes these rows; `sweep` gives the settings that it goes through."""
     named = row.overrides.startswith(("experiment=", "~experiment")) or " experiment=" in row.overrides
     words = [] if named else [f"experiment={row.experiment}"]
-    words += [f"scale={row.scale}", *row.overrides.split(), f"seed={row.seed_numbers.replace(', ', ',')}"]
-    return shlex.join(["uae", "run", *(["-m"] if row.seeds > 1 else []), *words])
+    words += [
+        f"scale={row.scale}",
+        *row.overrides.split(),
+        *sweep.split(),
+        f"seed={row.seed_numbers.replace(', ', ',')}",
+    ]
+    return shlex.join(["uae", "run", *(["-m"] if row.seeds > 1 or sweep else []), *words])
 
 
 def shortfalls(row: MeanResult) -> tuple[str, ...]:
