@@ -1,4 +1,4 @@
-"""Pictures of results/paper.html on a phone and a desktop: python scripts/screenshots.py (needs chromium)."""
+"""Pictures of results/paper.html, phone and desktop: python scripts/screenshots.py (needs chromium)."""
 
 import subprocess
 import tempfile

@@ -58,8 +58,8 @@ def summary(rows: Iterable[MeanResult]) -> str:
     if single := [one.best.mean for one in found if not one.best.interval]:
         ahead = sum(mean > 0 for mean in single)
         sentences.append(
-            f"Of the {len(single)} with fewer seeds, which allow no interval, the best arm of UAEs is ahead of "
-            f"replicate in {ahead}."
+            f"Of the {len(single)} with fewer seeds, which allow no interval, the best arm of UAEs is ahead "
+            f"of replicate in {ahead}."
         )
     if noisy := [(one.noise.mean, one.best.mean) for one in found if one.noise]:
         means = [noise for noise, _ in noisy]
