@@ -36,6 +36,8 @@ paper's number. Runs that differ in a setting or in scale stand in rows of their
   uae table 4                                    test error, gain and success rate, in the terminal
   uae table 10                                   training error
   uae table 4 --out t4.md                        as Markdown; .csv and .tex likewise, or --format
+  uae table 4 --format runs --out kept/table4.csv   the rows of each seed, added to those there; later:
+  uae table 4 --outputs kept                     the same tables from such files alone
   uae table 4 --outputs /scratch/me/outputs      runs made with outputs=/scratch/me/outputs
 """
 
@@ -239,7 +241,7 @@ def _parser() -> _Parser:
     table = command("table", "the paper's table N from all finished runs", _TABLE_HELP)
     table.add_argument("number", help="2 to 13, s6.6 or s6.15")
     ending = "default: what the ending of --out says (.csv, .md, .tex), else text"
-    table.add_argument("--format", choices=["text", "csv", "markdown", "latex"], help=ending)
+    table.add_argument("--format", choices=["text", "csv", "runs", "markdown", "latex"], help=ending)
     table.add_argument("--out", type=Path, help="write to this file instead of the terminal")
     figure = command("figure", "the paper's figure N from all finished runs", _FIGURE_HELP)
     figure.add_argument("number", help="1 to 10")

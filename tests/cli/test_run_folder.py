@@ -55,6 +55,7 @@ def test_the_record(folder: Path, finished: Called) -> None:
         "fit matched_noise",
     ]  # fmt: skip
     assert all(stage["seconds"] > 0 and stage["peak_bytes"] > 2**25 for stage in record["stages"])
+    assert pd.read_csv(folder / "results.csv")["seconds"].unique() == pytest.approx([record["seconds"]])
     assert record["seconds"] > sum(stage["seconds"] for stage in record["stages"])
     log = (folder / "run.log").read_text()
     assert "8 training samples from scikit-learn" in log

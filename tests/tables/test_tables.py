@@ -205,7 +205,9 @@ def test_an_unknown_table_names_the_known(outputs: Path) -> None:
 
 
 def test_an_unknown_format_is_refused(outputs: Path) -> None:
-    with pytest.raises(ConfigError, match="'html' is unknown; choose one of text, csv, markdown, latex"):
+    with pytest.raises(
+        ConfigError, match="'html' is unknown; choose one of text, csv, runs, markdown, latex"
+    ):
         table_command("4", outputs, "html", None)  # type: ignore[arg-type]
 
 

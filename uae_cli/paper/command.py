@@ -13,7 +13,7 @@ from rich.text import Text
 from uae_cli.errors import ConfigError, told_if_unwritable
 from uae_cli.experiment.compose import register_resolvers
 from uae_cli.paper.jobs import PARTS, Job, Jobs, Outcome, finished, outcomes, still_open
-from uae_cli.paper.page import drawn, how, write_page
+from uae_cli.paper.page import copy_name, drawn, how, write_page
 from uae_cli.paper.status import Status, statuses
 from uae_cli.progress import Bars
 from uae_cli.results import finished_runs
@@ -77,7 +77,7 @@ def figure_command(number: str, outputs: Path, out: Path | None) -> int:
     names = {*figure.experiments}
     names |= {name.replace(whole, part, 1) for name in names for whole, part in PARTS.items()}
     runs = [run for run in finished_runs(outputs) if run.experiment in names]
-    files = [(run, file) for run in runs for file in drawn(figure, run.folder)]
+    files = [(run, file) for run in runs for file in drawn(figure, run)]
     if not files:
         commands = " or ".join(" ".join(("uae run", *run)) for run in figure.runs)
         where = "" if outputs == Path("outputs") else f" --outputs {shlex.quote(str(outputs))}"
@@ -90,7 +90,7 @@ def figure_command(number: str, outputs: Path, out: Path | None) -> int:
     for run, file in files:
         place = file
         if out is not None:
-            place = out / f"figure{number}_{run.experiment}_{run.scale}_seed{run.seed}_{file.name}"
+            place = out / copy_name(figure, run, file.name.removeprefix(copy_name(figure, run, "")))
             with told_if_unwritable(f"--out = {out}", "name another folder"):
                 out.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, place)

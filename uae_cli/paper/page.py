@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,14 +12,78 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from uae_cli import __version__
 from uae_cli.errors import told_if_unwritable
 from uae_cli.paper.jobs import Outcome
+from uae_cli.paper.plot import LEFT, ROW, TOP, WIDTH, Panel, panels
 from uae_cli.paper.status import Status
+from uae_cli.paper.summary import summary
 from uae_cli.results import FinishedRun, MeanResult, collect, over_seeds, readable
-from uae_cli.tables import Figure, Table, document
-from uae_cli.text import plural
+from uae_cli.tables import (
+    NOTHING,
+    Block,
+    Document,
+    Figure,
+    Table,
+    best,
+    command,
+    document,
+    experiments,
+    lacking,
+    latex,
+    reported_pairs,
+    tidy,
+)
+from uae_cli.text import duration, plural
 
 TEMPLATE = "page.html.j2"
 _PNG_WIDTH = slice(16, 20)  # bytes of a PNG
 _SHRINKS_TO_A_PHONE = 700  # pixels: small print of a wider figure would be lost
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of one run: what it shows, its PNG as a data address, whether a phone must not shrink it."""
+
+    caption: str
+    source: str
+    wide: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One experiment of a table.
+
+    Attributes:
+        block: as in every format.
+        order: its columns, the gain against replicate first, those that hold nothing left out.
+        best: the arms to mark.
+        panels: its gains as dots.
+        record: what the table doesn't say of its runs, by name.
+        lacks: what it lacks of a full run that not all of its table's experiments lack.
+    """
+
+    block: Block
+    order: Sequence[int]
+    best: set[str]
+    panels: Sequence[Panel]
+    record: Mapping[str, str]
+    lacks: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table or figure of the page.
+
+    `done` of `total` rows of the paper's (a figure: runs) are there in full; `lacks` is what all of the
+    table's experiments lack of a full run; `copies` are its texts by format.
+    """
+
+    status: Status
+    done: int
+    total: int
+    table: Document | None = None
+    shown: Sequence[Shown] = ()
+    lacks: Sequence[str] = ()
+    copies: Mapping[str, str] = field(default_factory=dict)
+    pictures: Sequence[Picture] = ()
 
 
 def write_page(
@@ -51,7 +116,9 @@ def write_page(
     )
     text = environment.get_template(TEMPLATE).render(
         sections=sections,
-        machines=_machines([run.folder for run in finished.values()]),
+        summary=summary(rows),
+        plot={"width": WIDTH, "left": LEFT, "row": ROW, "top": TOP},
+        machines=_machines(finished.values()),
         failures=failures,
         version=__version__,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -61,9 +128,15 @@ def write_page(
         path.write_text(text, encoding="utf-8")
 
 
-def drawn(figure: Figure, folder: Path) -> list[Path]:
-    """The files of a run that show a figure."""
-    return sorted((folder / "figures").glob(figure.file))
+def drawn(figure: Figure, run: FinishedRun) -> list[Path]:
+    """The files of a run that show a figure: its own, or copies beside a file of its rows."""
+    copies = run.folder.glob(copy_name(figure, run, figure.file))
+    return sorted([*(run.folder / "figures").glob(figure.file), *copies])
+
+
+def copy_name(figure: Figure, run: FinishedRun, name: str) -> str:
+    """What a copy of a run's file is called that tells it from other runs' and figures'."""
+    return f"figure{figure.number}_{run.experiment}_{run.scale}_seed{run.seed}_{name}"
 
 
 def how(run: FinishedRun) -> str:
@@ -72,43 +145,85 @@ def how(run: FinishedRun) -> str:
     return samples + ("" if run.scale == "full" else f" ({run.scale} scale: less than full)")
 
 
-def _section(
-    status: Status, finished: Mapping[str, FinishedRun], rows: Sequence[MeanResult]
-) -> dict[str, object]:
-    """One table or figure of the page, as its template takes it."""
-    table, pictures, entry = None, list[dict[str, object]](), status.entry
+def _section(status: Status, finished: Mapping[str, FinishedRun], rows: Sequence[MeanResult]) -> Section:
+    entry = status.entry
     if isinstance(entry, Table):
-        table = document(entry, rows) if entry.rows(rows) else None
-    else:
-        runs = [finished[job.identity] for job in status.jobs if job.identity in finished]
-        pictures = [_picture(file, run) for run in runs for file in drawn(entry, run.folder)]
-    return {"status": status, "table": table, "pictures": pictures}
+        return _table_section(status, entry, rows)
+    runs = [finished[job.identity] for job in status.jobs if job.identity in finished]
+    pictures = [_picture(entry, file, run) for run in runs for file in drawn(entry, run)]
+    return Section(status, status.done, len(status.jobs), pictures=pictures)
 
 
-def _picture(file: Path, run: FinishedRun) -> dict[str, object]:
-    """What a figure of one run shows, its PNG as a data address, whether a phone must not shrink it."""
-    content = file.read_bytes()
+def _table_section(status: Status, table: Table, rows: Sequence[MeanResult]) -> Section:
+    runs, pairs = experiments(table, rows), reported_pairs(table.number)
+    done = len(pairs) - len(lacking(table, runs))
+    if not runs:
+        return Section(status, done, len(pairs))
+    doc = document(table, rows)
+    lacks = [text for text in doc.blocks[0].shortfalls if all(text in b.shortfalls for b in doc.blocks)]
+    shown = [_shown(table, run, block, lacks) for run, block in zip(runs, doc.blocks, strict=True)]
+    copies = {"LaTeX": latex(doc), "CSV": tidy(table, rows)}
+    return Section(status, done, len(pairs), doc, shown, lacks, copies)
+
+
+def _shown(table: Table, run: Sequence[MeanResult], block: Block, lacks: Sequence[str]) -> Shown:
+    there = [column for column, cells in enumerate(zip(*block.lines, strict=True)) if set(cells) != {NOTHING}]
+    key = [column for column in there if block.headings[column].endswith("\nreplicate")][:1]
+    key += [
+        column for column in there if key and column == key[0] + 1 and "interval" in block.headings[column]
+    ]
+    measure = next((measure for measure in table.measures if measure.gains), None)
+    return Shown(
+        block,
+        [0, *key, *(column for column in there[1:] if column not in key)],
+        best(run, measure.metric) if measure and block.judged else set(),
+        panels(table, run) if block.judged else [],
+        _record(table, run[0]),
+        [text for text in block.shortfalls if text not in lacks],
+    )
+
+
+def _record(table: Table, first: MeanResult) -> dict[str, str]:
     return {
-        "caption": f"{run.experiment}, {file.stem.replace('_', ' ')}, seed {run.seed}{how(run)}",
-        "source": f"data:image/png;base64,{base64.b64encode(content).decode()}",
-        "wide": int.from_bytes(content[_PNG_WIDTH]) > _SHRINKS_TO_A_PHONE,
+        "command": command(first, table.sweep.overrides if table.sweep else ""),
+        "seeds": first.seed_numbers,
+        "commit": first.commits,
+        "date": first.dates,
+        "device": first.device,
+        "wall time": f"{duration(first.seconds)} a seed" if first.seconds else "",
+        "epochs": first.epochs,
+        "attack": "" if table.sweep else first.attack,
+        "settings": first.settings,
     }
 
 
-def _machines(folders: Sequence[Path]) -> list[dict[str, str]]:
-    """Hardware and versions of the runs, each combination once, with the commits and days they ran at."""
+def _picture(figure: Figure, file: Path, run: FinishedRun) -> Picture:
+    name = file.stem.removeprefix(copy_name(figure, run, ""))
+    caption = f"{run.experiment}, {name.replace('_', ' ')}, seed {run.seed}{how(run)}"
+    content = file.read_bytes()
+    width = int.from_bytes(content[_PNG_WIDTH])
+    source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    return Picture(caption, source, wide=width > _SHRINKS_TO_A_PHONE)
+
+
+def _machines(runs: Iterable[FinishedRun]) -> list[dict[str, str]]:
+    """Hardware and versions of the runs, each combination once, with the commits and days they ran at.
+
+    A run of which only its rows are left is told by its device.
+    """
     machines: dict[str, dict[str, set[str]]] = {}
-    for folder in (folder for folder in folders if (folder / "results.json").exists()):
-        record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        machine = record["machine"]
-        packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-        text = (
-            f"{machine['device']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
-            f"Python {machine['python']}, {packages}"
-        )
+    for run in runs:
+        text, path = run.device, run.folder / "results.json"
+        if path.exists():
+            machine = json.loads(path.read_text(encoding="utf-8"))["machine"]
+            packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+            text = (
+                f"{machine['device']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+                f"Python {machine['python']}, {packages}"
+            )
         kept = machines.setdefault(text, {"commits": set(), "days": set()})
-        kept["commits"].add(readable(record["commit"] or "") or "not from a checkout")
-        kept["days"].add(str(record["started"])[:10])
+        kept["commits"].add(readable(run.commit) or "not from a checkout")
+        kept["days"].add(run.started[:10])
     return [
         {"text": text, "commits": ", ".join(sorted(kept["commits"])), "days": ", ".join(sorted(kept["days"]))}
         for text, kept in machines.items()

@@ -1,11 +1,14 @@
 """What finished runs leave: the columns of `results.csv`, and all runs collected."""
 
 from uae_cli.results.collect import (
+    IDENTITY,
     FinishedRun,
     MeanResult,
     collect,
     finished_runs,
+    latest,
     over_seeds,
+    read_rows,
     read_run,
     readable,
 )
@@ -23,6 +26,7 @@ from uae_cli.results.columns import (
 
 __all__ = [
     "ARMS",
+    "IDENTITY",
     "METRICS",
     "RESULTS_FILE",
     "FinishedRun",
@@ -33,7 +37,9 @@ __all__ = [
     "finished_runs",
     "gain",
     "gain_name",
+    "latest",
     "over_seeds",
+    "read_rows",
     "read_run",
     "readable",
     "to_frame",

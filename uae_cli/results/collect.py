@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 # Rows that agree in all of these are one experiment; rows that differ in one are never averaged.
 IDENTITY = ("experiment", "dataset", "model", "settings", "scale", "n_train", "n_test")
+_ROW = (*IDENTITY, "seed", "arm", "metric")
+INTERVAL_SEEDS = 3  # the fewest that an interval is told of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,9 @@ class MeanResult:
 
     `std` is None when there is nothing to spread over. `spread` says what `std` is over: "seeds" (ddof
     1), "draws" (one seed, several repetitions inside its run) or "" (one of each). `n_attacked` is as in
-    `ResultRow`.
+    `ResultRow`, `seconds` the mean of its wall times where they are known, `seed_numbers` says which seeds.
+    `interval` is the 95 % t interval of a gain's mean; gains are paired, each seed's against its own
+    reference. None for other metrics, and with fewer seeds than `INTERVAL_SEEDS`.
     """
 
     experiment: str
@@ -50,6 +54,9 @@ class MeanResult:
     dates: str
     commits: str
     n_attacked: int = 0
+    seconds: float | None = None
+    seed_numbers: str = ""
+    interval: tuple[float, float] | None = None
 
     @property
     def identity(self) -> tuple[str | int, ...]:
@@ -59,7 +66,10 @@ class MeanResult:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run's folder, and what all rows of its `results.csv` say; `job` is empty if an older uae made it."""
+    """A run's folder, and what all its rows say; `job` is empty if an older uae made it.
+
+    For a run of which only its rows in a table's file are left, the folder is that of the file.
+    """
 
     folder: Path
     experiment: str
@@ -68,6 +78,8 @@ class FinishedRun:
     n_attacked: int
     job: str
     commit: str
+    device: str = ""
+    started: str = ""
 
 
 def finished_runs(outputs: Path) -> list[FinishedRun]:
@@ -75,31 +87,34 @@ def finished_runs(outputs: Path) -> list[FinishedRun]:
 
     What can't be read, or isn't in today's format, is passed over.
     """
-    paths = sorted(outputs.rglob(RESULTS_FILE), key=lambda path: path.stat().st_mtime)
-    runs = [run for path in paths if (run := _finished(path)) is not None]
-    return list({run.job or str(run.folder): run for run in runs}.values())
+    paths = sorted(_files(outputs), key=lambda path: path.stat().st_mtime)
+    runs = [run for path in paths for run in _finished(path)]
+    return list({run.job or (run.folder, run.experiment, run.scale, run.seed): run for run in runs}.values())
 
 
 def collect(outputs: Path) -> pd.DataFrame:
     """Rows of all finished runs at any depth below `outputs`, with the columns of `COLUMNS`.
 
-    Of runs with the same settings, scale and seed only the one started last is kept. A file that can't
-    be read, or isn't in today's format, is left out with one warning. No runs: an empty table.
+    Files right in `outputs` that hold rows of several runs (`uae table N --format runs`) count as well. Of
+    runs with the same settings, scale and seed only the one started last is kept. A file that can't be
+    read, or isn't in today's format, is left out with one warning. No runs: an empty table.
     """
-    frames = [
-        frame for path in sorted(outputs.rglob(RESULTS_FILE)) if (frame := read_or_warn(path)) is not None
-    ]
-    return _latest(frames) if frames else pd.DataFrame(columns=list(COLUMNS))
+    return latest([frame for path in _files(outputs) if (frame := read_or_warn(path)) is not None])
 
 
 def read_run(folder: Path) -> pd.DataFrame:
-    """Rows of the finished run in this folder, as of `collect`.
+    """Rows of the finished run in this folder, as of `collect`; errors as of `read_rows`."""
+    return read_rows(folder / RESULTS_FILE)
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Rows of a run's `results.csv`, or of several runs' in one file, as of `collect`.
 
     Raises:
         ValueError: its file isn't in today's format, or holds nonsense.
     """
     # Everything as text first: a hash such as 12e34567 must not become a number.
-    frame = pd.read_csv(folder / RESULTS_FILE, dtype=str, keep_default_na=False)
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     frame = frame.assign(**{name: value for name, value in LATER.items() if name not in frame})
     missing = [column for column in COLUMNS if column not in frame]
     if missing:
@@ -113,9 +128,22 @@ def read_run(folder: Path) -> pd.DataFrame:
     for column in WHOLE:
         frame[column] = _whole(frame[column])
     _started(frame)
-    if frame.duplicated([*IDENTITY, "seed", "arm", "metric"]).any():
+    if frame.duplicated(list(_ROW)).any():
         raise ValueError("the same arm and metric stand there twice for one seed")
     return frame
+
+
+def latest(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """All rows, save those of runs that were repeated later.
+
+    Files that hold rows of one and the same run complete each other; a tie goes to the one read last.
+    """
+    if not frames:
+        return pd.DataFrame(columns=list(COLUMNS))
+    rows = pd.concat(frames, ignore_index=True).assign(_started=lambda rows: _started(rows))
+    newest = rows.groupby([*IDENTITY, "seed"])["_started"].transform("max")
+    rows = rows[rows["_started"] == newest].drop_duplicates(list(_ROW), keep="last")
+    return rows[list(COLUMNS)].reset_index(drop=True)
 
 
 def over_seeds(rows: pd.DataFrame) -> list[MeanResult]:
@@ -127,21 +155,38 @@ def over_seeds(rows: pd.DataFrame) -> list[MeanResult]:
     return [_over_seeds(group) for _, group in rows.groupby(keys, sort=False, dropna=False)]
 
 
-def _finished(path: Path) -> FinishedRun | None:
+def _files(outputs: Path) -> list[Path]:
+    return sorted([*outputs.rglob(RESULTS_FILE), *filter(_holds_runs, outputs.glob("*.csv"))])
+
+
+def _holds_runs(path: Path) -> bool:
+    """Whether a file beside the runs, whatever its name, has the columns of `results.csv`."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        header = next(csv.reader(file), [])
+    return path.name != RESULTS_FILE and set(COLUMNS) <= {*header, *LATER}
+
+
+def _finished(path: Path) -> list[FinishedRun]:
+    runs: dict[FinishedRun, None] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            row = {**LATER, **next(csv.DictReader(file))}
-        seed, n_attacked = int(row["seed"]), int(row["n_attacked"])
-        text = [row[name] for name in ("experiment", "scale", "job", "commit")]
-    except (OSError, ValueError, TypeError, KeyError, StopIteration, csv.Error):
-        return None
-    return FinishedRun(path.parent, text[0], text[1], seed, n_attacked, text[2], text[3])
+            for line in csv.DictReader(file):
+                row = {"device": "", "started": "", **LATER, **line}
+                text = {name: row[name] for name in ("experiment", "scale", "job", "commit", "device")}
+                seed, n_attacked = int(row["seed"]), int(row["n_attacked"])
+                run = FinishedRun(
+                    path.parent, seed=seed, n_attacked=n_attacked, started=row["started"], **text
+                )
+                runs[run] = None
+    except (OSError, ValueError, TypeError, KeyError, csv.Error):
+        return []
+    return list(runs)
 
 
 def read_or_warn(path: Path) -> pd.DataFrame | None:
     """Rows of this results.csv; of one that can't be read None, after a warning."""
     try:
-        return read_run(path.parent)
+        return read_rows(path)
     except (OSError, ValueError) as error:
         log.warning("left out %s: %s", path, one_line(error))
         return None
@@ -155,15 +200,6 @@ def _whole(numbers: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def _started(frame: pd.DataFrame) -> "pd.Series[Any]":
     return pd.to_datetime(frame["started"], format="ISO8601", utc=True)
-
-
-def _latest(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """All rows, save those of runs that were repeated later; a tie goes to the file read last."""
-    rows = pd.concat([frame.assign(_file=index) for index, frame in enumerate(frames)], ignore_index=True)
-    rows["_started"] = _started(rows)
-    runs = rows.sort_values(["_started", "_file"]).groupby([*IDENTITY, "seed"])["_file"].last()
-    newest = rows.merge(runs.rename("_newest").reset_index(), on=[*IDENTITY, "seed"])
-    return newest[newest["_file"] == newest["_newest"]][list(COLUMNS)].reset_index(drop=True)
 
 
 def _over_seeds(group: pd.DataFrame) -> MeanResult:
@@ -180,14 +216,27 @@ def _over_seeds(group: pd.DataFrame) -> MeanResult:
         note=" ".join(dict.fromkeys(note for note in group["note"] if note)),
         mean=float(group["value"].mean(skipna=False)),
         std=None if pd.isna(std) else std,
+        interval=_interval(group["value"]) if "_gain_vs_" in newest["metric"] else None,
         seeds=seeds,
         draws=draws,
         spread=spread,
         epochs=_span(group["epochs"]),
         device=", ".join(dict.fromkeys(group["device"])),
         dates=", ".join(sorted({started[:10] for started in group["started"]})),
+        seconds=None if group["seconds"].isna().all() else float(group["seconds"].mean()),
+        seed_numbers=", ".join(map(str, sorted(group["seed"]))),
         commits=", ".join(sorted({readable(commit) for commit in group["commit"] if commit})),
     )
+
+
+def _interval(values: "pd.Series[Any]") -> tuple[float, float] | None:
+    if len(values) < INTERVAL_SEEDS:
+        return None
+    from scipy.special import stdtrit  # Student's quantile; not with this module: half a second
+
+    mean = float(values.mean(skipna=False))
+    half = float(stdtrit(len(values) - 1, 0.975) * values.std(ddof=1, skipna=False) / len(values) ** 0.5)
+    return mean - half, mean + half
 
 
 def readable(commit: str) -> str:

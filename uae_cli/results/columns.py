@@ -89,7 +89,7 @@ class ResultRow:
     experiment. `started` is an ISO time, `note` the dataset's note, `commit` the checkout's, `attack` the
     solver's settings ('alpha=0.01 beta=0.1 …'), `job` the identity of the config (`hashing.job_identity`).
     `n_attacked` counts the samples attacked where that is a setting of its own, and is 0 where all training
-    samples are.
+    samples are. `seconds` is the wall time of the whole run, less by what earlier runs had left to it.
     """
 
     experiment: str
@@ -115,13 +115,15 @@ class ResultRow:
     commit: str = ""
     job: str = ""
     n_attacked: int = 0
+    seconds: float | None = None
 
 
 COLUMNS = tuple(field.name for field in fields(ResultRow))
-LATER = {"attack": "", "commit": "", "job": "", "n_attacked": "0"}  # what the files of older runs lack
+# What the files of older runs lack
+LATER = {"attack": "", "commit": "", "job": "", "n_attacked": "0", "seconds": ""}
 RENAMED = {"mi": "in_attack_value", "mi_reestimated": "mi_held_out"}  # metrics, likewise
 WHOLE = ("seed", "draws", "n_train", "n_test", "epochs", "n_attacked")
-NUMBERS = (*WHOLE, "value", "std")
+NUMBERS = (*WHOLE, "value", "std", "seconds")
 
 
 def to_frame(rows: Iterable[ResultRow]) -> pd.DataFrame:

@@ -75,20 +75,19 @@ def _run(
     if names := stages.store.unconverged:
         told["note"] += f" NOT CONVERGED, even in the last try: {', '.join(names)}."
         told["note"] = told["note"].strip()
-    rows = result_rows(result.lines, told)
     (folder / "figures").mkdir(exist_ok=True)
     scale = "" if experiment.scale.name == "full" else f", scale {experiment.scale.name}"
     result.draw(folder / "figures", f"{experiment.name}, seed {experiment.seed}{scale}", tensorboard)
     tensorboard.close()
     _link_stages(folder / "tensors", stages)
     _write_split(folder / "split.csv", data)
-    seconds = (datetime.now(UTC) - started).total_seconds()
+    told["seconds"] = (datetime.now(UTC) - started).total_seconds()
+    rows = result_rows(result.lines, told)
     record = {
         **told,
         "commit": told["commit"] or None,
         "uae": __version__,
         "command": command,
-        "seconds": seconds,
         "machine": describe(device),
         "source": data.source,
         "stages": stages.store.costs,
@@ -98,7 +97,7 @@ def _run(
     write_json(folder / "results.json", record)
     # Last: with it, a run is finished
     write_whole(folder / RESULTS_FILE, lambda part: to_frame(rows).to_csv(part, index=False))
-    log.info("finished in %.1f s", seconds)
+    log.info("finished in %.1f s", told["seconds"])
 
 
 def _write_split(path: Path, data: Dataset) -> None:

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from uae_cli.results import METRICS, MeanResult, gain_name, unit_of
-from uae_cli.tables.format import NOTHING, gain, papers_shown_as, shown_as
+from uae_cli.tables.format import NOTHING, gain, interval, papers_shown_as, shown_as
 from uae_cli.tables.notes import (
     BEST,
     DRAWS,
@@ -112,10 +112,15 @@ def experiments(table: Table, rows: Iterable[MeanResult]) -> list[list[MeanResul
     return [list(run) for _, run in groupby(wanted, key=attrgetter("identity"))]
 
 
+def lacking(table: Table, runs: Sequence[Lines]) -> list[tuple[str, str]]:
+    """The paper's pairs of dataset and model that have not been run in full."""
+    done = {(run[0].dataset, run[0].model) for run in runs if as_in_paper(run[0]) and _whole(table, run)}
+    return [pair for pair in reported_pairs(table.number) if pair not in done]
+
+
 def missing_line(table: Table, runs: Sequence[Lines]) -> str:
     """Which of the paper's experiments have no full run yet, and the command; empty if none."""
-    done = {(run[0].dataset, run[0].model) for run in runs if as_in_paper(run[0]) and _whole(table, run)}
-    names = [table.experiment_of(*pair) for pair in reported_pairs(table.number) if pair not in done]
+    names = [table.experiment_of(*pair) for pair in lacking(table, runs)]
     if not names:
         return ""
     several = "-m " if len(names) > 1 or table.sweep else ""
@@ -126,14 +131,23 @@ def missing_line(table: Table, runs: Sequence[Lines]) -> str:
 
 
 def _whole(table: Table, run: Lines) -> bool:
-    """Whether it is this table's own experiment, and no line of a sweep is lacking."""
+    """Whether it is this table's own experiment, and no line of a sweep and no chosen arm is lacking."""
     own = run[0].experiment == table.experiment_of(run[0].dataset, run[0].model)
-    return own and (table.sweep is None or {row.arm for row in run} >= table.sweep.lines.keys())
+    there, wanted = {row.arm for row in run}, tuple(table.sweep.lines) if table.sweep else ()
+    if "arm=" in run[0].overrides and not table.sweep:
+        pair, metrics = (run[0].dataset, run[0].model), [measure.metric for measure in table.measures]
+        wanted = tuple(
+            arm for arm in table.arms if any(reported(table.number, *pair, arm, m) for m in metrics)
+        )
+    return own and there >= set(wanted)
 
 
 def _block(table: Table, run: Lines, notes: Sequence[str], ambiguous: set[str]) -> Block:
     first, how = run[0], facts(run)
-    if heading(first) + str(how) in ambiguous:
+    if not table.epochs:
+        epochs = sorted({row.epochs for row in run}, key=len)
+        how = (*how, f"{', '.join(epochs)} epochs")
+    if heading(first) + str(facts(run)) in ambiguous:
         how = (*how, f"settings {first.settings}")
     arms = table.lines(row.arm for row in run)
     return Block(
@@ -177,6 +191,8 @@ def _columns(table: Table, run: Lines, arms: Sequence[str]) -> list[Column]:
         if not measure.ours_alone:
             columns.append((f"{measure.heading}\npaper", papers))
         columns += [_gains(cells, arms, metric, reference, spread=True) for reference in measure.gains]
+        if intervals := _intervals(cells, arms, metric):
+            columns.append(intervals)
     if table.epochs:
         columns.append(("epochs", [next(row.epochs for row in run if row.arm == arm) for arm in arms]))
     return columns
@@ -187,8 +203,8 @@ def _run_columns(run: Lines, main: str | None) -> list[Column]:
     cells, arms = {(row.arm, row.metric): row for row in run}, arms_of(run)
     there, columns = {row.metric for row in run}, list[Column]()
     if main is not None:
-        best, papers = _best(run, main), [_papers(None, run[0], arm, main) for arm in arms]
-        ours = [_cell(cells.get((arm, main))) + (f" {BEST}" if arm in best else "") for arm in arms]
+        first, papers = best(run, main), [_papers(None, run[0], arm, main) for arm in arms]
+        ours = [_cell(cells.get((arm, main))) + (f" {BEST}" if arm in first else "") for arm in arms]
         columns.append((f"{told_heading(main)}\nours", ours))
         if set(papers) != {NOTHING}:
             columns.append((f"{told_heading(main)}\npaper", papers))
@@ -210,7 +226,8 @@ def headline(run: Lines) -> str | None:
     return next((name for name in METRICS if name in compared), None)
 
 
-def _best(run: Lines, metric: str) -> set[str]:
+def best(run: Lines, metric: str) -> set[str]:
+    """The arms of the lowest error or the highest accuracy; none where nothing was measured."""
     values = {row.arm: row.mean for row in run if row.metric == metric and math.isfinite(row.mean)}
     first = min if METRICS[metric].gains == "error" else max
     return {arm for arm, value in values.items() if value == first(values.values())}
@@ -239,6 +256,13 @@ def _gains(cells: Cells, arms: Sequence[str], metric: str, reference: str, *, sp
     rows = [None if arm == reference else cells.get((arm, name)) for arm in arms]
     told = [NOTHING if row is None else gain(row.mean, row.std if spread else None) for row in rows]
     return f"gain {unit_of(name)} vs\n{reference}", told
+
+
+def _intervals(cells: Cells, arms: Sequence[str], metric: str) -> Column | None:
+    """Of the gains against replicate; None where no arm has the seeds for one."""
+    rows = [cells.get((arm, gain_name(metric, "replicate"))) for arm in arms]
+    told = [NOTHING if row is None or row.interval is None else interval(row.interval) for row in rows]
+    return None if set(told) == {NOTHING} else ("95 %\ninterval", told)
 
 
 def _note(row: MeanResult) -> str:

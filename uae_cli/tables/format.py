@@ -47,6 +47,14 @@ def gain(value: float, std: float | None = None) -> str:
     return with_spread(value, std, 0 if abs(value) >= 100 else 1, sign=True)
 
 
+def interval(bounds: tuple[float, float], mean: float | None = None) -> str:
+    """Write an interval of gains, without unit, after the mean if it is given; a narrow one keeps a digit."""
+    width = bounds[1] - bounds[0]
+    decimals = -math.floor(math.log10(width)) if 0 < width < 0.1 else 1
+    low, high = (fixed(bound, decimals, sign=True) for bound in bounds)
+    return ("" if mean is None else f"{fixed(mean, decimals, sign=True)} ") + f"[{low}, {high}]"
+
+
 def significant(value: float, std: float | None = None) -> str:
     """Three significant digits: norms, seconds."""
     text = f"{value:.3g}" if std is None else f"{value:.3g} ± {std:.1g}"

@@ -1,12 +1,13 @@
 """What stands beside a result wherever it is shown: how it was measured, what it lacks, what signs mean."""
 
 import math
+import shlex
 from collections.abc import Sequence
 
 from uae_cli.results import ARMS, METRICS, MeanResult, experiment_name, gain_name
 from uae_cli.tables.reported import FULL_ATTACKED, FULL_NAMES, FULL_SIZES, full_name, reported
 from uae_cli.tables.spec import Table
-from uae_cli.text import plural
+from uae_cli.text import duration, plural
 
 Lines = Sequence[MeanResult]  # of one experiment
 
@@ -20,14 +21,41 @@ INFORMATION = (
     "learn, and no estimate; the paper's MI is such a value. "
     "ln K, of K vectors a sample, is about the most that they can show."
 )
+# Overrides that change no arm's numbers, or are told among the facts
+_NO_CHANGE = (
+    "arm=",
+    "arm.",
+    "augmentation.draws=",
+    "data.train_size=",
+    "data.test_size=",
+    "data.attack_size=",
+)
 _GAINS = {"error": "the error fell below", "points": "the accuracy rose above"}
 
 
 def heading(row: MeanResult) -> str:
     """What is said above one experiment: dataset, model, the experiment's own name, changed settings."""
     plain = experiment_name(row.dataset, row.model)
-    parts = [row.dataset, row.model, row.experiment if row.experiment != plain else "", row.overrides]
+    parts = [row.dataset, row.model, row.experiment if row.experiment != plain else "", changed(row)]
     return " · ".join(part for part in parts if part)
+
+
+def changed(row: MeanResult) -> str:
+    """Settings that were changed and bear on every arm; not the choice of arms, draws and samples."""
+    return " ".join(word for word in row.overrides.split() if not word.startswith(_NO_CHANGE))
+
+
+def command(row: MeanResult, sweep: str = "") -> str:
+    """The command line that makes these rows; `sweep` gives the settings that it goes through."""
+    named = row.overrides.startswith(("experiment=", "~experiment")) or " experiment=" in row.overrides
+    words = [] if named else [f"experiment={row.experiment}"]
+    words += [
+        f"scale={row.scale}",
+        *row.overrides.split(),
+        *sweep.split(),
+        f"seed={row.seed_numbers.replace(', ', ',')}",
+    ]
+    return shlex.join(["uae", "run", *(["-m"] if row.seeds > 1 or sweep else []), *words])
 
 
 def shortfalls(row: MeanResult) -> tuple[str, ...]:
@@ -45,7 +73,7 @@ def shortfalls(row: MeanResult) -> tuple[str, ...]:
 
 def as_in_paper(row: MeanResult) -> bool:
     """Whether the paper's number was measured the same way: full data and scale, no setting changed."""
-    return not shortfalls(row) and not row.overrides
+    return not shortfalls(row) and not changed(row)
 
 
 def too_small(row: MeanResult) -> bool:
@@ -54,12 +82,14 @@ def too_small(row: MeanResult) -> bool:
 
 
 def facts(run: Lines) -> tuple[str, ...]:
-    """Say how one experiment was measured: its scale, its samples, its device, when, and by what code."""
+    """Say how one experiment was measured: scale, samples, device, wall time, when, and by what code."""
     first = run[0]
     devices = ", ".join(dict.fromkeys(name for row in run for name in row.device.split(", ")))
     samples = f"{first.n_train:,} training and {first.n_test:,} test samples"
     attacked = [f"{plural(first.n_attacked, 'sample')} attacked"] if first.n_attacked else []
-    made = [first.dates, f"commit {first.commits}" if first.commits else ""]
+    seconds = [row.seconds for row in run if row.seconds is not None]
+    took = f"{duration(max(seconds))} a seed" if seconds else ""
+    made = [took, first.dates, f"commit {first.commits}" if first.commits else ""]
     return (f"{first.scale} scale", samples, *attacked, devices, *filter(None, made))
 
 
@@ -69,6 +99,10 @@ def legend(table: Table, runs: Sequence[Lines]) -> tuple[str, ...]:
     lines = [TOO_SMALL] if any(map(too_small, rows)) else []
     if any(row.spread == "seeds" for row in rows):
         lines.append("Ours: mean ± standard deviation over seeds.")
+    if any(row.interval for row in rows):
+        lines.append(
+            "95 % interval: Student's t over the seeds, of the gain against replicate of the same seed."
+        )
     if compared := {METRICS[measure.metric].gains for measure in table.measures if measure.gains}:
         told = [text for kind, text in _GAINS.items() if kind in compared]
         lines.append(
