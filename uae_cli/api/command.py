@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from uae_cli.api.front import attack
@@ -20,10 +21,12 @@ from uae_cli.datasets import ImageFolder
 from uae_cli.datasets.own_arrays import image_tensor
 from uae_cli.datasets.own_images import read_images
 from uae_cli.errors import ConfigError, DataError
+from uae_cli.experiment.refused import validation_error
 from uae_cli.figures import amplified, image_rows
+from uae_cli.figures.image_grid import MOST
 from uae_cli.machine import choose_device, choose_threads, keep_freed_memory
 from uae_cli.models.weights import load_weights
-from uae_cli.text import nearest, one_line, plural
+from uae_cli.text import nearest, one_line
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ def attack_command(options: argparse.Namespace) -> int:
     )
     found = replace(found, names=names)
     found.save(out)
-    _draw(found, out / FIGURE)
+    _draw(found, limits, out / FIGURE)
     print(found.summary())
     print(f"Everything is in {out}")
     return 0
@@ -175,12 +178,15 @@ def read_samples(path: Path, size: str | None, *, gray: bool) -> tuple[Tensor, t
 
 
 def _read_folder(path: Path, size: str | None, *, gray: bool) -> tuple[Tensor, tuple[str, ...]]:
-    folder = ImageFolder(name="folder", path=path, size=size, gray=gray, labels=False, split_seed=0)
+    settings: dict[str, Any] = {"name": "folder", "path": path, "size": size, "gray": gray, "labels": False}
+    try:
+        folder = ImageFolder(**settings, split_seed=0)
+    except ValidationError as error:
+        raise ConfigError(str(validation_error(error, "")).replace("size", "--size", 1)) from error
     if not (files := folder.files(Path())):
         raise DataError(f"--data {path}: no images in this folder")
-    height, _, width = (size or "").partition("x")
     try:
-        images, told = read_images(files, (int(height), int(width or height)) if height else None, gray=gray)
+        images, told = read_images(files, folder.size, gray=gray)
     except DataError as error:
         ours = str(error).replace("dataset.size=", "--size ")
         raise DataError(f"--data {path}: {ours}") from None
@@ -219,7 +225,8 @@ def _setting(overrides: list[str], name: str) -> str | None:
     return next((one.partition("=")[2] for one in overrides if one.startswith(f"{name}=")), None)
 
 
-def _draw(found: Uaes, path: Path) -> None:
-    delta, factor = amplified(found.x - found.clean)
-    rows = {"sample": found.clean, "UAE": found.x, f"δ × {factor:g}": delta}
-    image_rows(path, rows, f"samples and UAEs, {plural(len(found.x), 'sample')}", success=found.success)
+def _draw(found: Uaes, limits: tuple[float, float], path: Path) -> None:
+    clean, uae = ((x[:MOST] - limits[0]) / (limits[1] - limits[0]) for x in (found.clean, found.x))
+    delta, factor = amplified(uae - clean)
+    rows = {"sample": clean, "UAE": uae, f"δ × {factor:g}": delta}
+    image_rows(path, rows, "samples and their UAEs", success=found.success)

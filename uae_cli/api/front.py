@@ -89,7 +89,8 @@ def attack(
         similarity: one of `conf/similarity`, or an object.
         solver: one of `conf/attack`, or an object.
         output: picks the reconstruction (for a classifier, the logits) from the model's answer; or its name
-            or position there. By default it is the one tensor of the samples' shape.
+            or position there. By default it is the one tensor of the samples' shape;
+            where there is none, a loss or criterion of another kind gets the answer as it is.
         loss: (x, output) → one number per sample, (B,), instead of the squared error; both on the scale [0,
             1].
         layer: whose output is the K feature maps that mutual information is taken of. auto is the first
@@ -112,9 +113,12 @@ def attack(
     """
     samples, own_labels = samples_of(x)
     low, span = limits[0], limits[1] - limits[0]
+    if not span > 0:
+        raise ConfigError(f"limits = {limits}: the first must be below the second")
     scaled = samples if limits == (0, 1) else (samples - low) / span
     check_values(scaled)
-    target = Target(model, scaled, output=output, limits=limits, whole=loss is not None)
+    whole = loss is not None or criterion != "reconstruction"  # which may want other answers
+    target = Target(model, scaled, output=output, limits=limits, whole=whole)
     named = {"alpha": alpha, "delta_start": delta_start, "epsilon": epsilon, "iterations": iterations}
     set_here = [f"attack.{name}={value}" for name, value in named.items() if value not in (None, "auto")]
     if set_here and not isinstance(solver, str):
@@ -288,6 +292,7 @@ def _claim(folder: Path, attack: Attack, target: Target, samples: Samples) -> No
             "code": code_version("attack"),
             "own_code": own_code(attack, target.model, target.function),
             "attack": described(attack),
+            "reading": described(target.reading),
             "tensors": [fingerprint(tensor) for tensor in (samples.x, *labels, *held)],
             "seed": samples.seed,
         }

@@ -12,6 +12,7 @@ MOST = 32  # samples that are probed, spread evenly
 STARTS = (0.2, 0.1, 0.05, 0.02)  # of the data's root mean square: limits of δ₀ to try, the farthest first
 ENOUGH = 0.9  # share of the probed samples at whose success nothing more is tried
 _NEWTON = 0.5  # ρ, the criterion's first step as a share of f/‖∇f‖, at which f would be 0 were it linear
+_LEARNT = 10  # iterations for which a similarity that learns does so, before its gradient is looked at
 _PULL = 5.0  # the least ratio of the criterion's part of a step to the similarity's at the start
 
 
@@ -80,6 +81,8 @@ def _sizes(attack: Attack, model: HookedModel, batch: Samples) -> tuple[float, f
     criterion, measure = attack.criterion.bind(model, clean, batch), similarity.bind(clean, batch)
     response = model(solver.start(batch).requires_grad_())
     f, value = criterion(response), measure(response, 0)
+    for t in range(1, _LEARNT):
+        value = measure(response, t)
     norms = []
     for loss in (f, value):
         (gradient,) = torch.autograd.grad(loss.sum(), response.x, retain_graph=True)

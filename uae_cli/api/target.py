@@ -18,6 +18,12 @@ _FAILURES = (TypeError, ValueError, RuntimeError, AttributeError, KeyError, Inde
 class Target(nn.Module):
     """Any module or callable, with its answer's reconstruction picked.
 
+    Attributes:
+        model: the module that it is or belongs to; None for a function, of which nothing is known.
+        name: what messages call it.
+        function: is called with samples.
+        reading: how answers are read, as text.
+
     Args:
         model: called with (B, *shape) samples, in its own type of floats, on its own device.
         like: (n, *shape) samples; where the model has no parameters, it is taken to be on their device.
@@ -39,14 +45,12 @@ class Target(nn.Module):
     ) -> None:
         super().__init__()
         owner = model if isinstance(model, nn.Module) else getattr(model, "__self__", None)
-        self.model = (
-            owner if isinstance(owner, nn.Module) else None
-        )  # else a function, of which nothing is known
+        self.model = owner if isinstance(owner, nn.Module) else None
         self.name = (
             type(owner).__name__ if self.model is not None else getattr(model, "__name__", "the model")
         )
         self.function = model.__call__ if isinstance(model, nn.Module) else model
-        self._output, self._whole = output, whole
+        self._output, self._whole, self.reading = output, whole, f"{output} {limits}"
         self._low, self._span = limits[0], limits[1] - limits[0]
         held = [] if self.model is None else chain(self.model.parameters(), self.model.buffers())
         first = next((tensor for tensor in held if tensor.is_floating_point()), like)

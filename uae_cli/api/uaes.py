@@ -114,7 +114,8 @@ class Uaes:
             write_whole(folder / TENSORS, lambda part: save_file(tensors, part))
 
     def _are_images(self) -> bool:
-        return self.x.ndim == 4 and self.x.shape[1] in (1, 3)
+        in_range = len(self.x) > 0 and float(self.x.min()) >= 0 and float(self.x.max()) <= 1
+        return in_range and self.x.ndim == 4 and self.x.shape[1] in (1, 3)
 
     def _files(self) -> list[str]:
         """Of PNGs: the samples' own names, whole where two differ by their ending alone."""

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Callable
 from dataclasses import field
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch

@@ -64,9 +64,8 @@ class FeatureMaps:
         layer = self.layer or getattr(model, "feature_layer", None) or first_convolution(model)
         if layer is None:
             raise ConfigError(
-                f"sampling = conv: {type(model).__name__} has no layer nn.Conv1d, Conv2d or Conv3d to read "
-                f"maps "
-                "from; use sampling=random, or name another layer: similarity.sampling.layer=NAME"
+                f"sampling = conv: {type(model).__name__} has no convolution layer (nn.Conv1d, Conv2d or "
+                "Conv3d); use sampling=random, or name another layer, similarity.sampling.layer=NAME"
             )
         return str(layer)
 
