@@ -220,7 +220,9 @@ def _parser() -> _Parser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = _Parser(prog="uae", description=_TOP_HELP, formatter_class=layout)
     parser.add_argument("--version", action="version", version=f"uae {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="run | attack | table | figure | data | bench | paper")
+    commands = parser.add_subparsers(
+        dest="command", metavar="run | attack | table | figure | data | bench | paper"
+    )
     commands.add_parser("run", help="run an experiment (arguments are Hydra's: group=choice, key=value)")
 
     def command(name: str, line: str, page: str) -> _Parser:
@@ -232,8 +234,8 @@ def _parser() -> _Parser:
     )
     attack.add_argument("overrides", nargs="*", help="settings, as for uae run")
     attack.add_argument("--weights", type=Path, help="state dict, by torch.save or safetensors")
-    data = "folder of images, .npy, .npz, .csv or .parquet"
-    attack.add_argument("--data", type=Path, required=True, help=data)
+    kinds = "folder of images, .npy, .npz, .csv or .parquet"
+    attack.add_argument("--data", type=Path, required=True, help=kinds)
     attack.add_argument("--out", type=Path, required=True, help="an empty or new folder")
     attack.add_argument("--size", help="resize images to HEIGHTxWIDTH, or to a square")
     attack.add_argument("--gray", action="store_true", help="make images grey")
