@@ -13,7 +13,9 @@ STARTS = (0.2, 0.1, 0.05, 0.02)  # of the data's root mean square: limits of δ�
 ENOUGH = 0.9  # share of the probed samples at whose success nothing more is tried
 _NEWTON = 0.5  # ρ, the criterion's first step as a share of f/‖∇f‖, at which f would be 0 were it linear
 _LEARNT = 10  # iterations for which a similarity that learns does so, before its gradient is looked at
-_PULL = 5.0  # the least ratio of the criterion's part of a step to the similarity's at the start
+# Least ratios of the criterion's part of a step to the similarity's at the start; the second where the first
+# doesn't succeed on enough from any start
+_PULLS = (5.0, 25.0)
 
 
 def tuned(attack: Attack, model: HookedModel, samples: Samples, auto: frozenset[str]) -> tuple[Attack, float]:
@@ -22,8 +24,8 @@ def tuned(attack: Attack, model: HookedModel, samples: Samples, auto: frozenset[
     δ₀'s limit b is a share of the data's root mean square, the first of `STARTS` at which the attack succeeds
     on enough of the probed samples, else the best. At such a start, let f, g and s be the medians of f⁺, ‖∇f‖
     and ‖∇S‖. The criterion's first step, of length α·c·g, shall be ρ·f/g, with c = β·f after MinMax's first
-    iteration: α = ρ/(β·g²). Where the similarity would outweigh that, c starts at `_PULL`·s/g, and α is
-        smaller.
+    iteration: α = ρ/(β·g²). Where the similarity would outweigh that, c starts at p·s/g, p of `_PULLS`, and α
+    is smaller.
 
     Args:
         attack: a solver's with α and δ₀.
@@ -48,12 +50,16 @@ def _candidates(attack: Attack, model: HookedModel, batch: Samples, auto: frozen
     solver = attack.solver
     assert isinstance(solver, MinMax | Penalty)  # the caller's condition
     starts = STARTS if "delta_start" in auto and size > 0 else (None,)
-    for share in starts:
-        started = solver if share is None else replace(solver, delta_start=share * size)
-        yield replace(attack, solver=_stepped(replace(attack, solver=started), model, batch, auto))
+    for pull in _PULLS if "alpha" in auto else _PULLS[:1]:
+        for share in starts:
+            started = solver if share is None else replace(solver, delta_start=share * size)
+            stepped = _stepped(replace(attack, solver=started), model, batch, auto, pull)
+            yield replace(attack, solver=stepped)
 
 
-def _stepped(attack: Attack, model: HookedModel, batch: Samples, auto: frozenset[str]) -> MinMax | Penalty:
+def _stepped(
+    attack: Attack, model: HookedModel, batch: Samples, auto: frozenset[str], least_pull: float
+) -> MinMax | Penalty:
     solver = attack.solver
     assert isinstance(solver, MinMax | Penalty)
     if "alpha" not in auto:
@@ -64,7 +70,7 @@ def _stepped(attack: Attack, model: HookedModel, batch: Samples, auto: frozenset
     f, g, s = _sizes(attack, model, batch)
     if not (f > 0 and g > 0):  # nothing to go by: all succeed already, or nothing moves them
         return solver
-    pull = _PULL * s / g
+    pull = least_pull * s / g
     if isinstance(solver, Penalty):
         return replace(solver, alpha=_NEWTON * f / g**2 / max(pull, 1.0))
     if "c_start" in auto and pull > solver.beta * f:
