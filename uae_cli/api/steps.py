@@ -91,7 +91,10 @@ def _sizes(attack: Attack, model: HookedModel, batch: Samples) -> tuple[float, f
         value = measure(response, t)
     norms = []
     for loss in (f, value):
-        (gradient,) = torch.autograd.grad(loss.sum(), response.x, retain_graph=True)
-        norms.append(float(gradient.flatten(1).norm(dim=1).median()))
+        norm = torch.zeros(1)
+        if loss.requires_grad:  # a similarity may have none
+            (gradient,) = torch.autograd.grad(loss.sum(), response.x, retain_graph=True)
+            norm = gradient.flatten(1).norm(dim=1)
+        norms.append(float(norm.median()))
     above = f.detach()[f.detach() > 0]
     return float(above.median()) if len(above) else 0.0, norms[0], norms[1]
