@@ -1,4 +1,4 @@
-"""The command line: `uae run`, `table`, `figure`, `runs`, `data`, `bench`, `paper` and `doctor`."""
+"""The command line: `uae run`, `attack`, `table`, `figure`, `runs`, `data`, `bench`, `paper` and `doctor`."""
 
 import argparse
 import logging
@@ -20,6 +20,7 @@ Unsupervised adversarial examples: generate them, retrain on them, measure what 
   uae run experiment=mnist_dense_ae seed=1       one row of the paper's Table 4
   uae run -m attack.alpha=0.01,0.05 seed=0,1,2   a sweep; what jobs share is computed once
   uae run --help                                 every choice, the settings, your own experiments
+  uae attack my_pkg:MyAE --data imgs --out uaes  UAEs of a model and images of your own
   uae table 4                                    the paper's Table 4 from all finished runs
   uae figure 5                                   the paper's Figure 5, wherever a run has drawn it
   uae data                                       which datasets are at hand, and how to get the others
@@ -27,6 +28,19 @@ Unsupervised adversarial examples: generate them, retrain on them, measure what 
   uae paper                                      every table and figure: done, missing, run, as one page
   uae runs                                       all finished runs, and in what two of them differ
   uae doctor                                     what is installed and at hand, and what is in the way
+"""
+
+_ATTACK_HELP = """\
+UAEs of a model of your own, for samples of your own. --out gets images/ (PNGs by the samples'
+names), uaes.csv (file, success, f, similarity, the norms of δ), uaes.safetensors (unrounded) and figure.png;
+its attack/ lets the same command go on after an interruption. Step size and start of δ are chosen by the
+size of data and gradients, and told, unless they are set. Settings are those of uae run: attack, similarity,
+sampling, criterion, seed, device, precision, chunk_size, memory_budget.
+
+  uae attack my_pkg:MyAE --weights my_ae.pt --data imgs/ --out uaes/
+  uae attack my_pkg:make_model --data imgs/ --size 32x32 --gray --out uaes/
+  uae attack my_pkg:VAE --weights vae.safetensors --data x.npy --output recon_x --out uaes/
+  uae attack my_pkg:MyAE --data table.csv --scale --loss my_pkg:loss --out uaes/ attack.iterations=100 seed=1
 """
 
 _TABLE_HELP = """\
@@ -108,7 +122,7 @@ Exit status 1 if something is in the way.
 """
 
 _FORMATS: dict[str | None, Any] = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
-_COMMANDS = ("run", "table", "figure", "runs", "data", "bench", "paper", "doctor")
+_COMMANDS = ("run", "attack", "table", "figure", "runs", "data", "bench", "paper", "doctor")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -155,6 +169,8 @@ def _call(arguments: list[str]) -> int:
 
         complete(arguments[1], _COMMANDS)
         return 0
+    if arguments[:1] in (["run"], ["attack"]) and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # where a user's own classes are; what is installed goes first
     if arguments[:1] in (["run"], ["-sc"]):
         from uae_cli.run.command import run_command
 
@@ -165,7 +181,7 @@ def _call(arguments: list[str]) -> int:
         raise ConfigError(f"{arguments[0]}: no such command; {nearest(arguments[0], _COMMANDS)}")
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
-    if options.command in ("bench", "paper"):
+    if options.command in ("attack", "bench", "paper"):
         # Settings may stand on either side of the options, which argparse allows no subcommand
         options.overrides += [argument for argument in rest if not argument.startswith("-")]
         rest = [argument for argument in rest if argument.startswith("-")]
@@ -178,11 +194,16 @@ def _call(arguments: list[str]) -> int:
         return 0
     logging.basicConfig(format="%(message)s")
     logging.getLogger("uae_cli.progress").setLevel(logging.INFO)
+    logging.getLogger("uae_cli.api").setLevel(logging.INFO)
     return _run(options)
 
 
 def _run(o: argparse.Namespace) -> int:
     """Import only what the command needs: some of it takes seconds."""
+    if o.command == "attack":
+        from uae_cli.api.command import attack_command
+
+        return attack_command(o)
     if o.command == "table":
         from uae_cli.tables import table_command
 
@@ -238,6 +259,24 @@ def _parser() -> _Parser:
     def command(name: str, line: str, page: str) -> _Parser:
         return commands.add_parser(name, help=line, description=page, formatter_class=layout)
 
+    attack = command("attack", "UAEs of a model of your own", _ATTACK_HELP)
+    attack.add_argument(
+        "model", help="module:Class, module:function that makes it (given shape=), or an nn.Module"
+    )
+    attack.add_argument("overrides", nargs="*", help="settings, as for uae run")
+    attack.add_argument("--weights", type=Path, help="state dict, by torch.save or safetensors")
+    kinds = "folder of images, .npy, .npz, .csv or .parquet"
+    attack.add_argument("--data", type=Path, required=True, help=kinds)
+    attack.add_argument("--out", type=Path, required=True, help="an empty or new folder")
+    attack.add_argument("--size", help="resize images to HEIGHTxWIDTH, or to a square")
+    attack.add_argument("--gray", action="store_true", help="make images grey")
+    scale = "for values outside [0, 1]: take the smallest and the largest as the range"
+    attack.add_argument("--scale", action="store_true", help=scale)
+    layer = "whose feature maps the similarity reads (default: the first convolution)"
+    attack.add_argument("--layer", default="auto", help=layer)
+    attack.add_argument("--output", help="name or number of the reconstruction in what the model answers")
+    attack.add_argument("--loss", help="module:function of (x, output), one number per sample")
+    attack.add_argument("--similarity", default="mine", help="mine (default), gaussian_mi, l2, …")
     table = command("table", "the paper's table N from all finished runs", _TABLE_HELP)
     table.add_argument("number", help="2 to 13, s6.6 or s6.15")
     ending = "default: what the ending of --out says (.csv, .md, .tex), else text"

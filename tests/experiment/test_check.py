@@ -89,7 +89,7 @@ def test_processes_are_not_sent_the_data(reads: list[str]) -> None:
         ("settings", "model.network: mistake: no such thing"),
         ("shape", r"model.network: answers samples of shape \(1, 8, 8\) with \(1, 8, 4\)"),
         ("forward", "model.network: .*64"),
-        ("nothing", "sampling = conv: Scrambler has no convolution; use sampling=random"),
+        ("nothing", "sampling = conv: Scrambler has no convolution layer .*; use sampling=random"),
     ],
 )
 def test_a_users_own_network(mistake: str, line: str) -> None:

@@ -33,9 +33,7 @@ def test_feature_maps_are_read_from_the_models_own_layer_or_the_one_named(layer,
 
 
 def test_conv_sampling_refuses_a_model_without_a_convolution():
-    with pytest.raises(
-        ConfigError, match="sampling = conv: DenseAutoencoder has no convolution; use sampling=random"
-    ):
+    with pytest.raises(ConfigError, match="sampling = conv: DenseAutoencoder has no convolution layer"):
         FeatureMaps(layer=None, marginals="all_pairs").hooked_layer(DENSE)
 
 

@@ -5,6 +5,7 @@ from uae_cli.attacks.criteria import (
     Contrastive,
     Criterion,
     Misclassification,
+    OwnLoss,
     RandomCriterion,
     Reconstruction,
     squared_error,
@@ -13,6 +14,7 @@ from uae_cli.attacks.dataset import RESULT, generate
 from uae_cli.attacks.feature_scattering import FeatureScattering
 from uae_cli.attacks.samples import Samples, per_sample
 from uae_cli.attacks.similarities import (
+    Comparison,
     CosineDistance,
     GaussianInformation,
     L2Distance,
@@ -27,6 +29,7 @@ from uae_cli.attacks.solvers import MinMax, Penalty, Pgd, Solver
 __all__ = [
     "RESULT",
     "Attack",
+    "Comparison",
     "Contrastive",
     "CosineDistance",
     "Criterion",
@@ -38,6 +41,7 @@ __all__ = [
     "Mine",
     "Misclassification",
     "Nothing",
+    "OwnLoss",
     "Penalty",
     "Pgd",
     "RandomCriterion",

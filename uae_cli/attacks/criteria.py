@@ -1,5 +1,6 @@
 """When an attack has succeeded: f(x + δ) ≤ 0, apart from how it is found (paper §3.2)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -15,6 +16,7 @@ from uae_cli.errors import ConfigError, SettingError
 from uae_cli.models.hooked import HookedModel, Response
 from uae_cli.randomness import uniform
 from uae_cli.settings import STRICT, NonNegative, Positive
+from uae_cli.text import one_line
 
 ClassIndex = Annotated[int, Field(ge=0)]
 VIEWS_AT_ONCE = 4096  # where no gradient is wanted, so that judging many samples takes little memory
@@ -93,6 +95,41 @@ class _BoundReconstruction:
 
     def __call__(self, response: Response) -> Tensor:
         return squared_error(self._target, response.output) - self._reference
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class OwnLoss:
+    """f = ℓ(x, Φ(x+δ)) − ℓ(x, Φ(x)), with a loss ℓ of the user's.
+
+    Attributes:
+        loss: clean samples (B, *shape) and the model's output → one number per sample, (B,); differentiable.
+    """
+
+    supervised: ClassVar[bool] = False
+    loss: Callable[[Tensor, Any], Tensor]
+
+    def bind(self, model: HookedModel, clean: Response, batch: Samples) -> BoundCriterion:  # noqa: ARG002
+        """See `Criterion.bind`."""
+        target = clean.x.detach()
+        reference = self.loss(target, clean.output).detach()
+        return lambda response: self.loss(target, response.output) - reference
+
+    def check(self, x: Tensor, output: Tensor) -> None:
+        """See `Criterion.check`."""
+        try:
+            value = self.loss(x, output)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ConfigError(
+                f"loss: fails on samples and the model's output of them ({one_line(error)})"
+            ) from error
+        if not isinstance(value, Tensor) or value.shape != x.shape[:1]:
+            shape = (
+                f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            )
+            raise ConfigError(
+                f"loss: must give one number per sample, here of shape ({len(x)},), but gives {shape}; "
+                "as by reduction='none' and .flatten(1).sum(1)"
+            )
 
 
 def squared_error(target: Tensor, output: Tensor) -> Tensor:

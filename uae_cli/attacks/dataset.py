@@ -57,7 +57,7 @@ def generate(
         DataError: there are values outside [0, 1].
         ConfigError: memory lacks for one sample, or for one group; or `chunk_size` is smaller than a group.
     """
-    _check_values(samples.x)
+    check_values(samples.x)
     group = group_of(attack.similarity)
     size = whole_groups(chunk_size, min(group, len(samples)))
     if (folder / RESULT).exists():  # an earlier attempt was stopped between writing it and clearing up
@@ -96,7 +96,12 @@ def whole_groups(chunk_size: int, group: int) -> int:
     return chunk_size // group * group
 
 
-def _check_values(x: Tensor) -> None:
+def check_values(x: Tensor) -> None:
+    """See whether samples lie in [0, 1].
+
+    Raises:
+        DataError: they don't, or some value is no number.
+    """
     low, high = (float(value) for value in x.aminmax())  # NaN where there is any
     if not (low >= 0 and high <= 1):
         found = (

@@ -109,6 +109,8 @@ class Mine(MineSettings):
         shape = () if response.features is None else tuple(response.features.shape[1:])
         if len(shape) < 2 or shape[0] < 2:
             counted = f"{shape[0]} feature map" if len(shape) > 1 else f"outputs of shape {shape}"
+            if response.features is None:
+                counted = "nothing: the model never calls it"
             raise ConfigError(
                 f"sampling = conv: layer {layer} gives {counted}, but a mutual information needs at least 2 "
                 "feature maps; use more model.network.channels, another similarity.sampling.layer, or "

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import field
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from hydra import utils
@@ -25,6 +25,8 @@ from uae_cli.randomness import derive_seed
 from uae_cli.settings import STRICT, Location
 from uae_cli.text import nearest, one_line
 from uae_cli.training import Trainer
+
+Settings = TypeVar("Settings")
 
 # Hydra 1.4 asks which classes a config may name: any, since users name their own there
 _ANY_CLASS = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
@@ -187,16 +189,26 @@ def from_config(config: dict[str, Any]) -> Experiment:
         ConfigError: a setting is unknown, of the wrong type, out of range, or at odds with another.
     """
     check_without_torch(config)  # first, since the arms repeat some values and would be blamed for them
-    try:
-        whole = {"_target_": f"{__name__}.Experiment", "_convert_": "all", **config}
-        experiment: Experiment = utils.instantiate(whole, **_TRUSTED)
-    except InstantiationException as error:
-        raise _explained(error) from error
+    experiment = built(Experiment, config)
     experiment.protocol.check_settings(experiment)
     optimizer = getattr(experiment.model.trainer.objective, "optimizer", None)
     if optimizer is not None:
         check_optimizer(optimizer, "model.trainer.objective.optimizer")
     return experiment
+
+
+def built(settings: type[Settings], config: dict[str, Any]) -> Settings:
+    """These settings, from the sections of a resolved config that they are made of.
+
+    Raises:
+        ConfigError: a setting is unknown, of the wrong type or out of range.
+    """
+    try:
+        target = f"{settings.__module__}.{settings.__qualname__}"
+        made: Settings = utils.instantiate({"_target_": target, "_convert_": "all", **config}, **_TRUSTED)
+    except InstantiationException as error:
+        raise _explained(error) from error
+    return made
 
 
 def _explained(error: InstantiationException) -> UaeError:

@@ -11,7 +11,7 @@ from torch.profiler import record_function
 from uae_cli.errors import ConfigError
 from uae_cli.mi.bound import MarginalsName
 from uae_cli.mi.draws import Draws
-from uae_cli.models.hooked import HookedModel, Response
+from uae_cli.models.hooked import HookedModel, Response, first_convolution
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT
 
@@ -50,7 +50,8 @@ class FeatureMaps:
     """`conv`: the K feature maps of the first convolution, after its activation, each flattened.
 
     Attributes:
-        layer: the hooked submodule; null takes the model's own `feature_layer`.
+        layer: the hooked submodule; null takes the model's own `feature_layer`, or else its first
+            convolution.
         marginals: all pairs by default, because K is small (8 to 96): K·(K−1) terms cost little,
             and a bound without shuffling noise is what the best iterate can be chosen by.
     """
@@ -60,10 +61,11 @@ class FeatureMaps:
 
     def hooked_layer(self, model: nn.Module) -> str | None:
         """See `Sampling.hooked_layer`."""
-        layer = self.layer or getattr(model, "feature_layer", None)
+        layer = self.layer or getattr(model, "feature_layer", None) or first_convolution(model)
         if layer is None:
             raise ConfigError(
-                f"sampling = conv: {type(model).__name__} has no convolution; use sampling=random"
+                f"sampling = conv: {type(model).__name__} has no convolution layer (nn.Conv1d, Conv2d or "
+                "Conv3d); use sampling=random, or name another layer, similarity.sampling.layer=NAME"
             )
         return str(layer)
 

@@ -4,7 +4,7 @@ from uae_cli.models.autoencoders import AdversarialAutoencoder, ConvAutoencoder,
 from uae_cli.models.base import Autoencoder, evaluating, glorot_
 from uae_cli.models.classifiers import CarliniWagnerNet, Classifier, ProbedEncoder
 from uae_cli.models.concrete import ConcreteAutoencoder, ConcreteSelector
-from uae_cli.models.hooked import HookedModel, Response
+from uae_cli.models.hooked import HookedModel, Response, first_convolution
 from uae_cli.models.simclr import SimCLR
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "Response",
     "SimCLR",
     "evaluating",
+    "first_convolution",
     "glorot_",
 ]

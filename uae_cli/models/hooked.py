@@ -1,6 +1,7 @@
 """One forward pass of a frozen model, with the feature maps that MINE reads on the way."""
 
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -58,8 +59,39 @@ class HookedModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the model's parameters are."""
-        return next(self._model.parameters()).device
+        """Where the model's parameters (or else its buffers) are."""
+        return next(chain(self._model.parameters(), self._model.buffers())).device
+
+
+# A convolution's maps are read behind these, where they follow it
+_BEHIND = tuple(
+    f"torch.nn.modules.{name}" for name in ("activation", "batchnorm", "instancenorm", "normalization")
+)
+
+
+def first_convolution(model: nn.Module) -> str | None:
+    """The layer whose output is the first convolution's maps (paper §6.2); None if there is none.
+
+    The first in the order in which the model holds its layers, transposed convolutions aside; behind the
+    normalisation and activation that follow it in an `nn.Sequential`. Elsewhere what follows can't be seen,
+    and it is the convolution itself.
+    """
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            return _behind(model, name)
+    return None
+
+
+def _behind(model: nn.Module, name: str) -> str:
+    above, dot, own = name.rpartition(".")
+    parent = model.get_submodule(above)
+    if isinstance(parent, nn.Sequential):
+        names = [child for child, _ in parent.named_children()]
+        for following in names[names.index(own) + 1 :]:
+            if type(parent.get_submodule(following)).__module__ not in _BEHIND:
+                break
+            own = following
+    return f"{above}{dot}{own}"
 
 
 def _submodule(model: nn.Module, layer: str) -> nn.Module:

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from uae_cli.errors import ConfigError
 from uae_cli.text import listed, one_line
 
-_SETTING = "model.weights"
 _SHOWN = 3  # names listed of those that don't fit
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path, setting: str = "model.weights") -> None:
     """Put a state dict into the model.
 
     Nothing in the file is executed: pickles are read as plain tensors only.
@@ -23,11 +22,12 @@ def load_weights(model: nn.Module, path: Path) -> None:
     Args:
         model: of the architecture that the weights are for.
         path: .safetensors, or anything else for what torch.save wrote.
+        setting: that the path was given for, for messages.
 
     Raises:
         ConfigError: there is no such file, it holds something other than a state dict, or it doesn't fit.
     """
-    state = _read(path)
+    state = _read(path, f"{setting} = {path}")
     wanted = model.state_dict()
     unfit = {
         "lacks": [name for name in wanted if name not in state],
@@ -40,8 +40,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
     }
     if problems := [f"{what} {listed(names, _SHOWN)}" for what, names in unfit.items() if names]:
         raise ConfigError(
-            f"{_SETTING} = {path}: doesn't fit {type(model).__name__}: it {'; it '.join(problems)}; use "
-            "weights of the same architecture, or set model.network to theirs"
+            f"{setting} = {path}: doesn't fit {type(model).__name__}: it {'; it '.join(problems)}; use "
+            "weights of the same architecture, or the network that they are of"
         )
     model.load_state_dict(state)
 
@@ -51,9 +51,9 @@ def portable_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, place: str) -> dict[str, Tensor]:
     if not path.is_file():
-        raise ConfigError(f"{_SETTING} = {path}: no such file; name a state dict, or null to train")
+        raise ConfigError(f"{place}: no such file; name a state dict, or null to train")
     try:
         if path.suffix == ".safetensors":
             content = load_file(path)
@@ -63,9 +63,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         reason = one_line(error).partition(". ")[0]
         if isinstance(error, pickle.UnpicklingError):
             reason = "a pickle of more than plain tensors, which may run code"
-        raise ConfigError(f"{_SETTING} = {path}: can't be read ({reason}); {_WAY_OUT}") from error
+        raise ConfigError(f"{place}: can't be read ({reason}); {_WAY_OUT}") from error
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ConfigError(f"{_SETTING} = {path}: holds {_described(content)}, no state dict; {_WAY_OUT}")
+        raise ConfigError(f"{place}: holds {_described(content)}, no state dict; {_WAY_OUT}")
     return content
 
 
