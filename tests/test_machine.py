@@ -44,6 +44,7 @@ def test_threads() -> None:
 
 def test_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_idle_cores", lambda: 6)
+    monkeypatch.setattr(machine, "free_bytes", lambda _device: 10**15)
     assert choose_jobs(9, CPU, 4) == 9
     assert [choose_jobs("auto", CPU, threads) for threads in (1, 2, 4, 8)] == [6, 3, 1, 1]
     assert choose_jobs("auto", torch.device("cuda"), 1) == 1
