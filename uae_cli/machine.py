@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,10 +124,13 @@ def worker_processes(
     from joblib.externals.loky import ProcessPoolExecutor
 
     pool = ProcessPoolExecutor(count, initializer=_begin_worker, initargs=(os.getpid(), begin, settings))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(kill_workers=True)
+    with warnings.catch_warnings():
+        # loky replaces a process whose memory has grown, and says so
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")
+        try:
+            yield pool
+        finally:
+            pool.shutdown(kill_workers=True)
 
 
 def _begin_worker(parent: int, begin: Callable[..., object], settings: tuple[object, ...]) -> None:

@@ -51,7 +51,7 @@ _COLUMNS = {  # of the table in the terminal: heading and format
     "seconds_per_sample": ("s/sample", "{:.5f}"),
     "ratio": ("×floor", "{:.2f}"),
     "mine_per_floor": ("MINE", "{:.2f}"),
-    "mutual_information": ("MI", "{:.3f}"),
+    "mutual_information": ("in-attack", "{:.3f}"),
 }
 
 
@@ -220,7 +220,7 @@ def _show(frame: pd.DataFrame, console: Console) -> None:
     first = frame.iloc[0]
     table = Table(
         title=f"{first['dataset']}, {first['model']}, {first['hardware']}, {first['threads']} threads",
-        caption="×floor: beside the model's own passes; MINE: its part of it, likewise; MI: nats at the end",
+        caption="×floor: beside the model's own passes; MINE: its part; in-attack: its value at the end, nats",
     )
     for heading, form in _COLUMNS.values():
         side: Literal["left", "right"] = "left" if form == "{}" else "right"
