@@ -220,7 +220,7 @@ def _show(frame: pd.DataFrame, console: Console) -> None:
     first = frame.iloc[0]
     table = Table(
         title=f"{first['dataset']}, {first['model']}, {first['hardware']}, {first['threads']} threads",
-        caption="×floor: beside the model's own passes; MINE: its part; in-attack: its value at the end, nats",
+        caption="×floor: beside the model's passes; MINE: its part; in-attack: its value at the end, nats",
     )
     for heading, form in _COLUMNS.values():
         side: Literal["left", "right"] = "left" if form == "{}" else "right"
