@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,42 @@ def fingerprint(samples: "Tensor") -> str:
     return hasher.hexdigest()
 
 
+CHECKSUMS = "checksums.json"
+
+
+def seal(folder: Path) -> None:
+    """Bring every file of a folder to the disk, and write beside them what they hold, `checksums.json`."""
+    sums = {}
+    for file in _files(folder):
+        with file.open("rb") as opened:
+            sums[file.relative_to(folder).as_posix()] = _checksum(file)
+            os.fsync(opened.fileno())
+    write_json(folder / CHECKSUMS, sums)
+
+
+def damage(folder: Path) -> str:
+    """Which file of a sealed folder isn't as it was, and how; empty if all are."""
+    try:
+        sums: dict[str, str] = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+        for name, told in sums.items():
+            if _checksum(folder / name) != told:
+                return f"{folder / name}: doesn't hold what was written"
+    except FileNotFoundError as error:
+        return f"{error.filename}: is gone"
+    except (OSError, ValueError, AttributeError) as error:
+        return f"{folder}: can't be read ({error})"
+    return ""
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file() and file.name != CHECKSUMS)
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
 def settings_of(config: dict[str, Any]) -> dict[str, Any]:
     """The part of a resolved config that determines a result, apart from the seed and the machine."""
     kept = {name: value for name, value in config.items() if name not in NOT_SETTINGS}
@@ -57,6 +94,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     part.unlink(missing_ok=True)
     try:
         write(part)
+        with part.open("rb") as written:
+            os.fsync(written.fileno())  # or a power cut could leave the new name without its content
         part.replace(path)
     finally:
         # After a failure; and where both are links to one file, of which replacing makes nothing

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from uae_cli.attacks import ReconstructionError, Samples
+from uae_cli.hashing import seal
 from uae_cli.protocols.base import plain_metrics
 from uae_cli.stages import Fitted, Stages
 
@@ -145,6 +146,7 @@ def test_seconds_of_another_device_are_not_this_ones(make_stages):
     record = stages.store.stages["attack l2_uae"].folder / "cost.json"
     cost = json.loads(record.read_text())
     record.write_text(json.dumps({**cost, "device": "another card"}))
+    seal(record.parent)
     again = attack(make_stages())
     assert math.isnan(again.seconds)
     assert "seconds_per_sample" not in plain_metrics(samples_of(stages), again, again.success)

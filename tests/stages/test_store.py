@@ -1,4 +1,5 @@
 import json
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,35 @@ def test_a_stage_is_computed_once_and_then_reused(store):
     assert (first.key, first.folder) == (second.key, second.folder)
     assert second.read_json("answer.json") == {"value": 42}
     assert second.read_json("inputs.json") == {"a": 1}
+
+
+@pytest.mark.parametrize("name", ["answer.json", "cost.json", "inputs.json", "checksums.json"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.unlink(),
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+    ids=["a bit", "empty", "deleted", "a folder"],
+)
+def test_a_damaged_stage_is_told_and_made_again(tmp_path, name, harm, caplog):
+    work = Work()
+    stage = StageStore(tmp_path, CPU).get("a label", "fit", {"a": 1}, work)
+    harm(stage.folder / name)
+    again = StageStore(tmp_path, CPU).get("a label", "fit", {"a": 1}, work)
+    assert (again.reused, len(work.found)) == (False, 2)
+    assert str(stage.folder) in caplog.text
+    assert "made again" in caplog.text
+    assert StageStore(tmp_path, CPU).get("a label", "fit", {"a": 1}, work).reused
+
+
+def test_a_file_in_a_stages_place_is_no_stage(tmp_path):
+    stage = StageStore(tmp_path, CPU).get("a label", "fit", {"a": 1}, Work())
+    shutil.rmtree(stage.folder)
+    stage.folder.touch()
+    assert not StageStore(tmp_path, CPU).get("a label", "fit", {"a": 1}, Work()).reused
 
 
 def test_another_store_on_the_same_folder_reuses_it(tmp_path):

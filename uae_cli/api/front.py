@@ -20,6 +20,7 @@ from uae_cli.api.target import Target
 from uae_cli.api.uaes import Uaes, check_folder
 from uae_cli.attacks import (
     RESULT,
+    SECONDS,
     Attack,
     Criterion,
     MinMax,
@@ -298,7 +299,7 @@ def _claim(folder: Path, attack: Attack, target: Target, samples: Samples) -> No
         }
     )
     marker = folder / MARKER
-    check_folder(folder, {path.name for path in folder.glob("chunk-*")} | {MARKER, RESULT})
+    check_folder(folder, {path.name for path in folder.glob("chunk-*")} | {MARKER, RESULT, SECONDS})
     if marker.exists() and json.loads(marker.read_text(encoding="utf-8"))["key"] != key:
         raise ConfigError(
             f"{folder}: holds what an attack on another model or samples, or with other settings, has left; "

@@ -10,7 +10,7 @@ from uae_cli.attacks.criteria import (
     Reconstruction,
     squared_error,
 )
-from uae_cli.attacks.dataset import RESULT, generate
+from uae_cli.attacks.dataset import RESULT, SECONDS, generate
 from uae_cli.attacks.feature_scattering import FeatureScattering
 from uae_cli.attacks.samples import Samples, per_sample
 from uae_cli.attacks.similarities import (
@@ -28,6 +28,7 @@ from uae_cli.attacks.solvers import MinMax, Penalty, Pgd, Solver
 
 __all__ = [
     "RESULT",
+    "SECONDS",
     "Attack",
     "Comparison",
     "Contrastive",

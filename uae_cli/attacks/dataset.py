@@ -3,7 +3,8 @@
 Finished chunks are files, `chunk-FIRST-LAST.safetensors`, until all are merged into the result,
 `uae.safetensors`, which holds `x` (N, *shape) in [0, 1], the clean sample where none was found;
 `success` (N,) bool; `similarity` (N,), NaN without success; `index` (N,) int64; the iterations' `trace_f`,
-`trace_similarity`, `trace_c` (N, T); and `seconds` (N,), each sample's share of its chunk's time.
+`trace_similarity`, `trace_c` (N, T). Equal work has equal bytes: what it took is in `seconds.json`. A chunk
+brings its checksum, and is made again where that doesn't fit.
 """
 
 import logging
@@ -13,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from uae_cli.attacks.attack import Attack, attack_batch
@@ -21,13 +23,13 @@ from uae_cli.attacks.samples import Samples
 from uae_cli.attacks.similarities import group_of
 from uae_cli.attacks.solvers import Found
 from uae_cli.errors import ConfigError, DataError
-from uae_cli.hashing import write_whole
+from uae_cli.hashing import digest, fingerprint, write_json, write_whole
 from uae_cli.machine import is_out_of_memory
 from uae_cli.text import gib, one_line
 
 log = logging.getLogger(__name__)
 
-RESULT = "uae.safetensors"
+RESULT, SECONDS = "uae.safetensors", "seconds.json"
 
 
 def generate(
@@ -62,8 +64,7 @@ def generate(
     size = whole_groups(chunk_size, min(group, len(samples)))
     if (folder / RESULT).exists():  # an earlier attempt was stopped between writing it and clearing up
         return _clear(folder)
-    iterations, told = attack.solver.total_iterations, [0]
-    parts = _finished(folder, len(samples), lambda count: on_iteration(count * iterations))
+    parts, told, kept = list[Path](), [0], 0
 
     def tell(count: int) -> None:
         told.append(count)
@@ -71,6 +72,13 @@ def generate(
 
     with attack.frozen(model) as attacked:
         while (start := _end(parts)) < len(samples):
+            if part := _kept(folder, start):
+                parts.append(part)
+                on_iteration((_end(parts) - start) * attack.solver.total_iterations)
+                kept = _end(parts)
+                continue
+            if kept == start > 0:
+                log.info("going on after %d of %d samples", kept, len(samples))
             batch = samples.rows(torch.arange(start, min(start + size, len(samples))))
             started, told = time.perf_counter(), []
             try:
@@ -131,16 +139,35 @@ def _halved(size: int, group: int, device: torch.device, sample_bytes: int, erro
     return half
 
 
-def _finished(folder: Path, wanted: int, tell: Callable[[int], None]) -> list[Path]:
-    """The chunks that an earlier attempt made, from sample 0 on; `tell` is told the size of each."""
-    parts: list[Path] = []
-    while part := next(folder.glob(f"chunk-{_end(parts)}-*.safetensors"), None):
-        before = _end(parts)
-        parts.append(part)
-        tell(_end(parts) - before)
-    if parts and _end(parts) < wanted:
-        log.info("going on after %d of %d samples", _end(parts), wanted)
-    return parts
+def _kept(folder: Path, start: int) -> Path | None:
+    """The chunk from this sample on that an earlier attempt made; a damaged one is told and removed."""
+    part = next(folder.glob(f"chunk-{start}-*.safetensors"), None)
+    if part is not None:
+        try:
+            _read(part)
+        except (SafetensorError, OSError, ValueError) as error:
+            log.warning("%s: damaged (%s); this chunk is made again", part, one_line(error))
+            part.unlink() if part.is_file() else part.rmdir()
+            return None
+    return part
+
+
+def _read(part: Path) -> dict[str, Tensor]:
+    """A chunk's tensors.
+
+    Raises:
+        ValueError: they aren't those that were written.
+    """
+    with safe_open(part, "pt") as opened:
+        told = (opened.metadata() or {}).get("checksum")
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+    if _checksum(tensors) != told:
+        raise ValueError("it doesn't hold what was written")
+    return tensors
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    return digest({name: fingerprint(tensor) for name, tensor in tensors.items()})
 
 
 def _end(parts: list[Path]) -> int:
@@ -160,13 +187,14 @@ def _save(folder: Path, start: int, found: Found, index: Tensor, started: float)
     # After the copies above, the device has finished its work
     tensors["seconds"] = torch.full((len(index),), (time.perf_counter() - started) / len(index))
     path = folder / f"chunk-{start}-{start + len(index) - 1}.safetensors"
-    write_whole(path, lambda part: save_file(tensors, part))
+    write_whole(path, lambda part: save_file(tensors, part, {"checksum": _checksum(tensors)}))
     return path
 
 
 def _merge(parts: list[Path], path: Path) -> None:
     """Put all chunks into one file, of the size of the data, which are in memory anyway; remove them."""
-    chunks = [load_file(part) for part in parts]
+    chunks = [_read(part) for part in parts]
+    write_json(path.with_name(SECONDS), float(sum(chunk.pop("seconds").sum() for chunk in chunks)))
     tensors = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
     write_whole(path, lambda part: save_file(tensors, part))
     _clear(path.parent)

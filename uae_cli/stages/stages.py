@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from uae_cli.arms import ExtraSamples
-from uae_cli.attacks import RESULT, Attack, Samples, generate, vectors_of
+from uae_cli.attacks import RESULT, SECONDS, Attack, Samples, generate, vectors_of
 from uae_cli.attacks.memory import choose_chunk, measure
 from uae_cli.datasets import Dataset
 from uae_cli.evaluation import EvaluationData, Watcher
@@ -169,7 +169,7 @@ class Stages:
             tensors["x"],
             success=tensors["success"],
             similarity=tensors["similarity"],
-            seconds=self.store.seconds_here(label, stage, tensors["seconds"]),
+            seconds=self.store.seconds_here(label, stage, stage.read_json(SECONDS)),
             trace={name: tensors[f"trace_{name}"] for name in ("f", "similarity", "c")},
             target=target.model,
             unit=attack.similarity.unit,

@@ -15,6 +15,7 @@ import logging
 import math
 import re
 import secrets
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -31,7 +32,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from uae_cli.experiment.schema import ModelSettings
-from uae_cli.hashing import digest, write_json
+from uae_cli.hashing import damage, digest, seal, write_json
 from uae_cli.machine import device_name, metered
 from uae_cli.progress import said_if_slow
 
@@ -83,6 +84,7 @@ class StageStore:
         self._root, self._device = root, device
         self.costs: list[dict[str, Any]] = []
         self.stages: dict[str, Stage] = {}
+        self._intact: set[Path] = set()
         self.run = secrets.token_hex(8)
         self.on_missing: Callable[[], None] = lambda: None
         self.meanwhile: Callable[[], bool] = lambda: False
@@ -101,7 +103,7 @@ class StageStore:
         final, part = self._root / key, self._root / ".partial" / key
         part.parent.mkdir(parents=True, exist_ok=True)
         with self._locked(f"{kind} {label}", FileLock(part.with_name(f"{key}.lock"))):
-            stage = Stage(final, key, reused=final.is_dir())
+            stage = Stage(final, key, reused=self._whole(final))
             if not stage.reused:
                 self.on_missing()
                 part.mkdir(exist_ok=True)
@@ -110,9 +112,22 @@ class StageStore:
                 made = {"device": device_name(self._device), "run": self.run}
                 write_json(part / "cost.json", vars(cost) | made)
                 write_json(part / "inputs.json", inputs)
+                seal(part)
                 part.rename(final)
+                self._intact.add(final)
         self._record(f"{kind} {label}", stage)
         return stage
+
+    def _whole(self, folder: Path) -> bool:
+        """Whether a stage is there, undamaged; a damaged one is told and removed. Checked once a process."""
+        if folder in self._intact or not folder.exists():
+            return folder.exists()
+        if problem := damage(folder):
+            log.warning("%s; this stage is made again", problem)
+            shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+            return False
+        self._intact.add(folder)
+        return True
 
     def _locked(self, name: str, lock: FileLock) -> AbstractContextManager[object]:
         something = True
@@ -143,10 +158,10 @@ class StageStore:
             str(cost["stage"]).removeprefix("fit ") for cost in self.costs if cost.get("converged") is False
         ]
 
-    def seconds_here(self, label: str, stage: Stage, seconds: Tensor) -> float:
-        """The sum of an attack's seconds (N,); NaN, and a word, if a device of another name took them."""
+    def seconds_here(self, label: str, stage: Stage, seconds: float) -> float:
+        """An attack's seconds; NaN, and a word, if a device of another name took them."""
         if stage.read_json("cost.json")["device"] == device_name(self._device):
-            return float(seconds.sum())
+            return seconds
         log.warning(
             "attack %s: made on another device, whose seconds are not told; outputs=DIR makes it anew", label
         )

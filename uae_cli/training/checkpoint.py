@@ -1,7 +1,9 @@
 """What a fit has done so far, and the checkpoint that lets a killed one go on."""
 
 import logging
+import pickle
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from uae_cli.hashing import write_whole
+from uae_cli.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +58,7 @@ class Checkpoint:
     def __init__(self, path: Path, device: torch.device) -> None:
         self._path = path
         self._saved_at = time.monotonic()
-        state: dict[str, Any] = {}
-        if path.exists():
-            state = torch.load(path, map_location=device, weights_only=True)
+        state = _read(path, device) if path.exists() else {}
         self.history = History(**state.get("history", {}))
         self.best: dict[str, Tensor] = state.get("best", {})
         self.training: dict[str, Any] = state.get("training", {})
@@ -77,3 +78,24 @@ class Checkpoint:
     def remove(self) -> None:
         """The fit is finished."""
         self._path.unlink(missing_ok=True)
+
+
+def _read(path: Path, device: torch.device) -> dict[str, Any]:
+    """What the file holds; nothing, and a word, if it is damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:  # whose checksums torch doesn't look at
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} doesn't hold what was written")
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except (
+        zipfile.BadZipFile,
+        pickle.UnpicklingError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+    ) as error:
+        log.warning("%s: damaged (%s); this fit begins again", path, one_line(error))
+        path.unlink() if path.is_file() else path.rmdir()
+        return {}
+    return state
