@@ -15,7 +15,7 @@ from uae_cli.paper.page import write_page
 from uae_cli.paper.plot import panels
 from uae_cli.paper.status import Status
 from uae_cli.paper.summary import NOTHING, summary
-from uae_cli.results import ARMS, collect, over_seeds
+from uae_cli.results import ARMS, FinishedRun, collect, over_seeds
 from uae_cli.tables import TABLES, experiments
 
 Finish = Callable[..., Path]
@@ -215,3 +215,18 @@ def test_the_summary_counts_gains_and_losses(outputs: Path, finish: Finish) -> N
         "Of the 1 with fewer seeds, which allow no interval, the best arm of UAEs is ahead of replicate in 1."
         in text
     )
+
+
+@pytest.mark.parametrize("record", ["", "[]", '{"machine": 3}', None])
+def test_a_run_whose_record_is_damaged_is_told_by_its_device(tmp_path: Path, record: str | None) -> None:
+    path = tmp_path / "results.json"
+    if record is None:
+        path.mkdir()
+    else:
+        path.write_text(record)
+    run = FinishedRun(
+        tmp_path, experiment="e", scale="full", seed=0, n_attacked=0, job="j",
+        commit="abcdef0123", device="a card", started="2026-01-02T03:04:05",
+    )  # fmt: skip
+    write_page(tmp_path / "page.html", [], {"j": run}, tmp_path / "none", [])
+    assert "a card. Commits abcdef0; 2026-01-02." in (tmp_path / "page.html").read_text()

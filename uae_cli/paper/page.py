@@ -209,18 +209,14 @@ def _picture(figure: Figure, file: Path, run: FinishedRun) -> Picture:
 def _machines(runs: Iterable[FinishedRun]) -> list[dict[str, str]]:
     """Hardware and versions of the runs, each combination once, with the commits and days they ran at.
 
-    A run of which only its rows are left is told by its device.
+    A run of which only its rows are left, or whose record can't be read, is told by its device.
     """
     machines: dict[str, dict[str, set[str]]] = {}
     for run in runs:
-        text, path = run.device, run.folder / "results.json"
-        if path.exists():
-            machine = json.loads(path.read_text(encoding="utf-8"))["machine"]
-            packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-            text = (
-                f"{machine['device']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
-                f"Python {machine['python']}, {packages}"
-            )
+        try:
+            text = _machine(run.folder / "results.json")
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            text = run.device
         kept = machines.setdefault(text, {"commits": set(), "days": set()})
         kept["commits"].add(readable(run.commit) or "not from a checkout")
         kept["days"].add(run.started[:10])
@@ -228,3 +224,12 @@ def _machines(runs: Iterable[FinishedRun]) -> list[dict[str, str]]:
         {"text": text, "commits": ", ".join(sorted(kept["commits"])), "days": ", ".join(sorted(kept["days"]))}
         for text, kept in machines.items()
     ]
+
+
+def _machine(record: Path) -> str:
+    machine = json.loads(record.read_text(encoding="utf-8"))["machine"]
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    return (
+        f"{machine['device']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"Python {machine['python']}, {packages}"
+    )
