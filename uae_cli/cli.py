@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 from uae_cli import __version__
@@ -126,11 +127,21 @@ _COMMANDS = ("run", "attack", "table", "figure", "runs", "data", "bench", "paper
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit status (2 for a mistake that one line explains)."""
+    """Run one command; returns the exit status.
+
+    That is 2 for a mistake that one line explains, and 130 after Ctrl-C and 143 after SIGTERM.
+    """
     arguments = sys.argv[1:] if argv is None else argv
+    stopped_by: int = signal.SIGINT
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal stopped_by
+        stopped_by = number
+        raise KeyboardInterrupt
+
     if threading.current_thread() is threading.main_thread():
         # What timeout, Slurm and systemd send leaves as little behind as Ctrl-C
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, stop)
     try:
         status = _call(arguments)
         sys.stdout.flush()
@@ -142,7 +153,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         way = "the same command goes on after the last finished chunk or saved epoch"
         print(f"uae: interrupted; {way}", file=sys.stderr)
-        return 130
+        return 128 + stopped_by
     except BrokenPipeError:
         # The reader (head, less) has left; Python would complain once more while it shuts down
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
