@@ -9,7 +9,7 @@ import pytest
 import torch
 from foreign import ConvOf1d, Functional
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from uae_cli import Comparison, attack
 from uae_cli.attacks import Samples, squared_error
@@ -216,7 +216,11 @@ BAD: dict[str, tuple[Callable[..., Any], str]] = {
         "loss: fails on samples",
     ),
     "range": (lambda x: attack(Functional(), 2 * x - 1), "values from 0 to 1, but these go from -1 to 1"),
-    "nan": (lambda x: attack(Functional(), x / x), "some that are no number"),
+    "nan": (lambda x: attack(Functional(), x / x), "some that are no number; fill or drop those"),
+    "loader": (
+        lambda x: attack(Functional(), DataLoader(x)),
+        "are a DataLoader; give a tensor, or a dataset",
+    ),
     "none": (lambda x: attack(Functional(), x[:0]), "one row for each of N ≥ 1"),
     "sizes": (lambda x: attack(Functional(), [x[0], x[0, :, 1:]]), "differ in shape"),
     "layer": (
@@ -243,3 +247,16 @@ def test_mistakes_are_told_in_one_line(case: str, digits: Tensor) -> None:
     with pytest.raises((ConfigError, DataError), match=expected) as error:
         call(digits[:6])
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_are_those_asked_for_and_then_as_before(digits, threads) -> None:
+    before, seen = torch.get_num_threads(), set()
+
+    def model(x):
+        seen.add(torch.get_num_threads())
+        return x.square()
+
+    attack(model, digits[:2], similarity="nothing", iterations=2, settings=[f"threads={threads}"])
+    assert threads in seen
+    assert torch.get_num_threads() == before

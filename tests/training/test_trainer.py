@@ -182,10 +182,10 @@ class Exploit:
         return Path.touch, (self.path,)
 
 
-def test_a_checkpoint_with_code_is_refused_unrun(trainer, network, fit, digits, tmp_path):
+def test_a_checkpoint_with_code_is_refused_unrun(trainer, network, fit, digits, tmp_path, caplog):
     torch.save({"model": Exploit(tmp_path / "harm")}, tmp_path / "checkpoint.pt")
-    with pytest.raises(Exception, match=r"[Ww]eights.only"):
-        fit(trainer(), network("dense"), digits, 1)
+    fit(trainer(), network("dense"), digits, 1)
+    assert "checkpoint.pt: damaged (Weights only load failed" in caplog.text
     assert not (tmp_path / "harm").exists()
 
 

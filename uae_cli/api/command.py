@@ -24,7 +24,7 @@ from uae_cli.errors import ConfigError, DataError
 from uae_cli.experiment.refused import validation_error
 from uae_cli.figures import amplified, image_rows
 from uae_cli.figures.image_grid import MOST
-from uae_cli.machine import choose_device, choose_threads, keep_freed_memory
+from uae_cli.machine import choose_device, keep_freed_memory
 from uae_cli.models.weights import load_weights
 from uae_cli.text import nearest, one_line
 
@@ -46,10 +46,11 @@ def attack_command(options: argparse.Namespace) -> int:
     model = made_model(options.model, tuple(x.shape[1:]))
     if options.weights is not None:
         _load(model, options.weights)
+    elif isinstance(model, nn.Module):
+        log.warning("no --weights: the model is attacked with those that %s gives it", options.model)
     device = choose_device(_setting(options.overrides, "device") or "auto")
     if isinstance(model, nn.Module):
         model.to(device)
-    torch.set_num_threads(choose_threads("auto"))
     keep_freed_memory()
     found = attack(
         model,

@@ -38,7 +38,7 @@ from uae_cli.attacks.memory import MOST_SAMPLES, choose_chunk, measure
 from uae_cli.attacks.model_checks import warnings_about
 from uae_cli.errors import ConfigError, DataError
 from uae_cli.hashing import digest, fingerprint, write_json
-from uae_cli.machine import choose_device
+from uae_cli.machine import choose_device, choose_threads
 from uae_cli.models.weights import portable_state
 from uae_cli.progress import Bars
 from uae_cli.stages.store import code_version, described, own_code
@@ -136,7 +136,7 @@ def attack(
         made = Attack(plan.criterion, plan.similarity, plan.attack, plan.precision)
         made = replace(made, **{name: value for name, value in own.items() if not isinstance(value, str)})  # type: ignore[arg-type]
         made = made if loss is None else replace(made, criterion=OwnLoss(loss=loss))
-        with _placed(target, plan.device):
+        with _placed(target, plan.device, plan.threads):
             check(made, target, batch)
             made, told = _with_steps(made, target, batch, overrides)
             log.info("attack: %s", ", ".join(f"{name} {_short(value)}" for name, value in told.items()))
@@ -156,6 +156,10 @@ def samples_of(x: "Tensor | Dataset[Any]") -> tuple[Tensor, Tensor | None]:
     """
     labels = None
     if not isinstance(x, Tensor):
+        if not hasattr(x, "__getitem__"):
+            raise DataError(
+                f"samples: are a {type(x).__name__}; give a tensor, or a dataset (a loader's .dataset)"
+            )
         items: Any = [x[position] for position in range(len(x))]  # type: ignore[arg-type]
         if items and isinstance(items[0], tuple | list):
             seconds = [item[1] for item in items if len(item) > 1 and _is_label(item[1])]
@@ -309,14 +313,17 @@ def _claim(folder: Path, attack: Attack, target: Target, samples: Samples) -> No
 
 
 @contextmanager
-def _placed(target: Target, device: str) -> Iterator[None]:
-    """The model on a device within the block; auto leaves it where it is."""
-    before = target.device
+def _placed(target: Target, device: str, threads: int | Literal["auto"]) -> Iterator[None]:
+    """The model on a device within the block, auto leaving it where it is; and the threads."""
+    before, threads_before = target.device, torch.get_num_threads()
     try:
+        # By default torch takes all cores, which on a busy machine makes small models many times slower
+        torch.set_num_threads(choose_threads(threads))
         target.to(before if device == "auto" else choose_device(device))
         yield
     finally:
         target.to(before)
+        torch.set_num_threads(threads_before)
 
 
 def auto_names(solver: Solver) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from hydra.utils import get_class
@@ -26,6 +26,7 @@ READ = (
     "criterion",
     "seed",
     "device",
+    "threads",
     "precision",
     "chunk_size",
     "memory_budget",
@@ -42,6 +43,7 @@ class AttackSettings:
     attack: Solver
     seed: int
     device: str
+    threads: Count | Literal["auto"]
     precision: Precision
     chunk_size: Count | None
     memory_budget: Positive | None

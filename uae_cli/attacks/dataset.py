@@ -112,13 +112,12 @@ def check_values(x: Tensor) -> None:
     """
     low, high = (float(value) for value in x.aminmax())  # NaN where there is any
     if not (low >= 0 and high <= 1):
-        found = (
-            "there are some that are no number" if math.isnan(low) else f"these go from {low:g} to {high:g}"
-        )
-        raise DataError(
-            f"samples: attacks need values from 0 to 1, but {found}; scale them to [0, 1], as by "
-            "(x - x.min()) / (x.max() - x.min())"
-        )
+        if math.isnan(low):
+            found, way = "there are some that are no number", "fill or drop those first"
+        else:
+            found = f"these go from {low:g} to {high:g}"
+            way = "scale them to [0, 1], as by x / 255 or (x - x.min()) / (x.max() - x.min())"
+        raise DataError(f"samples: attacks need values from 0 to 1, but {found}; {way}")
 
 
 def _halved(size: int, group: int, device: torch.device, sample_bytes: int, error: BaseException) -> int:

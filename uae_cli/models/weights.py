@@ -53,7 +53,7 @@ def portable_state(model: nn.Module) -> dict[str, Tensor]:
 
 def _read(path: Path, place: str) -> dict[str, Tensor]:
     if not path.is_file():
-        raise ConfigError(f"{place}: no such file; name a state dict, or null to train")
+        raise ConfigError(f"{place}: no such file; name a state dict's file")
     try:
         if path.suffix == ".safetensors":
             content = load_file(path)
