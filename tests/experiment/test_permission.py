@@ -65,3 +65,23 @@ def test_a_module_is_allowed_by_its_name(plugins: str) -> None:
 def test_a_name_that_only_begins_like_an_allowed_one_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"plugins=\[os,ossify\]"):
         compose("protocol._target_=ossify.Protocol", "plugins=[os]")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("plugins: [pandas]", r"plugins = \['pandas'\]: stands in a file"),
+        ("hydra: {job: {env_set: {PATH: /elsewhere}}}", "env_set: stands in a file"),
+        (
+            "data: {hidden: {(): pandas.read_pickle}}\n"
+            "hydra: {job_logging: {formatters: {mine: '${data.hidden}'}}}",
+            "must not refer to another part",
+        ),
+    ],
+)
+def test_a_file_allows_itself_nothing(tmp_path: Path, text: str, line: str) -> None:
+    file = tmp_path / "experiment/theirs.yaml"
+    file.parent.mkdir()
+    file.write_text(f"# @package _global_\n{text}\n")
+    with pytest.raises(ConfigError, match=line):
+        compose("experiment=theirs", extra_dir=tmp_path)

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from uae_cli.errors import ConfigError, UnknownSettingError
-from uae_cli.experiment.permission import check_allowed
+from uae_cli.experiment.permission import check_allowed, check_said
 from uae_cli.experiment.refused import explained
 from uae_cli.text import nearest
 
@@ -102,7 +102,7 @@ def compose_jobs(overrides: list[str], *, multirun: bool, extra_dir: str | None)
     try:
         with _hydra(overrides, extra_dir) as hydra:
             jobs = _expand(overrides, hydra) if multirun else [overrides]
-            return [_job(hydra.compose(job), multirun=multirun) for job in jobs]
+            return [_job(hydra.compose(job), overrides, multirun=multirun) for job in jobs]
     except UnknownSettingError as error:
         raise ConfigError(_unknown_key(error.setting, overrides, extra_dir)) from error
 
@@ -189,10 +189,12 @@ def _hydra(overrides: list[str], extra_dir: str | None) -> Iterator[_Hydra]:
             raise explained(error, overrides, hydra.get_group_options) from error
 
 
-def _job(config: DictConfig, *, multirun: bool) -> Job:
+def _job(config: DictConfig, overrides: Sequence[str], *, multirun: bool) -> Job:
     folder = config.hydra.sweep.dir if multirun else config.hydra.run.dir
     job = Job(plain(config), Path(folder).parent)
-    check_allowed(job.config, cast(dict[str, Any], OmegaConf.to_container(config.hydra)))
+    section = cast(dict[str, Any], OmegaConf.to_container(config.hydra))
+    check_said(job.config, section, overrides)
+    check_allowed(job.config, section)
     return job
 
 

@@ -5,7 +5,7 @@ A config is data, but Hydra calls whatever a `_target_` names, and Python's logg
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from uae_cli.errors import ConfigError
@@ -19,6 +19,45 @@ _OURS = re.compile(
 _HYDRAS = re.compile(
     r"hydra(\.\w+)*\.[A-Z]\w*|hydra_plugins(\.\w+)+|colorlog\.[A-Z]\w*|logging(\.handlers)?\.[A-Z]\w*"
 )
+
+
+# Values of these parts of Hydra's section become arguments of what it calls
+_BUILT = ("callbacks", "job_logging", "hydra_logging", "launcher")
+_ELSEWHERE = re.compile(r"\$\{(?!hydra[.:]|uae_|now:|oc\.env:|oc\.select:hydra\.)")
+
+
+def check_said(config: dict[str, Any], hydra: dict[str, Any], overrides: Sequence[str]) -> None:
+    """See whether what only a person may allow stands on the command line, not in a file.
+
+    Args:
+        config: of the job, resolved, without Hydra's own section.
+        hydra: that section, unresolved.
+        overrides: as on the command line.
+
+    Raises:
+        ConfigError: a file allows modules or sets environment variables, or hides what is called.
+    """
+    said = " ".join(overrides)
+    if config.get("plugins") and "plugins" not in said:
+        raise ConfigError(
+            f"plugins = {config['plugins']}: stands in a file; allow modules on the command line, plugins=[…]"
+        )
+    if hydra.get("job", {}).get("env_set") and "env_set" not in said:
+        raise ConfigError("hydra.job.env_set: stands in a file; set environment variables in your shell")
+    for part in _BUILT:
+        for place, value in _texts(hydra.get(part), f"hydra.{part}"):
+            if _ELSEWHERE.search(value):
+                raise ConfigError(
+                    f"{place} = {value}: must not refer to another part of the config; write it out"
+                )
+
+
+def _texts(node: object, place: str) -> Iterator[tuple[str, str]]:
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in inner:
+        yield from _texts(value, f"{place}.{key}")
+    if isinstance(node, str):
+        yield place, node
 
 
 def check_allowed(config: dict[str, Any], hydra: dict[str, Any]) -> None:
