@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 Auto = Literal["auto"]
 MARKER = "attack.json"
+_TUNED = ("alpha", "delta_start", "c_start")  # the solver's settings that may be chosen automatically
 _PROBED = 2  # samples by which model, loss and similarity are tried
 
 
@@ -203,8 +204,7 @@ def check(attack: Attack, target: Target, samples: Samples) -> None:
         if not f.requires_grad:
             raise ConfigError(
                 f"{what}: has no gradient in the samples; compute model and {what} in torch alone, without "
-                f"detach, "
-                "no_grad, rounding or NumPy"
+                "detach, no_grad, rounding or NumPy"
             )
         if not bool(f.isfinite().all()):
             raise ConfigError(
@@ -224,13 +224,14 @@ def _with_steps(
     fixed = {
         override.lstrip("+").partition("=")[0] for override in overrides if not override.endswith("=auto")
     }
-    auto = frozenset(name for name in ("alpha", "delta_start", "c_start") if f"attack.{name}" not in fixed)
+    auto = frozenset(name for name in _TUNED if f"attack.{name}" not in fixed)
     composed = any(override.startswith("attack=") for override in overrides)  # no object of the user's
     if composed and isinstance(attack.solver, MinMax | Penalty) and auto & {"alpha", "delta_start"}:
         with attack.frozen(target) as attacked:
             attack, share = tuned(attack, attacked, samples, auto)
         told["probed"] = f"{100 * share:.0f} % succeed"
-    return attack, told | {name: getattr(attack.solver, name) for name in auto_names(attack.solver)}
+    steps = {name: getattr(attack.solver, name) for name in _TUNED if hasattr(attack.solver, name)}
+    return attack, told | steps
 
 
 def _found(
@@ -324,11 +325,6 @@ def _placed(target: Target, device: str, threads: int | Literal["auto"]) -> Iter
     finally:
         target.to(before)
         torch.set_num_threads(threads_before)
-
-
-def auto_names(solver: Solver) -> list[str]:
-    """Those of a solver's settings that may be chosen automatically."""
-    return [name for name in ("alpha", "delta_start", "c_start") if hasattr(solver, name)]
 
 
 def _short(value: object) -> str:

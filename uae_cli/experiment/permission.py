@@ -52,14 +52,6 @@ def check_said(config: dict[str, Any], hydra: dict[str, Any], overrides: Sequenc
                 )
 
 
-def _texts(node: object, place: str) -> Iterator[tuple[str, str]]:
-    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in inner:
-        yield from _texts(value, f"{place}.{key}")
-    if isinstance(node, str):
-        yield place, node
-
-
 def check_allowed(config: dict[str, Any], hydra: dict[str, Any]) -> None:
     """See whether a job calls only what this package, Hydra, torch's optimisers and its `plugins` bring.
 
@@ -73,8 +65,8 @@ def check_allowed(config: dict[str, Any], hydra: dict[str, Any]) -> None:
     plugins = config.get("plugins", [])
     if not isinstance(plugins, list) or not all(isinstance(name, str) and name for name in plugins):
         raise ConfigError(f"plugins = {plugins}: must be a list of modules, as in plugins=[my_pkg]")
-    called = [(*found, _OURS) for found in _called(config, "", ("_target_",))]
-    called += [(*found, _HYDRAS) for found in _called(hydra, "hydra", ("_target_", "class", "()"))]
+    called = [(*found, _OURS) for found in _texts(config, "", ("_target_",))]
+    called += [(*found, _HYDRAS) for found in _texts(hydra, "hydra", ("_target_", "class", "()"))]
     for setting, named, known in called:
         if not known.fullmatch(named) and not any(named.startswith(f"{plugin}.") for plugin in plugins):
             raise ConfigError(
@@ -83,14 +75,11 @@ def check_allowed(config: dict[str, Any], hydra: dict[str, Any]) -> None:
             )
 
 
-def _called(node: object, place: str, keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Every setting, at any depth, that names something to call, and what it names."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            inner = f"{place}.{key}".lstrip(".")
-            if key in keys and isinstance(value, str):
-                yield inner, value
-            yield from _called(value, inner, keys)
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _called(value, f"{place}.{index}", keys)
+def _texts(node: object, place: str, keys: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Every setting, at any depth, whose value is text, and that text; with `keys`, those called so alone."""
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in inner:
+        name = f"{place}.{key}".lstrip(".")
+        if isinstance(value, str) and (not keys or key in keys):
+            yield name, value
+        yield from _texts(value, name, keys)
