@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ def seal(folder: Path) -> None:
     sums = {}
     for file in _files(folder):
         with file.open("rb") as opened:
-            sums[file.relative_to(folder).as_posix()] = _checksum(file)
+            sums[file.relative_to(folder).as_posix()] = _checksum(opened)
             os.fsync(opened.fileno())
     write_json(folder / CHECKSUMS, sums)
 
@@ -55,8 +56,9 @@ def damage(folder: Path) -> str:
     try:
         sums: dict[str, str] = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
         for name, told in sums.items():
-            if _checksum(folder / name) != told:
-                return f"{folder / name}: doesn't hold what was written"
+            with (folder / name).open("rb") as opened:
+                if _checksum(opened) != told:
+                    return f"{folder / name}: doesn't hold what was written"
     except FileNotFoundError as error:
         return f"{error.filename}: is gone"
     except (OSError, ValueError, AttributeError) as error:
@@ -68,9 +70,8 @@ def _files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file() and file.name != CHECKSUMS)
 
 
-def _checksum(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+def _checksum(opened: BufferedReader) -> str:
+    return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def settings_of(config: dict[str, Any]) -> dict[str, Any]:
