@@ -103,11 +103,11 @@ def choose_jobs(wanted: int | str, device: "torch.device", threads: int) -> int:
     """The processes, of so many threads each, to work with: as asked, or for "auto" as many as fit.
 
     As many as cores are idle, and as there is memory for: three times what this one has now, with the
-    samples read. One on a card, which they would have to share.
+    samples read. One on a card, which they would have to share, and one beside the ranks of torchrun.
     """
     if isinstance(wanted, int):
         return wanted
-    if device.type == "cuda":
+    if device.type == "cuda" or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return 1
     fitting = free_bytes(device) // (3 * psutil.Process().memory_info().rss)
     return max(1, min(_idle_cores() // threads, 1 + fitting))

@@ -123,22 +123,22 @@ def test_micro_batches_are_what_is_in_memory_and_counted_once_in_the_statistics(
     model, sizes = network(), []
     model.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
     state_after_a_step(objective(micro_batch=8), model, digits[:20])
-    assert sizes == [16, 16, 8, 8, 16, 16], "there and back"
+    assert sizes == [14, 13, 13, 13, 13, 14], "there and back"
     assert int(model.encoder[1].num_batches_tracked) == 3
 
 
 def test_a_gradient_towards_the_images_is_the_plain_one(digits):
     model, x = without_norms(), digits[:6].clone().requires_grad_()
     (expected,) = torch.autograd.grad(nt_xent(model(x), 0.5), x)
-    for size in (100, 4):
-        (found,) = torch.autograd.grad(nt_xent(in_parts(model, model, x, size), 0.5), x)
+    for parts in (1, 2):
+        (found,) = torch.autograd.grad(nt_xent(in_parts(model, model, x, parts), 0.5), x)
         torch.testing.assert_close(found, expected)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
 def test_statistics_are_each_parts_own_and_move_once_for_each():
     layer, same, x = nn.BatchNorm1d(3), nn.BatchNorm1d(3), torch.randn(8, 3, requires_grad=True) + 5
-    z = in_parts(layer, layer, x, 4)
+    z = in_parts(layer, layer, x, 2)
     assert float(z[:4].mean().abs().detach()) < 1e-5, "the part's own statistics"
     z.square().sum().backward()
     same(x[:4]), same(x[4:])

@@ -33,14 +33,14 @@ def test_a_step_descends_the_named_loss(loss, function, network, updater, digits
     ],
 )
 def test_the_sparsity_penalty_by_hand(code, expected):
-    penalty = Sparsity(target=0.1, weight=3.0).penalty(torch.tensor(code))
+    penalty = Sparsity(target=0.1, weight=3.0).penalty(torch.tensor(code).mean(0))
     assert float(penalty) == pytest.approx(3 * expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_the_penalty_of_dead_and_saturated_units_is_finite(value):
     code = torch.full((4, 3), value, requires_grad=True)
-    penalty = Sparsity(target=0.1, weight=1.0).penalty(code)
+    penalty = Sparsity(target=0.1, weight=1.0).penalty(code.mean(0))
     penalty.backward()
     assert math.isfinite(float(penalty.detach()))
     assert bool(code.grad.isfinite().all())

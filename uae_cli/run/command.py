@@ -65,7 +65,7 @@ def run_command(arguments: list[str], *, announced: bool = False) -> int:
     for job in jobs:
         with _hints(options, job.config):
             check_without_torch(job.config)
-    if announced:
+    if announced and os.environ.get("RANK", "0") == "0":
         print(_announcement(jobs), file=sys.stderr, flush=True)
     return _run(jobs, options, command=shlex.join(["uae", "run", *arguments]))
 
@@ -80,6 +80,12 @@ def _run(jobs: list[Job], options: argparse.Namespace, command: str) -> int:
         gc.freeze()
     gc.enable()
     preparation = Preparation()
+    if os.environ.get("RANK", "0") != "0":  # torchrun started several; the first runs the jobs
+        from uae_cli.run.job import follow
+
+        for job in jobs:
+            follow(job.config)
+        return 0
     _check_jobs(jobs, preparation, options)
     _note_inherited_settings(options.overrides)
     failures = Failures()
@@ -166,9 +172,11 @@ class Failures:
 
 def _job(config: DictConfig, failures: Failures, preparation: "Preparation", command: str) -> None:
     from uae_cli.results.collect import read_run
-    from uae_cli.run.job import run
+    from uae_cli.run.job import follow, run
     from uae_cli.tables import print_run
 
+    if follow(config):
+        return
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     overrides = list(hydra_config.overrides.task)

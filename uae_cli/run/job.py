@@ -6,6 +6,7 @@ Tables, figures, curves, models, samples, and where they came from.
 import logging
 import os
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from uae_cli.datasets import Dataset
 from uae_cli.errors import UaeError
 from uae_cli.experiment.check import Preparation
 from uae_cli.hashing import write_json, write_whole
-from uae_cli.machine import choose_threads, describe, keep_freed_memory
+from uae_cli.machine import choose_device, choose_threads, describe, keep_freed_memory, use_precision
 from uae_cli.progress import Bars
 from uae_cli.protocols import Runnable
 from uae_cli.results import RESULTS_FILE, to_frame
 from uae_cli.run.rows import provenance, result_rows
 from uae_cli.stages import Stages, TensorBoard
+from uae_cli.training import lend_a_hand, ranks
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +52,23 @@ def run(
         UaeError: a setting or the data are unusable; the run folder is removed then, as it is after Ctrl-C.
     """
     try:
-        _run(config, folder, overrides, command, preparation or Preparation())
+        with ranks.leading():
+            _run(config, folder, overrides, command, preparation or Preparation())
     except (UaeError, KeyboardInterrupt):
         logging.shutdown()
         _discard(folder, Path(config["outputs"]))
         raise
+
+
+def follow(config: Mapping[str, Any]) -> bool:
+    """Whether this isn't the first of several processes of one job: it has then helped the first to train."""
+    device = choose_device(config["device"])
+    if not ranks.join(device):
+        return False
+    use_precision(config["precision"], device)
+    torch.set_num_threads(choose_threads(config["threads"]))
+    lend_a_hand(device)
+    return True
 
 
 def _run(

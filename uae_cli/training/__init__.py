@@ -12,7 +12,7 @@ from uae_cli.training.objectives import (
     Sparsity,
 )
 from uae_cli.training.supervised import Adversary, ClassificationObjective, MadryObjective, TradesObjective
-from uae_cli.training.trainer import Callbacks, EarlyStopping, Trainer, Updater
+from uae_cli.training.trainer import Callbacks, EarlyStopping, Trainer, Updater, lend_a_hand
 
 __all__ = [
     "LARS",
@@ -33,4 +33,5 @@ __all__ = [
     "TradesObjective",
     "Trainer",
     "Updater",
+    "lend_a_hand",
 ]

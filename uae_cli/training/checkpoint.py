@@ -46,8 +46,9 @@ class Checkpoint:
     """The file that an interrupted fit leaves.
 
     Args:
-        path: of the file; read if it is there.
+        path: of the file, read if it is there; None keeps nothing.
         device: of the model.
+        state: what another process read, instead.
 
     Attributes:
         history: of the fit so far.
@@ -55,10 +56,10 @@ class Checkpoint:
         training: state of what was being trained; empty at the beginning of a try.
     """
 
-    def __init__(self, path: Path, device: torch.device) -> None:
+    def __init__(self, path: Path | None, device: torch.device, state: dict[str, Any] | None = None) -> None:
         self._path = path
         self._saved_at = time.monotonic()
-        state = _read(path, device) if path.exists() else {}
+        state = state or (_read(path, device) if path and path.exists() else {})
         self.history = History(**state.get("history", {}))
         self.best: dict[str, Tensor] = state.get("best", {})
         self.training: dict[str, Any] = state.get("training", {})
@@ -69,15 +70,21 @@ class Checkpoint:
 
     def save_now_and_then(self, training: Callable[[], dict[str, Any]]) -> None:
         """Write the file with this state, unless that was done a moment ago."""
-        if time.monotonic() - self._saved_at < SECONDS_BETWEEN:
+        if self._path is None or time.monotonic() - self._saved_at < SECONDS_BETWEEN:
             return
-        state = {"training": training(), "history": asdict(self.history), "best": self.best}
-        write_whole(self._path, lambda part: torch.save(state, part))
+        self.training = training()
+        write_whole(self._path, lambda part: torch.save(self.state(), part))
+        self.training = {}
         self._saved_at = time.monotonic()
+
+    def state(self) -> dict[str, Any]:
+        """All of it, as it is written."""
+        return {"training": self.training, "history": asdict(self.history), "best": self.best}
 
     def remove(self) -> None:
         """The fit is finished."""
-        self._path.unlink(missing_ok=True)
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
 
 
 def _read(path: Path, device: torch.device) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.checkpoint import checkpoint
 
-from uae_cli.contrastive import Views, nt_xent
+from uae_cli.contrastive import ViewParameters, Views, nt_xent
 from uae_cli.settings import STRICT, Positive, Precision
+from uae_cli.training import ranks
 from uae_cli.training.objectives import Loss, Objective
 
 
@@ -56,33 +57,36 @@ class _ContrastiveLoss(Loss["ContrastiveObjective"]):
                 self._statistics |= {place: own.clone() for place, own in statistics}
 
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        views, adversary = self.settings.views, self.settings.adversary
-        seen = views.apply(batch, views.draw_from(self.generator, len(batch), 2))
+        views, adversary, size = self.settings.views, self.settings.adversary, len(batch)
+        drawn = views.draw_from(self.generator, size, 2)
+        own = (ranks.share(values.unflatten(0, (size, 2))).flatten(0, 1) for values in drawn)
+        seen = views.apply(ranks.share(batch), ViewParameters(*own))
         if adversary is None:
-            return self._nt_xent(self._projected(self.model, seen, 2))
-        moved = self._moved(seen[::2], adversary.epsilon)
-        clean, other = self._projected(self.model, seen, 2), self._projected(self._auxiliary_pass, moved, 1)
-        return self._nt_xent(clean) + adversary.weight * self._nt_xent(_paired(clean[::2], other))
+            return self._nt_xent(self._projected(self.model, seen, size), size)
+        moved = self._moved(seen[::2], adversary.epsilon, size)
+        clean = self._projected(self.model, seen, size)
+        other = self._projected(self._auxiliary_pass, moved, size)
+        loss = self._nt_xent(clean, size)
+        return loss + adversary.weight * self._nt_xent(_paired(clean[::2], other), size)
 
-    def _moved(self, first: Tensor, epsilon: float) -> Tensor:
+    def _moved(self, first: Tensor, epsilon: float, size: int) -> Tensor:
         x = first.clone().requires_grad_()
-        z = self._projected(self._auxiliary_pass, x, 1)
-        (slope,) = torch.autograd.grad(self._nt_xent(_paired(z.detach(), z)), x)
+        z = self._projected(self._auxiliary_pass, x, size)
+        (slope,) = torch.autograd.grad(self._nt_xent(_paired(z.detach(), z), size), x)
         return torch.clamp(first + epsilon * slope.sign(), 0, 1)
 
-    def _nt_xent(self, z: Tensor) -> Tensor:
-        return nt_xent(z, self.settings.temperature)
+    def _nt_xent(self, z: Tensor, size: int) -> Tensor:
+        return nt_xent(ranks.gathered(z, 2 * size), self.settings.temperature)
 
-    def _projected(self, network: Callable[[Tensor], Tensor], images: Tensor, views: int) -> Tensor:
+    def _projected(self, network: Callable[[Tensor], Tensor], images: Tensor, size: int) -> Tensor:
         def project(part: Tensor) -> Tensor:
             with torch.autocast(part.device.type, torch.bfloat16, enabled=half):
                 z = network(part)
-            return z.float()
+            return z.float() if half else z
 
-        half, size = self.settings.precision == "bfloat16", self.settings.micro_batch
-        if size is None or views * size >= len(images):
-            return project(images)
-        return in_parts(self.model, project, images, views * size)
+        half, most = self.settings.precision == "bfloat16", self.settings.micro_batch or size
+        parts = math.ceil(ranks.most(size) / most)  # as many on every rank
+        return project(images) if parts == 1 else in_parts(self.model, project, images, parts)
 
     def _auxiliary_pass(self, images: Tensor) -> Tensor:
         z: Tensor = functional_call(self.model, {**self.auxiliary, **self._statistics}, (images,))
@@ -112,6 +116,7 @@ class ContrastiveObjective(Objective):
 
     makes = _ContrastiveLoss
     compares_samples: ClassVar[bool] = True
+    divides_batches: ClassVar[bool] = True
     views: Views
     temperature: Positive
     warmup: Annotated[float, Field(ge=0, lt=1)]
@@ -125,18 +130,18 @@ def _paired(first: Tensor, second: Tensor) -> Tensor:
     return torch.stack([first, second], 1).flatten(0, 1)
 
 
-def in_parts(model: nn.Module, project: Callable[[Tensor], Tensor], images: Tensor, size: int) -> Tensor:
+def in_parts(model: nn.Module, project: Callable[[Tensor], Tensor], images: Tensor, parts: int) -> Tensor:
     """Projections of a batch too large for one pass, for a loss that compares its samples.
 
     Gradient caching (Gao et al. 2021, §3): the backward pass runs the network again, part by part, for the
     memory of one part, a third more time, and the loss of the whole batch. Batch normalisation then takes
-    its statistics from each part, as it does from each card where there are several.
+    its statistics from each part (of all ranks, where there are several).
 
     Args:
         model: whose running statistics are to be touched once only.
         project: its pass, (n, C, H, W) → (n, P).
         images: (N, C, H, W).
-        size: images in a part.
+        parts: how many; they are of equal size, or differ by an image.
 
     Returns:
         (N, P).
@@ -145,8 +150,8 @@ def in_parts(model: nn.Module, project: Callable[[Tensor], Tensor], images: Tens
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _kept_buffers(model)
 
-    parts = images.split(size)
-    return torch.cat([checkpoint(project, part, use_reentrant=False, context_fn=contexts) for part in parts])
+    split = images.tensor_split(parts)
+    return torch.cat([checkpoint(project, part, use_reentrant=False, context_fn=contexts) for part in split])
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from uae_cli.models import AdversarialAutoencoder, ConcreteAutoencoder
 from uae_cli.settings import STRICT, NonNegative, Positive, UnitInterval
+from uae_cli.training import ranks
 
 Settings = TypeVar("Settings")
 
@@ -85,11 +86,13 @@ class Objective(ABC):
         makes: the loss that it is once bound to a model.
         supervised: whether it is shown the labels; an unsupervised one never is.
         compares_samples: whether the loss depends on how many samples a batch has, and of one alone is none.
+        divides_batches: whether several processes may share a batch; see `ranks`.
     """
 
     makes: ClassVar[type[Loss[Any]]]
     supervised: ClassVar[bool] = False
     compares_samples: ClassVar[bool] = False
+    divides_batches: ClassVar[bool] = False
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
     def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
@@ -109,9 +112,9 @@ class Sparsity:
     target: Annotated[float, Field(gt=0, lt=1)]
     weight: NonNegative
 
-    def penalty(self, code: Tensor) -> Tensor:
-        """Scalar penalty of a (B, L) code with values in (0, 1)."""
-        mean = code.mean(0).clamp(1e-7, 1 - 1e-7)
+    def penalty(self, mean: Tensor) -> Tensor:
+        """Scalar penalty of the batch's mean code, (L,) with values in (0, 1)."""
+        mean = mean.clamp(1e-7, 1 - 1e-7)
         kl = self.target * torch.log(self.target / mean)
         kl = kl + (1 - self.target) * torch.log((1 - self.target) / (1 - mean))
         return self.weight * kl.mean()
@@ -120,11 +123,13 @@ class Sparsity:
 class _ReconstructionLoss(Loss["ReconstructionObjective"]):
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
         distance = F.mse_loss if self.settings.loss == "mse" else _binary_cross_entropy
+        own = ranks.share(batch)
         if self.settings.sparsity is None:
-            return distance(self.model(batch), batch)
-        code = self.model.encoder(batch)  # type: ignore[operator]
+            return ranks.mean(distance(self.model(own), own), own)
+        code = self.model.encoder(own)  # type: ignore[operator]
         reconstruction = self.model.decoder(code)  # type: ignore[operator]
-        return distance(reconstruction, batch) + self.settings.sparsity.penalty(code)
+        penalty = self.settings.sparsity.penalty(ranks.mean(code.mean(0), own))
+        return ranks.mean(distance(reconstruction, own), own) + penalty
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -137,6 +142,7 @@ class ReconstructionObjective(Objective):
     """
 
     makes = _ReconstructionLoss
+    divides_batches: ClassVar[bool] = True
     loss: Literal["mse", "bce"]
     sparsity: Sparsity | None = None
 
@@ -151,13 +157,15 @@ class _AdversarialLoss(Loss["AdversarialObjective"]):
     trains = AdversarialAutoencoder, "no discriminator"
 
     def __call__(self, batch: Tensor, labels: Tensor | None) -> Tensor:  # noqa: ARG002
-        return F.mse_loss(self.model(batch), batch)
+        own = ranks.share(batch)
+        return ranks.mean(F.mse_loss(self.model(own), own), own)
 
     def in_turn(self, batch: Tensor, labels: Tensor | None) -> Iterator[Tensor]:
         yield self(batch, labels)
-        code, judge = self.model.encoder(batch), self.model.discriminator
-        prior = torch.randn(code.shape, generator=self.generator, device=code.device, dtype=code.dtype)
-        yield _judged(judge(prior), 1) + _judged(judge(code.detach()), 0)
+        code, judge = self.model.encoder(ranks.share(batch)), self.model.discriminator
+        shape = len(batch), *code.shape[1:]
+        prior = torch.randn(shape, generator=self.generator, device=code.device, dtype=code.dtype)
+        yield _judged(judge(ranks.share(prior)), 1) + _judged(judge(code.detach()), 0)
         yield _judged(judge(code), 1)
 
     def parameters(self) -> list[list[nn.Parameter]]:
@@ -174,10 +182,12 @@ class AdversarialObjective(Objective):
     """
 
     makes = _AdversarialLoss
+    divides_batches: ClassVar[bool] = True
 
 
 def _judged(logits: Tensor, label: int) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+    loss = F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+    return ranks.mean(loss, logits)
 
 
 class _ConcreteLoss(Loss["ConcreteObjective"]):

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass as plain_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +13,12 @@ import torch
 from pydantic import InstanceOf
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from uae_cli.errors import ConfigError
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, NonNegative
+from uae_cli.training import ranks
 from uae_cli.training.checkpoint import Checkpoint, History
 from uae_cli.training.objectives import Objective
 
@@ -52,6 +55,7 @@ class Updater:
         for optimizer, loss in zip(self._optimizers, self.loss.in_turn(batch, labels), strict=True):
             optimizer.zero_grad()
             loss.backward()
+            ranks.average_gradients(p for group in optimizer.param_groups for p in group["params"])
             optimizer.step()
             losses.append(loss.detach())
         for schedule in self._schedules:
@@ -176,6 +180,11 @@ class Trainer:
             ConfigError: the loss is no longer a number.
         """
         saved = Checkpoint(checkpoint, x.device)
+        if self.objective.divides_batches and ranks.count() > 1:
+            ranks.check_batch(self.batch_size)
+            on_cpu = partial(tree_map_only, Tensor, Tensor.cpu)
+            ranks.call((self, deepcopy(model).cpu(), *on_cpu([x, labels, saved.state()]), seed, epochs))
+            ranks.synchronise(model, x.device)
         return _Fit(self, model, x, labels, seed, saved, callbacks).run(epochs)
 
     def steps(self, samples: int) -> int:
@@ -202,6 +211,15 @@ class Trainer:
     @property
     def _least_batch(self) -> int:
         return 2 if self.objective.compares_samples else 1
+
+
+def lend_a_hand(device: torch.device) -> None:
+    """Take part in the fits of the first of several processes until its job is done; see `ranks`."""
+    for trainer, model, x, labels, state, seed, epochs in ranks.following():
+        ranks.synchronise(model.to(device), device)
+        labels = None if labels is None else labels.to(device)
+        saved = Checkpoint(None, device, state)
+        _Fit(trainer, model, x.to(device), labels, seed, saved, SILENT).run(epochs)
 
 
 @plain_dataclass
