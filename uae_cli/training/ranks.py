@@ -28,9 +28,28 @@ from uae_cli.errors import ConfigError
 _PATIENCE = timedelta(days=7)  # the others wait while rank 0 attacks
 
 
-def count() -> int:
-    """Processes that train together; 1 without torchrun."""
+_together: list[nn.Module] = []  # what is trained together just now: elsewhere, rank 0 is by itself
+
+
+def there() -> int:
+    """Processes of this job; 1 without torchrun."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def count() -> int:
+    """Processes that take part in what is being computed; 1 but in `together`."""
+    return there() if _together else 1
+
+
+@contextmanager
+def together(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Let the ranks share the batches of this block, in which all of them train `model`."""
+    _together.append(model)
+    _synchronise(model, device)
+    try:
+        yield
+    finally:
+        _together.pop()
 
 
 def join(device: torch.device) -> int:
@@ -59,7 +78,7 @@ def _leave() -> None:
 
 def call(work: Any) -> None:
     """Rank 0: give the others something to do, or None at the end of a job; they get a copy by pickle."""
-    if count() > 1:
+    if there() > 1:
         distributed.broadcast_object_list([work])
 
 
@@ -93,10 +112,10 @@ def check_batch(size: int) -> None:
     Raises:
         ConfigError: the batch is too small.
     """
-    if size < 2 * count() and count() > 1:
+    if size < 2 * there():
         raise ConfigError(
-            f"model.trainer.batch_size = {size}: {count()} processes divide a batch; "
-            f"use model.trainer.batch_size={2 * count()} or more, or fewer processes"
+            f"model.trainer.batch_size = {size}: {there()} processes divide a batch; "
+            f"use model.trainer.batch_size={2 * there()} or more, or fewer processes"
         )
 
 
@@ -142,10 +161,8 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         gradient.copy_(part.view_as(gradient))
 
 
-def synchronise(model: nn.Module, device: torch.device) -> None:
+def _synchronise(model: nn.Module, device: torch.device) -> None:
     """Let batch normalisation see the whole batch: the layers are replaced, their tensors and names kept."""
-    if count() == 1:
-        return
     if device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return

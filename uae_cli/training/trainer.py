@@ -180,12 +180,14 @@ class Trainer:
             ConfigError: the loss is no longer a number.
         """
         saved = Checkpoint(checkpoint, x.device)
-        if self.objective.divides_batches and ranks.count() > 1:
-            ranks.check_batch(self.batch_size)
-            on_cpu = partial(tree_map_only, Tensor, Tensor.cpu)
-            ranks.call((self, deepcopy(model).cpu(), *on_cpu([x, labels, saved.state()]), seed, epochs))
-            ranks.synchronise(model, x.device)
-        return _Fit(self, model, x, labels, seed, saved, callbacks).run(epochs)
+        fit = _Fit(self, model, x, labels, seed, saved, callbacks)
+        if not self.objective.divides_batches or ranks.there() == 1:
+            return fit.run(epochs)
+        ranks.check_batch(self.batch_size)
+        on_cpu = partial(tree_map_only, Tensor, Tensor.cpu)
+        ranks.call((self, deepcopy(model).cpu(), *on_cpu([x, labels, saved.state()]), seed, epochs))
+        with ranks.together(model, x.device):
+            return fit.run(epochs)
 
     def steps(self, samples: int) -> int:
         """Optimiser steps of one epoch over so many samples."""
@@ -216,10 +218,10 @@ class Trainer:
 def lend_a_hand(device: torch.device) -> None:
     """Take part in the fits of the first of several processes until its job is done; see `ranks`."""
     for trainer, model, x, labels, state, seed, epochs in ranks.following():
-        ranks.synchronise(model.to(device), device)
         labels = None if labels is None else labels.to(device)
         saved = Checkpoint(None, device, state)
-        _Fit(trainer, model, x.to(device), labels, seed, saved, SILENT).run(epochs)
+        with ranks.together(model.to(device), device):
+            _Fit(trainer, model, x.to(device), labels, seed, saved, SILENT).run(epochs)
 
 
 @plain_dataclass
