@@ -116,7 +116,7 @@ def make_stages(tmp_path: Path) -> Callable[..., Stages]:
         config: dict[str, Any] = compose_jobs(settings, multirun=False, extra_dir=None)[0].config
         experiment = from_config(config)
         data = experiment.dataset.load(experiment.data.root, download=False)
-        data = data.first(experiment.data.train_size, experiment.data.test_size)
+        data = experiment.part_of(data)
         return Stages(experiment, data, torch.device("cpu"), Bars())
 
     return make

@@ -23,6 +23,7 @@ NOT_SETTINGS = (
     "plugins",
 )
 _PLACES = ("root", "download")
+_CHANGES_NOTHING = {"validation_share": 0}  # in data: what a config that lacks the setting says by that
 
 
 def digest(value: Any) -> str:
@@ -77,7 +78,11 @@ def _checksum(opened: BufferedReader) -> str:
 def settings_of(config: dict[str, Any]) -> dict[str, Any]:
     """The part of a resolved config that determines a result, apart from the seed and the machine."""
     kept = {name: value for name, value in config.items() if name not in NOT_SETTINGS}
-    kept["data"] = {name: value for name, value in config["data"].items() if name not in _PLACES}
+    kept["data"] = {
+        name: value
+        for name, value in config["data"].items()
+        if name not in _PLACES and value != _CHANGES_NOTHING.get(name, ...)
+    }
     return kept
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from uae_cli.datasets.tabular import Table, min_max_scale, random_split, stratified_split
-from uae_cli.errors import DataError
+from uae_cli.errors import ConfigError, DataError
 
 TRAIN = np.array([[0.0, 5.0, 1.0], [10.0, 5.0, 3.0]])
 TEST = np.array([[20.0, 5.0, 2.0], [-5.0, 6.0, 2.0]])
@@ -100,3 +100,42 @@ def test_row_numbers_must_be_as_many_as_samples():
     )
     with pytest.raises(DataError, match="train split: 10 samples but 3 row numbers"):
         replace(data, train_rows=torch.arange(3))
+
+
+def made(rows=12):
+    table = Table(
+        np.arange(rows + 2.0)[:, None], np.arange(rows + 2), np.arange(rows), np.arange(rows, rows + 2)
+    )
+    return table.dataset(name="made", scaler_fit="all", source="here", rows=np.arange(rows + 2) * 10)
+
+
+def test_samples_set_aside_are_training_samples_no_more():
+    whole, data = made(), made().set_aside(0.25, seed=3)
+    assert (len(data.x_train), len(data.x_validation)) == (9, 3)
+    for split in ("train", "validation"):
+        rows = getattr(data, f"{split}_rows") // 10
+        assert torch.equal(getattr(data, f"x_{split}"), whole.x_train[rows])
+        assert torch.equal(getattr(data, f"y_{split}"), whole.y_train[rows])
+    both = torch.cat([data.train_rows, data.validation_rows])
+    assert sorted(both.tolist()) == whole.train_rows.tolist()
+    assert torch.equal(data.x_test, whole.x_test)
+    assert torch.equal(data.undivided, whole.x_train)
+    assert data.classes == whole.classes
+    assert torch.equal(data.for_validation.x_test, data.x_validation)
+
+
+def test_the_seed_draws_them():
+    aside = [made().set_aside(0.5, seed).aside.tolist() for seed in (0, 0, 1)]
+    assert aside[0] == aside[1] != aside[2]
+
+
+def test_nothing_set_aside_is_the_same_dataset():
+    data = made()
+    assert data.set_aside(0, seed=0) is data
+    assert data.for_validation is None
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.01, "none"), (0.99, "all")])
+def test_some_samples_must_be_on_either_side(share, told):
+    with pytest.raises(ConfigError, match=f"data.validation_share = {share}: of 12 .* that is {told}; use"):
+        made().set_aside(share, seed=0)

@@ -112,3 +112,22 @@ def test_tensorboard_hears_of_every_epoch_of_every_fit(run, tensorboard):
         **{f"gaussian_1e-{power} draw {draw}": 3 for power in (2, 3) for draw in (1, 2)},
     }
     assert tensorboard.losses["original"] == results["original"].fitted.history.losses
+
+
+def test_samples_set_aside_are_judged_on_and_neither_trained_on_nor_attacked(run):
+    results, stages = run("data.validation_share=0.25", "arm=[replicate,mine_uae]")
+    data = stages.data
+    assert (len(data.x_train), len(data.x_validation)) == (18, 6)
+    for result in results.values():
+        with torch.no_grad():
+            expected = float((result.fitted.model(data.x_validation) - data.x_validation).square().mean())
+        assert result.draws[0]["validation_mse"] == pytest.approx(expected, rel=1e-5)
+        assert "validation_train_mse" not in result.draws[0]
+    assert len(results["mine_uae"].extra.x) == 18
+
+
+def test_setting_nothing_aside_is_as_if_the_setting_were_not_there(run):
+    plain, _ = run("arm=[replicate]")
+    zero, stages = run("arm=[replicate]", "data.validation_share=0.0")
+    assert all(cost["reused"] for cost in stages.store.costs)
+    assert plain["replicate"].draws == zero["replicate"].draws

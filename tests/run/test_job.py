@@ -9,6 +9,7 @@ import pytest
 from uae_cli.datasets import Digits
 from uae_cli.errors import DataError
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
+from uae_cli.hashing import job_identity
 from uae_cli.run.job import link_file, run
 from uae_cli.run.rows import settings_hash
 
@@ -46,6 +47,21 @@ def test_a_folder_of_the_users_is_not(tmp_path: Path) -> None:
 )
 def test_settings_that_change_no_result(same: str) -> None:
     assert settings_hash(config(same), DATA) == settings_hash(config(), DATA)
+
+
+def test_samples_set_aside_by_another_seed_are_no_other_experiment() -> None:
+    first, second = (
+        settings_hash(config("data.validation_share=0.2", f"seed={seed}"), DATA.set_aside(0.2, seed))
+        for seed in (0, 1)
+    )
+    assert first == second != settings_hash(config(), DATA)
+
+
+def test_no_share_set_aside_is_no_setting() -> None:
+    """Runs made before there was one are still those that their configs stand for."""
+    plain = config()
+    old = {**plain, "data": {k: v for k, v in plain["data"].items() if k != "validation_share"}}
+    assert job_identity(old) == job_identity(plain) != job_identity(config("data.validation_share=0.2"))
 
 
 @pytest.mark.parametrize("other", ["attack.alpha=0.02", "data.train_size=32", "model.trainer.epochs=2"])

@@ -24,7 +24,8 @@ class Dataset:
     it stands wherever a result made from the set stands. `*_rows`, where the loader made the split, are
     int64 of shape (N,): each sample's row number, from 0, in the source as it is read. `features` are the
     names of a table's d columns, where they have names; `files` are those of all rows of the source, where
-    each is a file.
+    each is a file. `*_validation` are training samples that were set aside, and `aside` their places among
+    the training samples before that, ascending; None where none were.
 
     Raises:
         DataError: a value is NaN or outside [0, 1], or samples and labels (or rows) disagree in number.
@@ -41,6 +42,10 @@ class Dataset:
     test_rows: "Tensor | None" = None
     features: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    x_validation: "Tensor | None" = None
+    y_validation: "Tensor | None" = None
+    validation_rows: "Tensor | None" = None
+    aside: "Tensor | None" = None
 
     def __post_init__(self) -> None:
         for split, x, y, rows in (
@@ -57,7 +62,53 @@ class Dataset:
     @property
     def classes(self) -> int:
         """Number of classes, as far as the labels in use tell."""
-        return 1 + int(max(self.y_train.max(), self.y_test.max()))
+        parts = (self.y_train, self.y_test, self.y_validation)
+        return 1 + max(int(labels.max()) for labels in parts if labels is not None)
+
+    @property
+    def undivided(self) -> "Tensor":
+        """The training samples in their own order, those that were set aside among them."""
+        if self.x_validation is None:
+            return self.x_train
+        whole = self.x_train.new_empty((len(self.x_train) + len(self.x_validation), *self.shape))
+        chosen = _at(self.aside, len(whole))
+        whole[chosen], whole[~chosen] = self.x_validation, self.x_train
+        return whole
+
+    @property
+    def for_validation(self) -> "Dataset | None":
+        """The same with the samples set aside in the test samples' place; None where there are none."""
+        if self.x_validation is None or self.y_validation is None:
+            return None
+        return replace(self, x_test=self.x_validation, y_test=self.y_validation, test_rows=None)
+
+    def set_aside(self, share: float, seed: int) -> "Dataset":
+        """Without this share of the training samples, drawn by seed, which become those for validation.
+
+        Raises:
+            ConfigError: that is none of the samples, or all.
+        """
+        if share == 0:
+            return self
+        import torch
+
+        from uae_cli.randomness import generator
+
+        there = len(self.x_train)
+        count = round(share * there)
+        if not 0 < count < there:
+            raise ConfigError(
+                f"data.validation_share = {share:g}: of {there} training samples that is "
+                f"{'none' if count == 0 else 'all'}; use data.validation_share=0.2, or 0"
+            )
+        order = torch.randperm(there, generator=generator(seed, "validation", torch.device("cpu")))
+        aside = order[:count].sort().values
+        chosen, parts = _at(aside, there), dict[str, Any]()
+        for name in ("x_train", "y_train", "train_rows"):
+            if (whole := getattr(self, name)) is not None:
+                parts[name] = whole[~chosen]
+                parts[name.replace("train", "validation")] = whole[chosen]
+        return replace(self, **parts, aside=aside)
 
     def first(self, n_train: int | None, n_test: int | None) -> "Dataset":
         """The first `n_train` training and `n_test` test samples (None keeps them all).
@@ -261,6 +312,15 @@ class OwnFile(FileLoader):
         (path,) = self.wanted(root)
         found = "is a folder" if path.is_dir() else "is a file" if path.is_file() else "no such file"
         return DataError(f"dataset.path = {path}: {found}; {self.remedy(root)}")
+
+
+def _at(places: "Tensor | None", count: int) -> "Tensor":
+    """A (count,) mask of these places."""
+    import torch
+
+    mask = torch.zeros(count, dtype=torch.bool)
+    mask[places] = True
+    return mask
 
 
 def _check_split(what: str, x: "Tensor", y: "Tensor", rows: "Tensor | None") -> None:

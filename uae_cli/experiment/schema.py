@@ -166,16 +166,18 @@ class Experiment(RunSettings):
         return self.chunk_size or MOST_SAMPLES[device.type]
 
     def part_of(self, data: Dataset) -> Dataset:
-        """The samples that are used.
+        """The samples that are used, those for validation set aside.
 
         Raises:
             DataError: `data` has fewer than the user wants; of a scale's it takes what there is.
+            ConfigError: none are left for validation, or for training.
         """
         train, test = self.scale.train_size or len(data.x_train), self.scale.test_size or len(data.x_test)
-        return data.first(
+        used = data.first(
             self.data.train_size or min(train, len(data.x_train)),
             self.data.test_size or min(test, len(data.x_test)),
         )
+        return used.set_aside(self.data.validation_share, self.seed)
 
     def triple(self, similarity: Similarity) -> Attack:
         """The attack with this similarity."""

@@ -28,6 +28,7 @@ _READERS = {
     "evaluation": ("augmentation", "attack"),
     "method": ("attack", "robustness"),
     "data.attack_size": ("attack", "robustness"),
+    "data.validation_share": ("augmentation", "attack"),
     "victim": ("robustness",),
     "source": ("robustness",),
 }
@@ -41,6 +42,8 @@ class DataSettings:
         root: the data root; `UAE_DATA` sets its default.
         train_size: the first n training samples, or null for what the scale says.
         test_size: likewise.
+        validation_share: fraction of those training samples, drawn by seed, that are set aside: neither
+            trained on nor attacked, they give the `validation_…` measures beside the test set's.
         attack_size: how many samples are attacked, where not all of them are (protocol=attack, robustness).
         download: whether missing files are fetched.
     """
@@ -48,6 +51,7 @@ class DataSettings:
     root: Location
     train_size: Count | None
     test_size: Count | None
+    validation_share: Annotated[float, Field(ge=0, lt=1)]
     attack_size: Count
     download: bool
 

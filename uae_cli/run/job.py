@@ -116,7 +116,7 @@ def _run(
 
 def _write_split(path: Path, data: Dataset) -> None:
     """Which rows of the source are training and test samples, where the split is not the source's own."""
-    parts = {"train": data.train_rows, "test": data.test_rows}
+    parts = {"train": data.train_rows, "validation": data.validation_rows, "test": data.test_rows}
     frames = [
         pd.DataFrame(
             {"row": rows.tolist(), "split": name}

@@ -57,7 +57,7 @@ def settings_hash(config: dict[str, Any], data: Dataset) -> str:
     """
     kept = settings_of(config)
     attack = kept.pop("attack")
-    kept["samples"] = [fingerprint(data.x_train), fingerprint(data.x_test)]
+    kept["samples"] = [fingerprint(data.undivided), fingerprint(data.x_test)]
     return digest(kept)[:8] + digest(attack)[:8]
 
 

@@ -78,7 +78,7 @@ class Stages:
     @property
     def evaluation_data(self) -> EvaluationData:
         """What models are judged on."""
-        return EvaluationData(self.data, self.seed, 4 * self.chunk_size, self.bars)
+        return self._judged_on(self.data)
 
     def fit(
         self,
@@ -136,10 +136,18 @@ class Stages:
         return Fitted(self._on_device(model).eval(), History(), stage)
 
     def evaluated(self, fitted: Fitted) -> Metrics:
-        """What all evaluations of the experiment say of a model."""
+        """What all evaluations of the experiment say of a model; of samples set aside as `validation_…`."""
         metrics: Metrics = {}
+        validation = self.data.for_validation
         for evaluation in self.experiment.evaluation.values():
             metrics |= evaluation.measure(fitted.model, self.evaluation_data)
+            if validation is not None:
+                found = evaluation.measure(fitted.model, self._judged_on(validation))
+                metrics |= {
+                    name.replace("test_", "validation_"): value
+                    for name, value in found.items()
+                    if name.startswith("test_")
+                }
         return metrics
 
     def attack(self, label: str, target: Fitted, samples: Samples, attack: Attack) -> ExtraSamples:
@@ -179,6 +187,9 @@ class Stages:
     def derive(self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]) -> Stage:
         """Any other stage, cached by `inputs`, the seed, the kind of device and the precision."""
         return self.store.get(label, kind, self._common | inputs, compute)
+
+    def _judged_on(self, data: Dataset) -> EvaluationData:
+        return EvaluationData(data, self.seed, 4 * self.chunk_size, self.bars)
 
     @property
     def _common(self) -> dict[str, Any]:
