@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 
 from uae_cli import __version__
 from uae_cli.cli import _parser, main
+from uae_cli.compare.command import asked, planned
 from uae_cli.experiment.compose import compose_jobs, conf_dir, register_resolvers
 from uae_cli.experiment.schema import from_config
 from uae_cli.experiment.settings import check_own_files, check_reads
@@ -94,8 +95,11 @@ def is_run(arguments: list[str]) -> None:
 def is_checked(arguments: list[str]) -> None:
     """A run as far as before it reads data; of another command, its arguments."""
     if arguments[0] != "run":
-        _, rest = _parser().parse_known_args(arguments)
+        named, rest = _parser().parse_known_args(arguments)
         assert not [word for word in rest if word.startswith("-")], arguments
+        if arguments[0] == "compare":
+            question, overrides = asked([*named.overrides, *rest])
+            planned(question, overrides, named.config_dir)
         return
     options = hydra_app.parse(arguments[1:])
     launcher = [word for word in options.overrides if word.startswith("hydra")]

@@ -64,15 +64,20 @@ class Preparation:
             UaeError: the first thing that would stop the run.
         """
         experiment, device = self.settings(config)
-        data = self._read(experiment, config["dataset"])
-        data = experiment.part_of(data)
+        data = experiment.part_of(self.dataset(config))
         if (job := digest(config)) not in self._checked:
             check_fit(experiment, data, device)
             self._checked.add(job)
         return Prepared(experiment, device, data)
 
-    def _read(self, experiment: Experiment, settings: dict[str, Any]) -> Dataset:
-        key = digest({"dataset": settings, "root": experiment.data.root})
+    def dataset(self, config: dict[str, Any]) -> Dataset:
+        """The whole of it, fetched if need be.
+
+        Raises:
+            UaeError: the settings are wrong, or it can't be had.
+        """
+        experiment, _ = self.settings(config)
+        key = digest({"dataset": config["dataset"], "root": experiment.data.root})
         if self._dataset is None or self._key != key:
             self._dataset = None  # the last one's memory is free before the next one is read
             self._dataset = experiment.dataset.load(experiment.data.root, download=experiment.data.download)

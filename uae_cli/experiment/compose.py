@@ -41,10 +41,12 @@ class Job:
     Attributes:
         config: resolved, without Hydra's own section.
         above: the folder in which the run's (or sweep's) own folder will be made.
+        overrides: that it alone stands for.
     """
 
     config: dict[str, Any]
     above: Path
+    overrides: list[str]
 
 
 def conf_dir() -> Path:
@@ -102,7 +104,7 @@ def compose_jobs(overrides: list[str], *, multirun: bool, extra_dir: str | None)
     try:
         with _hydra(overrides, extra_dir) as hydra:
             jobs = _expand(overrides, hydra) if multirun else [overrides]
-            return [_job(hydra.compose(job), overrides, multirun=multirun) for job in jobs]
+            return [_job(hydra, job, overrides, multirun=multirun) for job in jobs]
     except UnknownSettingError as error:
         raise ConfigError(_unknown_key(error.setting, overrides, extra_dir)) from error
 
@@ -189,9 +191,10 @@ def _hydra(overrides: list[str], extra_dir: str | None) -> Iterator[_Hydra]:
             raise explained(error, overrides, hydra.get_group_options) from error
 
 
-def _job(config: DictConfig, overrides: Sequence[str], *, multirun: bool) -> Job:
+def _job(hydra: _Hydra, own: list[str], overrides: Sequence[str], *, multirun: bool) -> Job:
+    config = hydra.compose(own)
     folder = config.hydra.sweep.dir if multirun else config.hydra.run.dir
-    job = Job(plain(config), Path(folder).parent)
+    job = Job(plain(config), Path(folder).parent, own)
     section = cast(dict[str, Any], OmegaConf.to_container(config.hydra))
     check_said(job.config, section, overrides)
     check_allowed(job.config, section)

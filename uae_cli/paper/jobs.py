@@ -176,13 +176,15 @@ def still_open(jobs: Sequence[Job], done: Mapping[str, FinishedRun]) -> list[Job
     return list(wanted.values())
 
 
-def outcomes(jobs: Sequence[Job], begin: Callable[[Job], None]) -> Iterator[Outcome]:
+def outcomes(
+    jobs: Sequence[Job], begin: Callable[[Job], None], *, whole_jobs: bool = False
+) -> Iterator[Outcome]:
     """Run them; `begin` is told of each before its outcome is given.
 
-    Those of smoke scale run side by side, in processes of one thread each, where several jobs fall to each of
-    as many as `jobs` says. A larger one works side by side itself.
+    Those of smoke scale, or with `whole_jobs` of any, run side by side, in processes of one thread each,
+    where several jobs fall to each of as many as `jobs` says. A larger one works side by side itself.
     """
-    at_once = min(_at_once(jobs[0].config), len(jobs) // 2) if jobs else 1
+    at_once = min(_at_once(jobs[0].config, whole_jobs), len(jobs) // 2) if jobs else 1
     if at_once < 2:
         for job in jobs:
             begin(job)
@@ -198,8 +200,8 @@ def outcomes(jobs: Sequence[Job], begin: Callable[[Job], None]) -> Iterator[Outc
             yield done.result() if error is None else Outcome(running[done], 0, one_line(error))
 
 
-def _at_once(config: Mapping[str, Any]) -> int:
-    if config["scale"]["name"] != "smoke":
+def _at_once(config: Mapping[str, Any], whole_jobs: bool) -> int:
+    if not whole_jobs and config["scale"]["name"] != "smoke":
         return 1
     from uae_cli.machine import choose_device, choose_jobs
 

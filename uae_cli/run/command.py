@@ -63,7 +63,7 @@ def run_command(arguments: list[str], *, announced: bool = False) -> int:
         return 0
     check_reads(options.overrides, [job.config for job in jobs])
     for job in jobs:
-        with _hints(options, job.config):
+        with hints(options, job.config):
             check_without_torch(job.config)
     if announced and os.environ.get("RANK", "0") == "0":
         print(_announcement(jobs), file=sys.stderr, flush=True)
@@ -86,7 +86,7 @@ def _run(jobs: list[Job], options: argparse.Namespace, command: str) -> int:
         for job in jobs:
             follow(job.config)
         return 0
-    _check_jobs(jobs, preparation, options)
+    check_jobs(jobs, preparation, options)
     _note_inherited_settings(options.overrides)
     failures = Failures()
 
@@ -106,14 +106,14 @@ def _announcement(jobs: list[Job]) -> str:
     return f"{count}{', '.join(names)}, device {jobs[0].config['device']}"
 
 
-def _check_jobs(jobs: list[Job], preparation: "Preparation", options: argparse.Namespace) -> None:
+def check_jobs(jobs: list[Job], preparation: "Preparation", options: argparse.Namespace) -> None:
     """Everything cheap for all jobs first, then their data, then the place for their results.
 
     Raises:
         UaeError: a job can't run.
     """
     for job in jobs:
-        with _hints(options, job.config):
+        with hints(options, job.config):
             preparation.settings(job.config)
     for job in jobs:
         preparation.whole(job.config)
@@ -123,7 +123,7 @@ def _check_jobs(jobs: list[Job], preparation: "Preparation", options: argparse.N
 
 
 @contextmanager
-def _hints(options: argparse.Namespace, config: dict[str, Any]) -> Iterator[None]:
+def hints(options: argparse.Namespace, config: dict[str, Any]) -> Iterator[None]:
     """Tell the default beside a value that is refused, and the known names beside an unknown one."""
     try:
         yield

@@ -21,7 +21,7 @@ from uae_cli.text import nearest, one_line
 _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _ONE_OF = ("run", "multirun", "cfg", "info", "shell_completion")  # Hydra takes one at a time
 _COMPLETION = [f"{verb}={shell}" for verb in ("install", "uninstall") for shell in ("bash", "zsh", "fish")]
-_TAKE_SETTINGS = ("run", "bench", "paper")
+_TAKE_SETTINGS = ("run", "compare", "bench", "paper")
 
 
 class _Parser(argparse.ArgumentParser):

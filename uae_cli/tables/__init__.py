@@ -3,9 +3,9 @@
 from uae_cli.tables.build import Block, Document, best, document, experiments, headline, lacking
 from uae_cli.tables.command import print_run, table_command, tidy
 from uae_cli.tables.contents import CONTENTS, TABLES, Entry, chosen, find_figure
-from uae_cli.tables.format import NOTHING, gain, interval
+from uae_cli.tables.format import NOTHING, gain, interval, shown_as
 from uae_cli.tables.notes import command, heading, shortfalls, too_small
-from uae_cli.tables.render import default_console, latex, print_folded
+from uae_cli.tables.render import default_console, latex, print_folded, print_grid
 from uae_cli.tables.reported import FULL_NAMES, reported, reported_pairs
 from uae_cli.tables.spec import Figure, Run, Table
 
@@ -34,10 +34,12 @@ __all__ = [
     "lacking",
     "latex",
     "print_folded",
+    "print_grid",
     "print_run",
     "reported",
     "reported_pairs",
     "shortfalls",
+    "shown_as",
     "table_command",
     "tidy",
     "too_small",
