@@ -43,6 +43,7 @@ def test_controls_list_the_samples_as_often(run):
         "replicate", "replicate_x3", "replicate_x4",
     ]  # fmt: skip
     told = dict.fromkeys(set(COLUMNS) - {"arm", "metric", "value", "std", "draws", "unit", "epochs"}, "")
+    told = {name: value for name, value in told.items() if not name.endswith("_passes")}
     rows = {(row.arm, row.metric): row.value for row in result_rows(list(results.values()), told)}
     for arm, control in (("mine_uae", "replicate"), ("mine_uae_round3", "replicate_x4")):
         expected = 100 * (1 - rows[arm, "test_mse"] / rows[control, "test_mse"])

@@ -29,6 +29,19 @@ def test_a_run_writes_down_its_job_and_how_many_samples_it_attacked(
     assert set(rows["job"]) == {job_identity(job.config)}
 
 
+def test_every_row_counts_the_passes_of_its_arm(tmp_path: Path) -> None:
+    register_resolvers()
+    overrides = ["experiment=digits_conv_ae", "scale=smoke", "threads=1", "data.train_size=10", "seed=1"]
+    overrides += ["arm=[replicate,mine_uae]", "attack.iterations=3", f"outputs={tmp_path / 'outputs'}"]
+    overrides += ["model.trainer.epochs=2", "model.trainer.refit_epochs=4"]
+    [job] = compose_jobs(overrides, multirun=False, extra_dir=None)
+    (folder := tmp_path / "run").mkdir()
+    run(job.config, folder, overrides=overrides)
+    rows = read_run(folder).drop_duplicates("arm").set_index("arm")
+    assert rows["training_passes"].to_dict() == {"original": 20, "replicate": 80, "mine_uae": 80}
+    assert rows["attack_passes"].to_dict() == {"original": 0, "replicate": 0, "mine_uae": 30}
+
+
 def test_a_protocol_of_the_users_own_is_not_known_to_attack_some_only() -> None:
     for target, told in (("uae_cli.protocols.AttackProtocol", True), ("my.Protocol", False)):
         assert attacks_some({"protocol": {"_target_": target}}) == told

@@ -141,6 +141,16 @@ def test_the_steps_of_an_epoch_are_its_batches(samples, steps, trainer):
     assert settings.steps(samples) == len(settings.batches(torch.arange(samples))) == steps
 
 
+@pytest.mark.parametrize("killed", [None, 3])
+def test_passes_are_counted(killed, killed_after, trainer, network, fit, digits, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    if killed:
+        with pytest.raises(KeyboardInterrupt):
+            fit(trainer(), network("dense"), digits, EPOCHS, callbacks=killed_after(killed))
+    history = trainer().fit(network("dense"), digits, epochs=EPOCHS, seed=0, checkpoint=path)
+    assert history.passes == EPOCHS * len(digits)
+
+
 def test_every_sample_is_seen_once_an_epoch_in_a_new_order(trainer, fit, monkeypatch):
     seen = []
 
@@ -246,6 +256,7 @@ def test_it_tries_again_from_scratch_with_twice_the_epochs(in_try, tries, conver
     assert (history.tries, history.converged) == (taken, converged)
     assert slow.planned == [4, 8, 16][:taken]
     assert begun == [2, 4, 8][:taken]
+    assert history.passes == 4 * sum(begun)
     assert len(history.losses) == len(history.scalars) == 2**taken
     assert int(model.count) == 2 * 2**taken, "every try starts from the first weights"
     assert told[-1] == (2**taken, 2 * 2**taken)

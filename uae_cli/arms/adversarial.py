@@ -62,7 +62,11 @@ class Chain:
             return parts[0]
         attack = next((part for part in reversed(parts) if part.success is not None), parts[-1])
         return replace(
-            attack, x=_samples(parts), seconds=sum(part.seconds for part in parts), parts=tuple(parts)
+            attack,
+            x=_samples(parts),
+            seconds=sum(part.seconds for part in parts),
+            passes=sum(part.passes for part in parts),
+            parts=tuple(parts),
         )
 
 

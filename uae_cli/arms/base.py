@@ -23,6 +23,7 @@ class ExtraSamples:
         target: the model that was attacked; None for arms that don't attack.
         unit: of S, for reports.
         vectors: K that S was estimated from; 0 where it is no estimate.
+        passes: forward and backward passes of one sample that all attacks took.
     """
 
     x: Tensor
@@ -34,6 +35,7 @@ class ExtraSamples:
     target: nn.Module | None = None
     unit: str = ""
     vectors: int = 0
+    passes: int = 0
 
     @property
     def last(self) -> "ExtraSamples":

@@ -49,6 +49,16 @@ class Line:
         """The model was trained for; early stopping may end below the setting."""
         return len(self.fitted.history.losses)
 
+    @property
+    def training_passes(self) -> int:
+        """Forward and backward passes of one sample that the model's own training took."""
+        return self.fitted.history.passes
+
+    @property
+    def attack_passes(self) -> int:
+        """Those that making its samples took."""
+        return 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class SampleLine(Line):
@@ -61,6 +71,11 @@ class SampleLine(Line):
 
     samples: Samples
     extra: ExtraSamples
+
+    @property
+    def attack_passes(self) -> int:
+        """See `Line.attack_passes`; of the first draw."""
+        return self.extra.passes
 
 
 @dataclass(frozen=True)

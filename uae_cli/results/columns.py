@@ -93,6 +93,9 @@ class ResultRow:
     solver's settings ('alpha=0.01 beta=0.1 …'), `job` the identity of the config (`hashing.job_identity`).
     `n_attacked` counts the samples attacked where that is a setting of its own, and is 0 where all training
     samples are. `seconds` is the wall time of the whole run, less by what earlier runs had left to it.
+    `attack_passes` and `training_passes` count forward and backward passes of one sample through the model:
+    of the attacks that made the arm's samples, and of the training of its own model alone, not of those that
+    it attacked. None: an older run.
     """
 
     experiment: str
@@ -119,14 +122,24 @@ class ResultRow:
     job: str = ""
     n_attacked: int = 0
     seconds: float | None = None
+    attack_passes: int | None = None
+    training_passes: int | None = None
 
 
 COLUMNS = tuple(field.name for field in fields(ResultRow))
 # What the files of older runs lack
-LATER = {"attack": "", "commit": "", "job": "", "n_attacked": "0", "seconds": ""}
+LATER = {
+    "attack": "",
+    "commit": "",
+    "job": "",
+    "n_attacked": "0",
+    "seconds": "",
+    "attack_passes": "",
+    "training_passes": "",
+}
 RENAMED = {"mi": "in_attack_value", "mi_reestimated": "mi_held_out"}  # metrics, likewise
 WHOLE = ("seed", "draws", "n_train", "n_test", "epochs", "n_attacked")
-NUMBERS = (*WHOLE, "value", "std", "seconds")
+NUMBERS = (*WHOLE, "value", "std", "seconds", "attack_passes", "training_passes")
 
 
 def to_frame(rows: Iterable[ResultRow]) -> pd.DataFrame:

@@ -112,6 +112,8 @@ def _row(line: Line, metric: str, values: list[float], told: dict[str, Any]) -> 
         draws=len(values),
         unit=unit_of(metric),
         epochs=line.epochs,
+        attack_passes=line.attack_passes,
+        training_passes=line.training_passes,
     )
 
 

@@ -182,6 +182,7 @@ class Stages:
             target=target.model,
             unit=attack.similarity.unit,
             vectors=vectors_of(attack.similarity, target.model, samples.x),
+            passes=len(samples) * attack.solver.total_iterations,
         )
 
     def derive(self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]) -> Stage:

@@ -29,12 +29,14 @@ class History:
         scalars: what the objective tells beside it, per epoch.
         tries: fits from scratch it took; the lists are of the last one.
         converged: whether the objective says so.
+        passes: forward and backward passes of one sample through the model, those of earlier tries included.
     """
 
     losses: list[float] = field(default_factory=list)
     scalars: list[dict[str, float]] = field(default_factory=list)
     tries: int = 1
     converged: bool = False
+    passes: int = 0
 
     def replay(self, on_epoch: Callable[[int, float, dict[str, float]], None]) -> None:
         """Tell of all its epochs once more."""
@@ -66,7 +68,8 @@ class Checkpoint:
 
     def begin_try(self, number: int) -> None:
         """What was saved of the last try no longer counts."""
-        self.history, self.best, self.training = History(tries=number), {}, {}
+        self.history = History(tries=number, passes=self.history.passes)
+        self.best, self.training = {}, {}
 
     def save_now_and_then(self, training: Callable[[], dict[str, Any]]) -> None:
         """Write the file with this state, unless that was done a moment ago."""

@@ -124,6 +124,11 @@ class ContrastiveObjective(Objective):
     precision: Precision
     adversary: AdversarialViews | None
 
+    @property
+    def passes(self) -> int:
+        """See `Objective.passes`: one a view; CLAE's third is made by another, and learnt from."""
+        return 2 if self.adversary is None else 4
+
 
 def _paired(first: Tensor, second: Tensor) -> Tensor:
     """(2N, P): rows 2k and 2k + 1 are row k of each."""

@@ -95,6 +95,11 @@ class Objective(ABC):
     divides_batches: ClassVar[bool] = False
     optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes of one sample through the whole model that a step takes."""
+        return 1
+
     def bind(self, model: nn.Module, generator: torch.Generator, steps: int) -> Loss[Any]:
         """The loss of this model; see `Loss`."""
         return self.makes(self, model, generator, steps)

@@ -97,6 +97,11 @@ class MadryObjective(ClassificationObjective):
 
     adversary: Adversary
 
+    @property
+    def passes(self) -> int:
+        """See `Objective.passes`."""
+        return self.adversary.iterations + 1
+
     def loss(self, model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
         """See `ClassificationObjective.loss`."""
         start = (x + (2 * torch.rand_like(x) - 1) * self.adversary.epsilon).clamp_(0, 1)
@@ -118,6 +123,11 @@ class TradesObjective(ClassificationObjective):
 
     adversary: Adversary
     beta: NonNegative
+
+    @property
+    def passes(self) -> int:
+        """See `Objective.passes`: of clean samples, too."""
+        return self.adversary.iterations + 2
 
     def loss(self, model: nn.Module, x: Tensor, labels: Tensor) -> Tensor:
         """See `ClassificationObjective.loss`."""

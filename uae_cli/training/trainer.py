@@ -282,6 +282,7 @@ class _Fit:
             labels = None if self.labels is None else self.labels[batch]
             total += updater.step(self.x[batch], labels) * len(batch)
             seen += len(batch)
+        self.saved.history.passes += seen * self.trainer.objective.passes
         return float(total) / seen
 
     def _note(self, loss: float, updater: Updater) -> None:
