@@ -260,3 +260,77 @@ def test_it_tries_again_from_scratch_with_twice_the_epochs(in_try, tries, conver
     assert len(history.losses) == len(history.scalars) == 2**taken
     assert int(model.count) == 2 * 2**taken, "every try starts from the first weights"
     assert told[-1] == (2**taken, 2 * 2**taken)
+
+
+class Levels:
+    """Extra samples that are the number of their epoch; or, of the model in training, its bias."""
+
+    def __init__(self, every: int, count: int, of_model: bool = False) -> None:
+        self.every, self.passes, self._count, self._of_model = every, 0, count, of_model
+        self.rounds: list[int] = []
+
+    def samples(self, model: nn.Module, epoch: int) -> Tensor:
+        self.rounds.append(epoch)
+        if self._of_model:
+            bias = next(p.detach() for name, p in model.named_parameters() if name.endswith("bias"))
+            return bias.mean().sigmoid() * torch.ones(self._count, 1, 8, 8)
+        return torch.full((self._count, 1, 8, 8), epoch / 10)
+
+
+@pytest.mark.parametrize(
+    ("every", "levels"), [(1, [0.7, 0.1, 0.2, 0.3, 0.4]), (2, [0.7, 0.7, 0.2, 0.2, 0.4])]
+)
+def test_samples_are_made_anew_and_the_others_stay(every, levels, trainer, network, fit, digits, monkeypatch):
+    seen: list[Tensor] = []
+    monkeypatch.setattr(
+        ReconstructionObjective.makes,
+        "__call__",
+        lambda self, batch, labels, _real=ReconstructionObjective.makes.__call__: (
+            seen.append(batch) or _real(self, batch, labels)
+        ),
+    )
+    x = torch.cat([digits[:20], torch.full((20, 1, 8, 8), 0.7)])
+    before, renewal = x.clone(), Levels(every, 20)
+    history = trainer(batch_size=40).fit(
+        network("dense"), x, epochs=5, seed=0, checkpoint=Path("unused"), renewal=renewal
+    )
+    assert len(seen) == 5
+    for batch, level in zip(seen, levels, strict=True):
+        flat = (batch.flatten(1) == torch.tensor(level)).all(1)
+        assert int(flat.sum()) == 20
+        assert batch[~flat].double().sum() == pytest.approx(float(digits[:20].double().sum()), rel=1e-5)
+    assert torch.equal(x, before), "the caller's samples were changed"
+    assert history.renewals == len(renewal.rounds) == (5 - 1) // every
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+@pytest.mark.parametrize("of_model", [False, True])
+def test_a_killed_fit_on_samples_made_anew_resumes_bit_for_bit(
+    every, of_model, killed_after, trainer, network, fit, digits
+):
+    killing, settings = killed_after(3), trainer()
+
+    def fitted(**options):
+        model = network("dense")
+        return fit(settings, model, digits, EPOCHS, renewal=Levels(every, 100, of_model), **options), model
+
+    losses, whole = fitted()
+    with pytest.raises(KeyboardInterrupt):
+        fitted(callbacks=killing)
+    again, resumed = fitted()
+    assert again == losses
+    assert equal_weights(resumed, whole)
+
+
+def test_every_try_begins_with_the_first_samples(trainer, tmp_path):
+    slow, renewal = Slow(optimizer=sgd, losses=[1.0] * 100, in_try=2, planned=[]), Levels(1, 2)
+    given = torch.zeros(4, 1, 8, 8)
+    seen = []
+    slow_trainer = trainer(objective=slow, tries=2, batch_size=4)
+    history = slow_trainer.fit(
+        Counter(), given, epochs=2, seed=0, checkpoint=tmp_path / "c.pt", renewal=renewal,
+        callbacks=Callbacks(on_try=seen.append),
+    )  # fmt: skip
+    assert seen == [2, 4]
+    assert renewal.rounds == [1, 1, 2, 3]
+    assert history.renewals == 4

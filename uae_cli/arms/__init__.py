@@ -9,11 +9,12 @@ from uae_cli.arms.adversarial import (
     Chain,
     ChangesTraining,
     ContrastiveAdversary,
+    FreshAttack,
     attacks_of,
     parts_of,
 )
 from uae_cli.arms.base import Arm, ArmInputs, ExtraSamples, Transform
-from uae_cli.arms.conventional import Flip, Gaussian, MatchedNoise, Replicate, Rotation
+from uae_cli.arms.conventional import Flip, Gaussian, MatchedNoise, Replicate, ReplicateExtra, Rotation
 
 __all__ = [
     "Adversarial",
@@ -24,9 +25,11 @@ __all__ = [
     "ContrastiveAdversary",
     "ExtraSamples",
     "Flip",
+    "FreshAttack",
     "Gaussian",
     "MatchedNoise",
     "Replicate",
+    "ReplicateExtra",
     "Rotation",
     "Transform",
     "attacks_of",

@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field, replace
 from itertools import groupby
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor
+from torch import Tensor, nn
 
 from uae_cli.arms.base import Arm, ArmInputs, ExtraSamples, Transform
-from uae_cli.attacks import Similarity
+from uae_cli.attacks import Attack, Samples, Similarity, attack_batch
 from uae_cli.errors import ConfigError
+from uae_cli.randomness import derive_seed
 from uae_cli.settings import STRICT, Count
 from uae_cli.training import AdversarialViews, ContrastiveObjective, Objective
 
@@ -24,14 +26,65 @@ class Adversarial:
 
     Attributes:
         similarity: what the solver optimises beside the criterion.
+        fresh: whether they are made anew during the training. From δ = 0 (attack.delta_start=zero) a
+            similarity without random numbers would find the same ones again.
+        target: of the rounds after the first: the original model, or the current one in training.
+        every: epochs between two rounds.
+        iterations: of the solver in every round, the first included; None: the solver's own.
     """
 
     similarity: Similarity
+    fresh: bool = False
+    target: Literal["original", "current"] = "original"
+    every: Count = 1
+    iterations: Count | None = None
     draws: Literal[1] = 1
 
     def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:  # noqa: ARG002
-        """See `Arm.make`."""
-        return inputs.attacked(name, self.similarity)
+        """See `Arm.make`; what is told of an attack is of the first round."""
+        found = inputs.attacked(name, self.similarity, self.iterations)
+        if not self.fresh:
+            return found
+        renewal = inputs.renewed(self.similarity, self.iterations, self.every, self.target == "current")
+        return replace(found, renewal=renewal)
+
+
+@plain_dataclass(frozen=True)
+class FreshAttack:
+    """Every sample attacked anew, each round from a start of its own; see `Renewal`.
+
+    Attributes:
+        attack: what is done.
+        every: epochs between two rounds.
+        seed: the experiment's.
+        target_key: identifies the target; empty for the model in training.
+        x: (N, *shape) the training samples.
+        target: the attacked model; None: the one in training.
+        chunk_size: samples attacked at once, whole groups of coupled ones; the outcome doesn't depend on it.
+    """
+
+    attack: Attack
+    every: int
+    seed: int
+    target_key: str
+    x: Tensor = field(repr=False)
+    target: nn.Module | None = field(repr=False)
+    chunk_size: int = field(repr=False)
+
+    @property
+    def passes(self) -> int:
+        """See `Renewal.passes`."""
+        return len(self.x) * self.attack.solver.total_iterations
+
+    def samples(self, model: nn.Module, epoch: int) -> Tensor:
+        """See `Renewal.samples`."""
+        samples = Samples.first(self.x, seed=derive_seed(self.seed, f"fresh/{epoch}"))
+        with self.attack.frozen(self.target or model) as attacked:
+            batches = (
+                samples.rows(rows).to(attacked.device)
+                for rows in torch.arange(len(samples)).split(self.chunk_size)
+            )
+            return torch.cat([attack_batch(self.attack, attacked, batch).x.cpu() for batch in batches])
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

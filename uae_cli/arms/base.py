@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from uae_cli.attacks import Similarity
+from uae_cli.training import Renewal
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class ExtraSamples:
         unit: of S, for reports.
         vectors: K that S was estimated from; 0 where it is no estimate.
         passes: forward and backward passes of one sample that all attacks took.
+        renewal: how they are made anew while a model is trained on them; None: they stay.
+        further_epochs: of training on them, beside those of every arm.
     """
 
     x: Tensor
@@ -36,6 +39,8 @@ class ExtraSamples:
     unit: str = ""
     vectors: int = 0
     passes: int = 0
+    renewal: Renewal | None = None
+    further_epochs: int = 0
 
     @property
     def last(self) -> "ExtraSamples":
@@ -50,17 +55,26 @@ class ArmInputs:
     Attributes:
         x: (N, *shape) training samples.
         seed: the experiment's.
-        attacked: adversarial examples of the current model for every training sample, by a label and what
-            the solver optimises beside the criterion (a cached stage).
+        attacked: adversarial examples of the current model for every training sample, by a label, what the
+            solver optimises beside the criterion, and its iterations, None for the solver's own (a cached
+            stage).
+        renewed: the same made anew during training: similarity, iterations, epochs between two rounds, and
+            whether the model in training is attacked instead of the current one.
         extra: the first draw of another arm, by its name.
+        sizes: ‖δ‖₂ (rounds, N) of another arm's samples while a model was trained on them, by its name, and
+            the epochs between two rounds; one round where they stay.
+        epochs_for: of training, that take as many passes as another arm's attacks.
         retrained: the same inputs with a current model that was retrained, under a label, on the training
             samples and others (k·N, *shape).
     """
 
     x: Tensor
     seed: int
-    attacked: Callable[[str, Similarity], ExtraSamples]
+    attacked: Callable[[str, Similarity, int | None], ExtraSamples]
+    renewed: Callable[[Similarity, int | None, int, bool], Renewal]
     extra: Callable[[str], ExtraSamples]
+    sizes: Callable[[str], tuple[Tensor, int]]
+    epochs_for: Callable[[str], int]
     retrained: Callable[[str, Tensor], "ArmInputs"]
 
 
@@ -82,6 +96,11 @@ class Arm(Protocol):
 class Transform(Protocol):
     """An arm that changes every sample at random, and so can follow another one on the same samples."""
 
+    @property
+    def fresh(self) -> bool:
+        """Whether it does so anew in every epoch of the training."""
+        return False
+
     def apply(self, x: Tensor, seed: int, stream: str) -> Tensor:
         """Changed samples, (N, *shape) in [0, 1]; each sample's randomness is its own.
 
@@ -92,4 +111,29 @@ class Transform(Protocol):
 
     def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:
         """See `Arm.make`: every training sample, changed."""
-        return ExtraSamples(self.apply(inputs.x, inputs.seed, f"{name}/{draw}"))
+        stream = f"{name}/{draw}"
+        renewal = FreshTransform(self, inputs.seed, stream, inputs.x) if self.fresh else None
+        return ExtraSamples(self.apply(inputs.x, inputs.seed, stream), renewal=renewal)
+
+
+@dataclass(frozen=True)
+class FreshTransform:
+    """Every sample changed anew, in every epoch; see `Renewal`.
+
+    Attributes:
+        transform: changes them.
+        seed: the experiment's.
+        stream: of its random numbers.
+        x: (N, *shape) the training samples.
+    """
+
+    transform: Transform
+    seed: int
+    stream: str
+    x: Tensor = field(repr=False)
+    every: int = 1
+    passes: int = 0
+
+    def samples(self, model: nn.Module, epoch: int) -> Tensor:  # noqa: ARG002
+        """See `Renewal.samples`; one sample's change depends on (seed, epoch, index)."""
+        return self.transform.apply(self.x, self.seed, f"{self.stream}/epoch {epoch}")

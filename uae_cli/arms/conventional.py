@@ -1,20 +1,24 @@
 """Arms without an attack: replicates, noise and geometric augmentation (paper §4.4, §6.12, Table 5)."""
 
+from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor
+from torch import Tensor, nn
 
 from uae_cli.arms.base import ArmInputs, ExtraSamples, Transform
 from uae_cli.attacks import per_sample
 from uae_cli.errors import ConfigError
+from uae_cli.hashing import fingerprint
 from uae_cli.randomness import generator, uniform
 from uae_cli.settings import STRICT, Count, Positive
 
 AT_ONCE = 4096  # samples turned or bisected together, so that memory doesn't grow with the dataset
 
+_CORRECTIONS = 3  # of noise that is drawn anew every epoch, for a size within a percent
 Degrees = Annotated[float, Field(gt=0, le=180)]
 
 
@@ -35,16 +39,37 @@ class Replicate:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class ReplicateExtra:
+    """`replicate`, trained for as many more epochs as another arm's attacks cost: equal compute.
+
+    Passes through the model are counted, forward and backward. What the attacked model's own training took is
+    not.
+
+    Attributes:
+        of: the arm whose cost is spent.
+    """
+
+    of: str
+    draws: Literal[1] = 1
+
+    def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:  # noqa: ARG002
+        """See `Arm.make`."""
+        return ExtraSamples(inputs.x, further_epochs=inputs.epochs_for(self.of))
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Gaussian(Transform):
     """Gaussian augmentation: x + N(0, σ²), clipped to [0, 1].
 
     Attributes:
         sigma: σ > 0, in units of the [0, 1] range.
         draws: independent noise draws, each retrained on; the paper gives their spread.
+        fresh: whether noise is drawn anew in every epoch.
     """
 
     sigma: Positive
     draws: Count
+    fresh: bool = False
 
     def apply(self, x: Tensor, seed: int, stream: str) -> Tensor:
         """See `Transform.apply`."""
@@ -53,9 +78,15 @@ class Gaussian(Transform):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Flip(Transform):
-    """Mirrored images: each left to right with probability 1/2, and top to bottom likewise."""
+    """Mirrored images: each left to right with probability 1/2, and top to bottom likewise.
+
+    Attributes:
+        draws: independent draws.
+        fresh: whether sides are drawn anew in every epoch.
+    """
 
     draws: Count
+    fresh: bool = False
 
     def apply(self, x: Tensor, seed: int, stream: str) -> Tensor:
         """See `Transform.apply`."""
@@ -73,10 +104,13 @@ class Rotation(Transform):
 
     Attributes:
         degrees: largest angle, either way; 10 in the paper.
+        draws: independent draws.
+        fresh: whether angles are drawn anew in every epoch.
     """
 
     degrees: Degrees
     draws: Count
+    fresh: bool = False
 
     def __post_init__(self) -> None:
         """Import the library now, or its seconds would count as those of the first samples."""
@@ -102,17 +136,61 @@ class MatchedNoise:
     Attributes:
         of: the arm whose perturbations are matched.
         draws: independent draws.
+        fresh: whether directions are drawn anew in every epoch; the sizes are those that the other arm's
+            samples had at that epoch, where they are made anew, too.
     """
 
     of: str
     draws: Count
+    fresh: bool = False
 
     def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:
         """See `Arm.make`."""
         wanted = (inputs.extra(self.of).x - inputs.x).flatten(1).norm(dim=1)
         noise = _normal(inputs.x, inputs.seed, f"{name}/{draw}")
         parts = zip(inputs.x.split(AT_ONCE), noise.split(AT_ONCE), wanted.split(AT_ONCE), strict=True)
-        return ExtraSamples(torch.cat([_noise_of_norm(*part) for part in parts]))
+        x = torch.cat([_noise_of_norm(*part) for part in parts])
+        if not self.fresh:
+            return ExtraSamples(x)
+        sizes, every = inputs.sizes(self.of)
+        stream = f"{name}/{draw}"
+        return ExtraSamples(
+            x, renewal=FreshNoise(inputs.seed, stream, fingerprint(sizes), every, sizes, inputs.x)
+        )
+
+
+@plain_dataclass(frozen=True)
+class FreshNoise:
+    """Noise in new directions in every epoch, as large as another arm's perturbations; see `Renewal`.
+
+    Attributes:
+        seed: the experiment's.
+        stream: of its random numbers.
+        digest: identifies the sizes.
+        round: epochs that each round of sizes lasts.
+        sizes: (rounds, N) ‖δ‖₂; the last round goes on.
+        x: (N, *shape) the training samples.
+    """
+
+    seed: int
+    stream: str
+    digest: str
+    round: int
+    sizes: Tensor = field(repr=False)
+    x: Tensor = field(repr=False)
+    every: int = 1
+    passes: int = 0
+
+    def samples(self, model: nn.Module, epoch: int) -> Tensor:  # noqa: ARG002
+        """See `Renewal.samples`; one sample's noise depends on (seed, epoch, index) and its size."""
+        wanted = self.sizes[min(epoch // self.round, len(self.sizes) - 1)]
+        direction = _normal(self.x, self.seed, f"{self.stream}/epoch {epoch}")
+        scale = wanted / direction.flatten(1).norm(dim=1).clamp_min(1e-12)
+        for _ in range(
+            _CORRECTIONS
+        ):  # of what the box cuts off; a bisection would take longer than the epoch
+            scale = scale * wanted / _clipped_norm(self.x, direction, scale).clamp_min(1e-12)
+        return _moved(self.x, direction, scale)
 
 
 def _normal(x: Tensor, seed: int, stream: str) -> Tensor:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -179,9 +179,21 @@ class Experiment(RunSettings):
         )
         return used.set_aside(self.data.validation_share, self.seed)
 
-    def triple(self, similarity: Similarity) -> Attack:
-        """The attack with this similarity."""
-        return Attack(self.criterion, similarity, self.attack, self.precision)
+    def triple(self, similarity: Similarity, iterations: int | None = None) -> Attack:
+        """The attack with this similarity, and another number of iterations if it is given.
+
+        Raises:
+            ConfigError: the solver has no such number.
+        """
+        solver: Any = self.attack
+        if iterations is not None:
+            if not hasattr(solver, "iterations"):
+                raise ConfigError(
+                    f"iterations = {iterations} of an arm: {type(solver).__name__} has no number of "
+                    "iterations; leave it null"
+                )
+            solver = replace(solver, iterations=iterations)
+        return Attack(self.criterion, similarity, solver, self.precision)
 
 
 def from_config(config: dict[str, Any]) -> Experiment:

@@ -1,6 +1,7 @@
 """The augmentation protocol: fit, attack, refit on every arm, evaluate (paper §4.4, Tables 4 and 10)."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from uae_cli.arms import (
     ExtraSamples,
     MatchedNoise,
     Replicate,
+    ReplicateExtra,
     Transform,
     attacks_of,
     parts_of,
@@ -46,6 +48,7 @@ from uae_cli.protocols.base import (
 from uae_cli.settings import STRICT
 from uae_cli.stages import Fitted, Metrics, Stages, TensorBoard, side_by_side
 from uae_cli.stages.tensorboard import similarity_quartiles
+from uae_cli.training import Renewal
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +62,7 @@ class Augment:
     def attacks(self, experiment: Experiment) -> dict[str, Attack]:
         """See `ProtocolSettings.attacks`."""
         found = attacks_of(arms_of(experiment))
-        return {name: experiment.triple(arm.similarity) for name, arm in found.items()}
+        return {name: experiment.triple(arm.similarity, arm.iterations) for name, arm in found.items()}
 
     def check_settings(self, experiment: Experiment) -> None:
         """See `ProtocolSettings.check_settings`."""
@@ -70,12 +73,24 @@ class Augment:
             )
         steps = experiment.augmentation.chain
         for name, arm in (*experiment.arm.items(), *steps.items()):
-            if isinstance(arm, MatchedNoise):
-                _check_matched(name, arm, experiment.arm)
+            if isinstance(arm, MatchedNoise | ReplicateExtra):
+                _check_of(name, arm, experiment.arm)
         for arm in experiment.arm.values():
             if isinstance(arm, ChangesTraining):
                 arm.objective(experiment.model.trainer.objective)
+        rounds = experiment.augmentation.rounds
+        for name, arm in experiment.arm.items():
+            if rounds > 1 and isinstance(arm, Adversarial) and arm.fresh:
+                raise ConfigError(
+                    f"augmentation.rounds = {rounds}: arm.{name} is made anew during the training anyway; "
+                    "use augmentation.rounds=1"
+                )
         for name, arm in steps.items():
+            if getattr(arm, "fresh", False) or isinstance(arm, ReplicateExtra):
+                raise ConfigError(
+                    f"augmentation.chain.{name}: belongs to the training of its own model, and can't be a "
+                    f"step of a chain; use it as an arm, arm=[replicate,{name}]"
+                )
             if isinstance(arm, ChangesTraining):
                 raise ConfigError(
                     f"augmentation.chain.{name}: changes the training, and makes no samples that another "
@@ -88,7 +103,9 @@ class Augment:
             )
         _check_control(experiment.arm)
         arms = experiment.arm.values()
-        if not experiment.evaluation and all(isinstance(arm, Replicate | ChangesTraining) for arm in arms):
+        if not experiment.evaluation and all(
+            isinstance(arm, Replicate | ReplicateExtra | ChangesTraining) for arm in arms
+        ):
             raise ConfigError(
                 "evaluation = []: without evaluation, and without an arm that makes samples, nothing is "
                 "measured; use evaluation=[reconstruction], or arm=[replicate,mine_uae]"
@@ -107,9 +124,12 @@ class Augment:
         for arm in arms_of(experiment).values():
             parts = len(arm.steps) if isinstance(arm, Chain) else 1
             fits += [PlannedFit(model, (1 + parts) * samples, model.trainer.refit_epochs)] * arm.draws
-        return Plan(
-            fits, [PlannedAttack(model, attack, samples) for attack in self.attacks(experiment).values()]
-        )
+        found = attacks_of(arms_of(experiment))
+        attacks = [
+            PlannedAttack(model, attack, samples * _rounds(found[name], model.trainer.refit_epochs))
+            for name, attack in self.attacks(experiment).items()
+        ]
+        return Plan(fits, attacks)
 
     def run(self, stages: Stages) -> Result:
         """See `Runnable.run`: a line for every arm, `original` first and controls before whom they judge."""
@@ -175,19 +195,36 @@ def _inputs(stages: Stages, target: Fitted, extra: Callable[[str], ExtraSamples]
     """What arms make samples of, while `target` is the current model."""
     x = stages.data.x_train
 
-    def attacked(label: str, similarity: Similarity) -> ExtraSamples:
-        attack = stages.experiment.triple(similarity)
+    def attacked(label: str, similarity: Similarity, iterations: int | None) -> ExtraSamples:
+        attack = stages.experiment.triple(similarity, iterations)
         return stages.attack(label, target, Samples.first(x, seed=stages.seed), attack)
+
+    def renewed(similarity: Similarity, iterations: int | None, every: int, current: bool) -> Renewal:
+        attack = stages.experiment.triple(similarity, iterations)
+        return stages.renewed(attack, target, every, current=current)
 
     def retrained(label: str, other: Tensor) -> ArmInputs:
         return _inputs(stages, stages.refit(label, other), extra)
 
-    return ArmInputs(x, stages.seed, attacked, extra, retrained)
+    def sizes(name: str) -> tuple[Tensor, int]:
+        made = extra(name)
+        if made.renewal is None or not made.renewal.passes:
+            return (made.x - x).flatten(1).norm(dim=1)[None], 1
+        return stages.sizes(_refitted(name, made, stages)), made.renewal.every
+
+    def epochs_for(name: str) -> int:
+        trainer, made = stages.experiment.model.trainer, extra(name)
+        passes = made.passes
+        if made.renewal is not None:
+            passes += made.renewal.passes * ((trainer.refit_epochs - 1) // made.renewal.every)
+        return math.ceil(passes / (2 * len(x) * trainer.objective.passes))
+
+    return ArmInputs(x, stages.seed, attacked, renewed, extra, sizes, epochs_for, retrained)
 
 
 def _made(name: str, arm: Arm, inputs: ArmInputs, draw: int) -> ExtraSamples:
-    if isinstance(arm, MatchedNoise):
-        inputs.extra(arm.of)  # now, so that its time is not counted as the noise's
+    if isinstance(arm, MatchedNoise):  # now, so that its time is not counted as the noise's
+        inputs.sizes(arm.of) if arm.fresh else inputs.extra(arm.of)
     start = time.perf_counter()
     extra = arm.make(name, inputs, draw)
     if extra.seconds:  # a cached attack remembers its own time, or that it has none to tell: NaN
@@ -214,7 +251,18 @@ def _retrained(
 ) -> tuple[ExtraSamples, Fitted]:
     extra = inputs.extra(name) if draw == 0 else _made(name, arm, inputs, draw)
     label = name if arm.draws == 1 else f"{name} draw {draw + 1}"
-    return extra, stages.refit(label, extra.x, _settings(arm, stages.experiment.model))
+    return extra, _refitted(label, extra, stages, _settings(arm, stages.experiment.model))
+
+
+def _refitted(
+    label: str, extra: ExtraSamples, stages: Stages, settings: ModelSettings | None = None
+) -> Fitted:
+    """A model retrained on an arm's samples, as its samples want it."""
+    model = settings or stages.experiment.model
+    if extra.further_epochs:
+        epochs = model.trainer.refit_epochs + extra.further_epochs
+        model = replace(model, trainer=replace(model.trainer, refit_epochs=epochs))
+    return stages.refit(label, extra.x, model, renewal=extra.renewal)
 
 
 def _ahead(name: str, draw: int, stages: Stages) -> None:
@@ -266,7 +314,12 @@ def _check_transforms(arm: Arm, x: Tensor) -> None:
         arm.apply(x, 0, "check")
 
 
-def _check_matched(name: str, arm: MatchedNoise, arms: Mapping[str, Arm]) -> None:
+def _rounds(arm: Adversarial, epochs: int) -> int:
+    """How often its samples are made in so many epochs."""
+    return math.ceil(epochs / arm.every) if arm.fresh else 1
+
+
+def _check_of(name: str, arm: MatchedNoise | ReplicateExtra, arms: Mapping[str, Arm]) -> None:
     if arm.of not in arms:
         raise ConfigError(
             f"arm.{name}.of = {arm.of}: that arm doesn't run; use arm=[replicate,{arm.of},{name}]"

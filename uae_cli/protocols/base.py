@@ -74,8 +74,10 @@ class SampleLine(Line):
 
     @property
     def attack_passes(self) -> int:
-        """See `Line.attack_passes`; of the first draw."""
-        return self.extra.passes
+        """See `Line.attack_passes`; of the first draw, with all rounds made during its training."""
+        renewal = self.extra.renewal
+        again = 0 if renewal is None else renewal.passes * self.fitted.history.renewals
+        return self.extra.passes + again
 
 
 @dataclass(frozen=True)

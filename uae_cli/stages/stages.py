@@ -11,23 +11,24 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from uae_cli.arms import ExtraSamples
+from uae_cli.arms import ExtraSamples, FreshAttack
 from uae_cli.attacks import RESULT, SECONDS, Attack, Samples, generate, vectors_of
-from uae_cli.attacks.memory import choose_chunk, measure
+from uae_cli.attacks.memory import Need, choose_chunk, measure
 from uae_cli.datasets import Dataset
 from uae_cli.evaluation import EvaluationData, Watcher
 from uae_cli.experiment.schema import Experiment, ModelSettings
 from uae_cli.hashing import fingerprint, write_json
 from uae_cli.models.weights import load_weights, portable_state
 from uae_cli.progress import Bars
-from uae_cli.stages.store import Stage, StageStore, described, own_code
-from uae_cli.training import Callbacks, History
+from uae_cli.stages.store import Stage, StageStore, code_version, described, own_code
+from uae_cli.training import Callbacks, History, Renewal
 
 Metrics = dict[str, float]
 
 log = logging.getLogger(__name__)
 
 MODEL = "model.safetensors"
+SIZES = "sizes.f32"  # of perturbations made anew in training: float32 numbers, N a round
 
 
 @dataclass
@@ -88,16 +89,17 @@ class Stages:
         epochs: int,
         labels: Tensor | None = None,
         settings: ModelSettings | None = None,
+        renewal: Renewal | None = None,
     ) -> Fitted:
         """A model trained from scratch on `x` (N, *shape): cached by the samples and the settings.
 
         `labels` (N,) are given to supervised models alone; `settings` are those of another model than the
-        experiment's.
+        experiment's; `renewal` makes the last samples anew, as `Trainer.fit` tells.
         """
         settings = settings or self.experiment.model
         labels = labels if settings.supervised else None
         model = self._on_device(self._built(settings))
-        compute = partial(self._train, label, settings, model, x, labels, epochs)
+        compute = partial(self._train, label, settings, model, x, labels, epochs, renewal)
         inputs = self._common | {
             # Dataclasses and partial calls show all their settings
             "network": described(settings.network),
@@ -107,6 +109,11 @@ class Stages:
             "samples": fingerprint(x),
             "labels": None if labels is None else [fingerprint(labels), self.data.classes],
         }
+        if (
+            renewal is not None
+        ):  # whose code, unlike that of samples that stay, is at work while it is trained
+            inputs |= {"renewal": described(renewal), "renewal_code": code_version("renewal")}
+            inputs["own_code"] = own_code(settings, model, renewal)
         stage = self.store.get(label, "fit", inputs, compute)
         history = History(**stage.read_json("history.json"))
         self._tell(label, history, stage)
@@ -114,12 +121,17 @@ class Stages:
         return Fitted(model.eval(), history, stage)
 
     def refit(
-        self, label: str, extra: Tensor, settings: ModelSettings | None = None, labels: Tensor | None = None
+        self,
+        label: str,
+        extra: Tensor,
+        settings: ModelSettings | None = None,
+        labels: Tensor | None = None,
+        renewal: Renewal | None = None,
     ) -> Fitted:
         """A model trained from scratch on the training samples and `extra` (k·N, *shape); see `fit`."""
         settings = settings or self.experiment.model
-        x = torch.cat([self.data.x_train, extra])
-        return self.fit(label, x, epochs=settings.trainer.refit_epochs, labels=labels, settings=settings)
+        x, epochs = torch.cat([self.data.x_train, extra]), settings.trainer.refit_epochs
+        return self.fit(label, x, epochs=epochs, labels=labels, settings=settings, renewal=renewal)
 
     def load(self, label: str, path: Path) -> Fitted:
         """A model with the user's own weights instead of training; see `load_weights`."""
@@ -185,12 +197,34 @@ class Stages:
             passes=len(samples) * attack.solver.total_iterations,
         )
 
+    def renewed(self, attack: Attack, target: Fitted, every: int, *, current: bool) -> FreshAttack:
+        """The training samples attacked anew every so many epochs: `target`, or the model in training."""
+        x = self.data.x_train
+        chunk = self._chunk(measure(attack, target.model, x))
+        key, model = ("", None) if current else (target.stage.key, target.model)
+        return FreshAttack(attack, every, self.seed, key, x, model, chunk)
+
+    def sizes(self, fitted: Fitted) -> Tensor:
+        """‖δ‖₂ (rounds, N) of the samples that it was trained on, where those were attacked anew."""
+        rounds = torch.frombuffer(bytearray((fitted.stage.folder / SIZES).read_bytes()), dtype=torch.float32)
+        return rounds.view(-1, len(self.data.x_train))
+
     def derive(self, label: str, kind: str, inputs: dict[str, Any], compute: Callable[[Path], None]) -> Stage:
         """Any other stage, cached by `inputs`, the seed, the kind of device and the precision."""
         return self.store.get(label, kind, self._common | inputs, compute)
 
     def _judged_on(self, data: Dataset) -> EvaluationData:
         return EvaluationData(data, self.seed, 4 * self.chunk_size, self.bars)
+
+    def _chunk(self, need: Need) -> int:
+        return choose_chunk(
+            need,
+            self.device,
+            most=self.chunk_size,
+            exact=self.experiment.chunk_size is not None,
+            budget_gib=self.experiment.memory_budget,
+            jobs=self.jobs,
+        )
 
     @property
     def _common(self) -> dict[str, Any]:
@@ -211,8 +245,11 @@ class Stages:
         x: Tensor,
         labels: Tensor | None,
         epochs: int,
+        renewal: Renewal | None,
         folder: Path,
     ) -> None:
+        if renewal is not None and renewal.passes:
+            renewal = _Measured(renewal, x, folder / SIZES)
         with self.bars.bar(f"fit {label}", epochs) as bar:
 
             def note(epoch: int, loss: float, scalars: dict[str, float]) -> None:
@@ -227,6 +264,7 @@ class Stages:
                 checkpoint=folder / "checkpoint.pt",
                 labels=None if labels is None else labels.to(self.device),
                 callbacks=Callbacks(on_try=bar.begin, on_epoch=note, watch=self._watch),
+                renewal=renewal,
             )
         save_file(portable_state(model), folder / MODEL)
         write_json(folder / "history.json", asdict(history))
@@ -255,14 +293,7 @@ class Stages:
 
     def _generate(self, label: str, model: nn.Module, samples: Samples, attack: Attack, folder: Path) -> None:
         need = measure(attack, model, samples.x, samples.labels)
-        chunk = choose_chunk(
-            need,
-            self.device,
-            most=self.chunk_size,
-            exact=self.experiment.chunk_size is not None,
-            budget_gib=self.experiment.memory_budget,
-            jobs=self.jobs,
-        )
+        chunk = self._chunk(need)
         with self.bars.bar(f"attack {label}", len(samples) * attack.solver.total_iterations) as advance:
             generate(
                 attack,
@@ -273,3 +304,33 @@ class Stages:
                 sample_bytes=need.bytes_of(1),
                 on_iteration=advance,
             )
+
+
+class _Measured:
+    """A renewal of which the sizes of its perturbations are written down, a round after another.
+
+    A round that is made again after an interruption is written again, in its place.
+
+    Args:
+        renewal: makes samples for all training samples.
+        x: (2·N, *shape) training samples, and those of the first round.
+        path: of the file.
+    """
+
+    def __init__(self, renewal: Renewal, x: Tensor, path: Path) -> None:
+        self._renewal, self._path = renewal, path
+        self.every, self.passes = renewal.every, renewal.passes
+        self._x, first = x.chunk(2)
+        self._write(first, 0)
+
+    def samples(self, model: nn.Module, epoch: int) -> Tensor:
+        """See `Renewal.samples`."""
+        made = self._renewal.samples(model, epoch)
+        self._write(made, epoch // self.every)
+        return made
+
+    def _write(self, made: Tensor, number: int) -> None:
+        sizes = (made - self._x).flatten(1).norm(dim=1).numpy().tobytes()
+        with self._path.open("r+b" if self._path.exists() else "w+b") as file:
+            file.seek(number * len(sizes))
+            file.write(sizes)

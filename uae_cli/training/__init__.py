@@ -12,7 +12,7 @@ from uae_cli.training.objectives import (
     Sparsity,
 )
 from uae_cli.training.supervised import Adversary, ClassificationObjective, MadryObjective, TradesObjective
-from uae_cli.training.trainer import Callbacks, EarlyStopping, Trainer, Updater, lend_a_hand
+from uae_cli.training.trainer import Callbacks, EarlyStopping, Renewal, Trainer, Updater, lend_a_hand
 
 __all__ = [
     "LARS",
@@ -29,6 +29,7 @@ __all__ = [
     "MadryObjective",
     "Objective",
     "ReconstructionObjective",
+    "Renewal",
     "Sparsity",
     "TradesObjective",
     "Trainer",

@@ -30,6 +30,7 @@ class History:
         tries: fits from scratch it took; the lists are of the last one.
         converged: whether the objective says so.
         passes: forward and backward passes of one sample through the model, those of earlier tries included.
+        renewals: rounds in which training samples were made anew, likewise.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -37,6 +38,7 @@ class History:
     tries: int = 1
     converged: bool = False
     passes: int = 0
+    renewals: int = 0
 
     def replay(self, on_epoch: Callable[[int, float, dict[str, float]], None]) -> None:
         """Tell of all its epochs once more."""
@@ -68,7 +70,7 @@ class Checkpoint:
 
     def begin_try(self, number: int) -> None:
         """What was saved of the last try no longer counts."""
-        self.history = History(tries=number, passes=self.history.passes)
+        self.history = History(tries=number, passes=self.history.passes, renewals=self.history.renewals)
         self.best, self.training = {}, {}
 
     def save_now_and_then(self, training: Callable[[], dict[str, Any]]) -> None:

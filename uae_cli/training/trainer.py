@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass as plain_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from pydantic import InstanceOf
@@ -121,6 +121,28 @@ class Callbacks:
 SILENT = Callbacks()
 
 
+class Renewal(Protocol):
+    """Training samples that are made anew while a model is trained on them.
+
+    What is made depends on the epoch and the model alone, so that a killed fit can go on. Its text (`repr`)
+    identifies it, together with the samples of the first round.
+    """
+
+    @property
+    def every(self) -> int:
+        """Epochs between two rounds; the first round is there when training begins."""
+        ...
+
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes of one sample through a model that a round takes."""
+        ...
+
+    def samples(self, model: nn.Module, epoch: int) -> Tensor:
+        """Those of a round, (k, *shape), for the epoch (from 0) that begins; the model is left as it is."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Trainer:
     """How a model is fitted.
@@ -164,6 +186,7 @@ class Trainer:
         checkpoint: Path,
         labels: Tensor | None = None,
         callbacks: Callbacks = SILENT,
+        renewal: Renewal | None = None,
     ) -> History:
         """Train in place on (N, *shape) samples in [0, 1].
 
@@ -175,13 +198,14 @@ class Trainer:
             checkpoint: file that an interrupted fit leaves, and resumes from; removed at the end.
             labels: (N,) int64 classes on the device of `x`, for a supervised objective.
             callbacks: who is told.
+            renewal: of the last k samples, of which `x` holds the first round; one process trains on them.
 
         Raises:
             ConfigError: the loss is no longer a number.
         """
         saved = Checkpoint(checkpoint, x.device)
-        fit = _Fit(self, model, x, labels, seed, saved, callbacks)
-        if not self.objective.divides_batches or ranks.there() == 1:
+        fit = _Fit(self, model, x, labels, seed, saved, callbacks, renewal)
+        if renewal is not None or not self.objective.divides_batches or ranks.there() == 1:
             return fit.run(epochs)
         ranks.check_batch(self.batch_size)
         on_cpu = partial(tree_map_only, Tensor, Tensor.cpu)
@@ -235,14 +259,16 @@ class _Fit:
     seed: int
     saved: Checkpoint
     callbacks: Callbacks
+    renewal: Renewal | None = None
 
     def run(self, epochs: int) -> History:
-        start = deepcopy(self.model.state_dict())
+        start, first = deepcopy(self.model.state_dict()), self.x
         planned = epochs * 2 ** (self.saved.history.tries - 1)
         while not self._try(planned) and self.saved.history.tries < self.trainer.tries:
             tries, most = self.saved.history.tries + 1, self.trainer.tries
             log.info("not converged after %d epochs: try %d of %d, with twice as many", planned, tries, most)
             self.saved.begin_try(tries)
+            self.x = first
             self.model.load_state_dict(start)
             planned *= 2
         if self.trainer.keep == "best":
@@ -267,12 +293,25 @@ class _Fit:
         self.model.train()
         stopping = self.trainer.early_stopping
         while len(history.losses) < epochs and not (stopping and stopping.stalled(history.losses)):
+            self._renew(len(history.losses))
             self._note(self._epoch(updater, shuffler), updater)
-            self.saved.save_now_and_then(
-                lambda: {"updater": updater.state_dict(), "shuffler": shuffler.get_state()}
-            )
+            if self._begins_round(len(history.losses)):
+                self.saved.save_now_and_then(
+                    lambda: {"updater": updater.state_dict(), "shuffler": shuffler.get_state()}
+                )
         history.converged = updater.loss.converged()
         return history.converged
+
+    def _begins_round(self, epoch: int) -> bool:
+        """Whether the samples of this epoch, from 0, depend on nothing that came before."""
+        return self.renewal is None or epoch % self.renewal.every == 0
+
+    def _renew(self, epoch: int) -> None:
+        if self.renewal is None or epoch == 0 or not self._begins_round(epoch):
+            return
+        made = self.renewal.samples(self.model, epoch)
+        self.x = torch.cat([self.x[: -len(made)], made.to(self.x.device)])
+        self.saved.history.renewals += 1
 
     def _epoch(self, updater: Updater, shuffler: torch.Generator) -> float:
         """One pass over the data; returns the mean loss."""
