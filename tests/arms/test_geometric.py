@@ -7,11 +7,11 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as V
 
-from uae_cli.arms import Arm, Flip, Rotation, Transform
+from uae_cli.arms import Arm, Flip, Rotation, Shift, Transform
 from uae_cli.errors import ConfigError
 
-ARMS = [Flip(draws=1), Rotation(degrees=10, draws=1)]
-IDS = ["flip", "rotation"]
+ARMS = [Flip(draws=1), Rotation(degrees=10, draws=1), Shift(pixels=2, draws=1)]
+IDS = ["flip", "rotation", "shift"]
 
 
 def smooth(n: int, side: int = 33) -> Tensor:
@@ -70,6 +70,18 @@ def test_rotation_is_torchvisions_by_an_angle_within_bounds():
     assert -20.2 <= float(angles.min()) < -13
     assert 13 < float(angles.max()) <= 20.2
     assert float(angles.std()) == pytest.approx(40 / 12**0.5, rel=0.2), "uniform over the range"
+
+
+def test_shifts_are_scipys_and_all_of_them_as_likely(digits):
+    shifted = Shift(pixels=1, draws=1).apply(digits, 0, "a")
+    ways = [
+        torch.from_numpy(ndimage.shift(digits.numpy(), (0, 0, down, right), order=0, mode="nearest"))
+        for down in (-1, 0, 1)
+        for right in (-1, 0, 1)
+    ]
+    which = torch.stack([(shifted == way).flatten(1).all(1) for way in ways])
+    assert bool(which.any(0).all())
+    assert bool((which.double().mean(1) - 1 / 9).abs().max() < 0.06)
 
 
 def test_what_comes_in_repeats_the_border():

@@ -14,7 +14,17 @@ from uae_cli.arms.adversarial import (
     parts_of,
 )
 from uae_cli.arms.base import Arm, ArmInputs, ExtraSamples, Transform
-from uae_cli.arms.conventional import Flip, Gaussian, MatchedNoise, Replicate, ReplicateExtra, Rotation
+from uae_cli.arms.conventional import (
+    FeatureSwap,
+    Flip,
+    Gaussian,
+    MatchedNoise,
+    Mixup,
+    Replicate,
+    ReplicateExtra,
+    Rotation,
+    Shift,
+)
 
 __all__ = [
     "Adversarial",
@@ -24,13 +34,16 @@ __all__ = [
     "ChangesTraining",
     "ContrastiveAdversary",
     "ExtraSamples",
+    "FeatureSwap",
     "Flip",
     "FreshAttack",
     "Gaussian",
     "MatchedNoise",
+    "Mixup",
     "Replicate",
     "ReplicateExtra",
     "Rotation",
+    "Shift",
     "Transform",
     "attacks_of",
     "parts_of",

@@ -14,7 +14,7 @@ from uae_cli.attacks import per_sample
 from uae_cli.errors import ConfigError
 from uae_cli.hashing import fingerprint
 from uae_cli.randomness import generator, uniform
-from uae_cli.settings import STRICT, Count, Positive
+from uae_cli.settings import STRICT, Count, Positive, UnitInterval
 
 AT_ONCE = 4096  # samples turned or bisected together, so that memory doesn't grow with the dataset
 
@@ -127,6 +127,84 @@ class Rotation(Transform):
             for images, own in zip(x.split(AT_ONCE), angles.split(AT_ONCE), strict=True)
         ]
         return torch.cat(turned).clamp_(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Shift(Transform):
+    """Images moved by whole pixels, drawn for each and either axis; what comes in repeats the border.
+
+    Attributes:
+        pixels: largest move, either way.
+        draws: independent draws.
+        fresh: whether moves are drawn anew in every epoch.
+    """
+
+    pixels: Count
+    draws: Count
+    fresh: bool = False
+
+    def apply(self, x: Tensor, seed: int, stream: str) -> Tensor:
+        """See `Transform.apply`."""
+        _check_images("shift", x)
+        chance = uniform(seed, stream, torch.arange(len(x)), 2, x.dtype)
+        moves = (chance * (2 * self.pixels + 1)).floor().long() - self.pixels
+        rows, columns = (
+            (torch.arange(size) + move[:, None]).clamp_(0, size - 1)
+            for size, move in zip(x.shape[2:], moves.T, strict=True)
+        )
+        own = torch.arange(len(x))[:, None, None]
+        return x[own, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Mixup(Transform):
+    """Every sample mixed with another one (Zhang et al. 2018): λx + (1 − λ)x', which is its own target.
+
+    λ is the larger of a number of Beta(α, α) and what it lacks to 1, so that the sample's own part prevails.
+
+    Attributes:
+        alpha: α > 0; small: most samples hardly mixed; 1: λ uniform in [½, 1].
+        draws: independent draws.
+        fresh: whether partners and weights are drawn anew in every epoch.
+    """
+
+    alpha: Positive
+    draws: Count
+    fresh: bool = False
+
+    def apply(self, x: Tensor, seed: int, stream: str) -> Tensor:
+        """See `Transform.apply`."""
+        from scipy.special import betaincinv
+
+        chance = uniform(seed, stream, torch.arange(len(x)), 2, torch.float64)
+        partner = (chance[:, 0] * len(x)).long()
+        weight = torch.from_numpy(betaincinv(self.alpha, self.alpha, chance[:, 1].numpy()))
+        own = per_sample(torch.maximum(weight, 1 - weight).to(x.dtype), x)
+        return (own * x + (1 - own) * x[partner]).clamp_(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FeatureSwap(Transform):
+    """Every value, with some probability, replaced by that of a sample drawn for it.
+
+    Of tables this keeps each feature's distribution, and breaks what features have to do with each other.
+
+    Attributes:
+        share: the probability, in (0, 1].
+        draws: independent draws.
+        fresh: whether values are swapped anew in every epoch.
+    """
+
+    share: UnitInterval
+    draws: Count
+    fresh: bool = False
+
+    def apply(self, x: Tensor, seed: int, stream: str) -> Tensor:
+        """See `Transform.apply`."""
+        flat, index = x.flatten(1), torch.arange(len(x))
+        chosen = uniform(seed, f"{stream}/which", index, flat.shape[1], x.dtype) < self.share
+        donor = (uniform(seed, f"{stream}/whose", index, flat.shape[1], torch.float64) * len(x)).long()
+        return torch.where(chosen, flat.gather(0, donor), flat).view_as(x)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
