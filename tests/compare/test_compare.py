@@ -38,7 +38,9 @@ def runs(tmp_path: Path) -> list[Path]:
 def test_what_is_missing_is_run_and_the_rest_is_told(compare, tmp_path):
     code, out, err = compare(*NEW, "seeds=2", "train_sizes=16,24")
     assert code == 0, err
-    assert "digits · dense_ae: 2 cells of 2 seeds, 2 arms. Note: p can't fall below 1 " in err
+    assert (
+        "digits · dense_ae: 2 cells of 2 seeds, 2 arms. Note: with so few seeds p can't fall below 1:" in err
+    )
     assert "[4/4] digits_dense_ae, 24 samples, seed 1: " in out
     folder = tmp_path / "outputs" / "compare" / "digits_dense_ae"
     assert {file.name for file in folder.iterdir()} == {"compare.csv", "compare.md", "compare.png"}

@@ -270,8 +270,8 @@ def _announcement(question: Question, cells: Sequence[Planned]) -> str:
     text = f"{listed(names)}: {plural(len(cells), 'cell')} of {plural(seeds, 'seed')}, {plural(arms, 'arm')}"
     if least_p(seeds, arms) >= LEVEL:
         text += (
-            f". Note: p can't fall below {least_p(seeds, arms):.2g} with so few seeds, so no effect can be "
-            f"shown; seeds={seeds_needed(arms)} or more can"
+            f". Note: with so few seeds p can't fall below {least_p(seeds, arms):.2g}: nothing is shown to "
+            f"help or harm; it takes seeds={seeds_needed(arms)} or more"
         )
     return text
 
@@ -302,9 +302,12 @@ def _check_size(cell: Planned, preparation: "Preparation") -> None:
 def _run(jobs: Sequence[Job], console: Console) -> list[Outcome]:
     """Make them, side by side where several processes fit; those that fail are passed over, and returned."""
     started, failures, numbers = time.monotonic(), list[Outcome](), count(1)
+    weight = {job.identity: job.config["data"]["train_size"] or 1 for job in jobs}  # of what a run takes
+    made, whole = 0, sum(weight.values())
     for outcome in outcomes(jobs, lambda _: None, whole_jobs=True):
         done = next(numbers)
-        left = (time.monotonic() - started) * (len(jobs) - done) / done
+        made += weight[outcome.job.identity]
+        left = (time.monotonic() - started) * (whole - made) / made
         job = outcome.job
         size = job.config["data"]["train_size"]
         told = f"[{done}/{len(jobs)}] {job.config['name']}, {f'{size:,} samples, ' if size else ''}"

@@ -142,7 +142,8 @@ def notes(comparison: Comparison) -> list[str]:
     if seeds and least_p(min(seeds), arms) >= LEVEL:
         told.append(
             f"Of {plural(min(seeds), 'seed')} and {plural(arms, 'arm')} p can't fall below "
-            f"{least_p(min(seeds), arms):.2g}: seeds={seeds_needed(arms)} or more can show something."
+            f"{least_p(min(seeds), arms):.2g}: to show that one helps or harms takes "
+            f"seeds={seeds_needed(arms)} or more."
         )
     if any(len(_sizes(comparison, cell)) == 1 for cell in comparison.cells):
         told.append("train_sizes= of several numbers tells how many real samples an arm is worth.")

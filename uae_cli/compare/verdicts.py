@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import attrgetter
 from statistics import fmean
 from typing import Literal
 
@@ -79,7 +81,7 @@ class Verdict:
             return "not measured: fewer than two seeds have a result"
         span = f"{signed_span(found.low, found.high)} {self.unit}"
         if self.word == "no effect":
-            return f"no effect beyond ±{self.margin:g} {self.unit} ({span})"
+            return _no_effect(self, found.low, found.high)
         if self.word != "undecided":
             worth = self.worth_text
             return f"{self.word}: {span}{', ' if worth else ''}{worth}"
@@ -133,13 +135,18 @@ class Comparison:
         return [verdict for verdict in self.verdicts if verdict.group == group]
 
     def sentences(self, group: str) -> list[str]:
-        """One for every arm of the group; one for each number of samples, where there are several."""
-        own = self.by_arm(group)
-        several = len({verdict.n_train for verdict in own}) > 1
-        return [
-            f"{verdict.arm}{f', {verdict.n_train:,} samples' if several else ''}: {verdict.text}."
-            for verdict in own
-        ]
+        """One for every arm of the group; where they differ, one for each number of samples."""
+        told = []
+        for arm, verdicts in groupby(self.by_arm(group), attrgetter("arm")):
+            own = list(verdicts)
+            if len(own) == 1:
+                told.append(f"{arm}: {own[0].text}.")
+            elif all(verdict.word == "no effect" for verdict in own):
+                low, high = min(v.found.low for v in own), max(v.found.high for v in own)
+                told.append(f"{arm}, any number of samples: {_no_effect(own[0], low, high)}.")
+            else:
+                told += [f"{arm}, {verdict.n_train:,} samples: {verdict.text}." for verdict in own]
+        return told
 
     def by_arm(self, group: str) -> list[Verdict]:
         """Verdicts of a group, arm by arm."""
@@ -232,6 +239,11 @@ def _worth(curve: LearningCurve, n_train: int, found: Estimate, measure: str) ->
 def _with_worth(verdict: Verdict, worth: tuple[float, float, float], curve: LearningCurve) -> Verdict:
     n_train = verdict.n_train or 0
     return replace(verdict, worth=worth, beyond=(n_train - curve.sizes[0], curve.sizes[-1] - n_train))
+
+
+def _no_effect(verdict: Verdict, low: float, high: float) -> str:
+    margin = f"±{verdict.margin:g} {verdict.unit}"
+    return f"no effect beyond {margin} ({signed_span(low, high)} {verdict.unit})"
 
 
 def signed_span(low: float, high: float) -> str:
