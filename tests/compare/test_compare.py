@@ -192,7 +192,7 @@ def test_a_network_of_the_users_own_and_a_folder_of_images(compare, tmp_path, mo
         (["measure=validation_mse"], ["measure = validation_mse: needs data.validation_share"]),
         (["measure=test_accuracy"], ["measure = test_accuracy: these runs don't have it"]),
         (["against=mine_uae"], ["against = mine_uae: that arm doesn't run", "exact_uae"]),
-        (["arm=[exact]"], ["arm = exact", "did you mean exact_uae?"]),
+        (["arm=[exact]"], ["arm = exact", "did you mean exact_uae or exact_uae_fresh?"]),
         (["arm=[replicate]"], ["arm = [replicate]: no arm to compare"]),
         (["attack.alpah=1"], ["attack.alpah: no such setting", "did you mean attack.alpha?"]),
         (["attack.alpha=x"], ["attack.alpha = x: must be a number"]),
