@@ -196,6 +196,7 @@ def test_a_network_of_the_users_own_and_a_folder_of_images(compare, tmp_path, mo
         (["arm=[replicate]"], ["arm = [replicate]: no arm to compare"]),
         (["attack.alpah=1"], ["attack.alpah: no such setting", "did you mean attack.alpha?"]),
         (["attack.alpha=x"], ["attack.alpha = x: must be a number"]),
+        (["--name", "../x"], ["--name = ../x: must be letters"]),
         (["--nam", "x", "--out", "y"], ["uae compare --help"]),
         (["experiment=digits_classifier_attack"], ["digits_classifier_attack: uae compare retrains"]),
         (["outputs=/dev/null"], ["/dev/null", "cannot be written"]),

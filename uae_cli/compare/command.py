@@ -82,6 +82,8 @@ def compare_command(arguments: Sequence[str], *, name: str | None, config_dir: s
     cells = planned(question, overrides, config_dir)
     jobs = [job for cell in cells for job in cell.jobs]
     outputs = Path(jobs[0].config["outputs"])
+    if name is not None and not re.fullmatch(r"\w[\w.+-]*", name):
+        raise ConfigError(f"--name = {name}: must be letters, digits and . + - _, no sign first: a folder's")
     title = name or _name([str(job.config["name"]) for job in jobs])
     folder = outputs / "compare" / title
     _check_question(question, cells)
@@ -98,6 +100,9 @@ def compare_command(arguments: Sequence[str], *, name: str | None, config_dir: s
     )
     write_report(found, folder, title=_title(found, title), command=command, facts=_facts(rows, question))
     print(f"Figure, table and page are in {folder}")
+    if len(commits := _commits(rows)) > 1:
+        note = f"runs made by several commits ({', '.join(commits)}); outputs=DIR makes all anew"
+        print(f"uae: note: {note}", file=sys.stderr)
     for failure in failures:
         print(f"uae: failed: {failure.job.command}: {failure.problem}", file=sys.stderr)
     return int(bool(failures))
@@ -283,9 +288,8 @@ def _check(cells: Sequence[Planned], options: Namespace) -> None:
     preparation = Preparation()
     for cell in cells:
         _check_size(cell, preparation)
-    folders = [Path(cell.jobs[0].config["outputs"]) for cell in cells]
-    jobs = [compose.Job(cell.jobs[0].config, folder, []) for cell, folder in zip(cells, folders, strict=True)]
-    check_jobs(jobs, preparation, options)
+    configs = [cell.jobs[0].config for cell in cells]
+    check_jobs([compose.Job(each, Path(each["outputs"]), []) for each in configs], preparation, options)
 
 
 def _check_size(cell: Planned, preparation: "Preparation") -> None:
@@ -378,8 +382,12 @@ def _title(found: Comparison, name: str) -> str:
     return f"{name}: what each arm gains against {found.against}"
 
 
+def _commits(rows: pd.DataFrame) -> list[str]:
+    return sorted({readable(commit) for commit in rows["commit"] if commit})
+
+
 def _facts(rows: pd.DataFrame, question: Question) -> list[str]:
-    commits = sorted({readable(commit) for commit in rows["commit"] if commit})
+    commits = _commits(rows)
     dates = sorted({str(started)[:10] for started in rows["started"]})
     seconds = rows.drop_duplicates("job")["seconds"].dropna()
     facts = [f"seeds {listed(question.seeds, 20)}", *dict.fromkeys(rows["device"]), *dates]
