@@ -173,7 +173,7 @@ def test_a_network_of_the_users_own_and_a_folder_of_images(compare, tmp_path, mo
     )
     assert code == 0
     [table] = [pd.read_csv(file) for file in tmp_path.rglob("compare.csv")]
-    assert table["group"].unique().tolist() == ["folder · net", "all cells"]
+    assert table["group"].unique().tolist() == ["folder · net", "mean over all cells"]
     commands = [json.loads(file.read_text())["command"] for file in tmp_path.rglob("results.json")]
     assert all("--config-dir conf" in command for command in commands)
 

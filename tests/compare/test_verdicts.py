@@ -117,6 +117,13 @@ def test_over_all_cells_an_arm_that_all_have_is_judged():
     assert all(group != EVERYWHERE for group, *_ in answers(first))
 
 
+def test_a_mean_over_cells_hides_none_of_them():
+    cells = [cell(arm=4.0), cell(group="b", arm=-4.0), cell(group="c", arm=0.0)]
+    [sentence] = compared(cells, "test_mse", "replicate", 1.0).sentences(EVERYWHERE)
+    assert sentence.startswith("arm: no effect beyond ±1 %")
+    assert sentence.endswith("; helps in 1 and harms in 1 of 3 cells.")
+
+
 def test_an_arm_of_one_finished_seed_is_not_measured():
     verdict = only(cell(arm=5.0, seeds=1))
     assert verdict.word == "not measured"

@@ -147,10 +147,12 @@ def notes(comparison: Comparison) -> list[str]:
         )
     if any(len(_sizes(comparison, cell)) == 1 for cell in comparison.cells):
         told.append("train_sizes= of several numbers tells how many real samples an arm is worth.")
-    if len(comparison.cells) > 1:
+    elif comparison.against == "replicate":
         told.append(
-            f"{EVERYWHERE.capitalize()}: the mean of their gains, seeds resampled within each of them."
+            "What a gain with the most samples is worth, or a loss with the fewest costs, can't be told."
         )
+    if len(comparison.cells) > 1:
+        told.append(f"{EVERYWHERE.capitalize()}: seeds are resampled within each of them.")
     return told
 
 

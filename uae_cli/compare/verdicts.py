@@ -21,7 +21,7 @@ from uae_cli.compare.statistics import (
 from uae_cli.results import METRICS
 from uae_cli.text import plural
 
-EVERYWHERE = "all cells"
+EVERYWHERE = "mean over all cells"
 Word = Literal["helps", "harms", "no effect", "undecided", "not measured"]
 
 
@@ -140,13 +140,21 @@ class Comparison:
         for arm, verdicts in groupby(self.by_arm(group), attrgetter("arm")):
             own = list(verdicts)
             if len(own) == 1:
-                told.append(f"{arm}: {own[0].text}.")
+                told.append(f"{arm}: {own[0].text}{self._elsewhere(own[0])}.")
             elif all(verdict.word == "no effect" for verdict in own):
                 low, high = min(v.found.low for v in own), max(v.found.high for v in own)
                 told.append(f"{arm}, any number of samples: {_no_effect(own[0], low, high)}.")
             else:
                 told += [f"{arm}, {verdict.n_train:,} samples: {verdict.text}." for verdict in own]
         return told
+
+    def _elsewhere(self, verdict: Verdict) -> str:
+        """Of a mean over cells, in how many of them the arm helps and harms: it may do both."""
+        if verdict.group != EVERYWHERE:
+            return ""
+        words = [v.word for v in self.verdicts if v.arm == verdict.arm and v.group != EVERYWHERE]
+        counts = [f"{word} in {words.count(word)}" for word in ("helps", "harms") if word in words]
+        return f"; {' and '.join(counts)} of {plural(len(words), 'cell')}" if counts else ""
 
     def by_arm(self, group: str) -> list[Verdict]:
         """Verdicts of a group, arm by arm."""
