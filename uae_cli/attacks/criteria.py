@@ -8,9 +8,11 @@ import torch
 from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from uae_cli.attacks.samples import Samples, per_sample
+from uae_cli.attacks.rows import combined, rest_squares
+from uae_cli.attacks.samples import Samples
 from uae_cli.contrastive import Views, per_sample_nt_xent
 from uae_cli.errors import ConfigError, SettingError
 from uae_cli.models.hooked import HookedModel, Response
@@ -133,24 +135,31 @@ class OwnLoss:
 
 
 def squared_error(target: Tensor, output: Tensor) -> Tensor:
-    """‖target − output‖² per sample, (B,), differentiable in `output`."""
+    """‖target − output‖² per sample, (B,), differentiable in `output`, once.
+
+    Raises:
+        ValueError: the target needs a gradient; there is none.
+    """
+    if target.requires_grad:
+        raise ValueError("squared_error: no gradient reaches the target; detach it, or give it as the output")
     error: Tensor = _SquaredError.apply(target, output)
     return error
 
 
 class _SquaredError(torch.autograd.Function):
-    """In four passes over the values; autograd's own derivative adds four, which a small model feels."""
+    """Autograd's own derivative makes twice the passes over the values, which a small model feels."""
 
     @staticmethod
     def forward(ctx: Any, target: Tensor, output: Tensor) -> Tensor:
-        rest = output - target
-        ctx.save_for_backward(rest)
-        return rest.square().flatten(1).sum(1)
+        whole = target.new_ones(len(target))
+        ctx.save_for_backward(target, output, whole)
+        return rest_squares(target, output, whole)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[None, Tensor]:
-        (rest,) = ctx.saved_tensors
-        return None, rest * per_sample(2 * upstream, rest)
+        target, output, whole = ctx.saved_tensors
+        return None, combined(target, output, whole, torch.zeros_like(whole), 2 * upstream)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

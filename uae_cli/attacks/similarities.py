@@ -1,17 +1,19 @@
 """What a solver optimises besides the criterion: S(x, x + δ) (paper §3.2)."""
 
 from abc import ABC, abstractmethod
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from uae_cli.attacks.criteria import squared_error
+from uae_cli.attacks.rows import combined, projected
 from uae_cli.attacks.samples import Samples
 from uae_cli.errors import ConfigError
-from uae_cli.mi import DrawnMine, MineSettings, PerSampleMine, RandomProjections, count_vectors, plane
+from uae_cli.mi import DrawnMine, MineSettings, PerSampleMine, RandomProjections, count_vectors
 from uae_cli.models.hooked import Response
 from uae_cli.settings import STRICT, Positive
 
@@ -225,11 +227,37 @@ class GaussianInformation(Comparison):
     unit: str = "nats"
 
     def compare(self, x: Tensor, response: Response) -> Tensor:
-        """See `Comparison.compare`."""
-        along, across = plane(x, response.x)
-        length = (along.square() + across.square()).clamp_min(torch.finfo(x.dtype).tiny)
-        share = across.square() / length  # 1 − ρ², without the difference that cancels
-        return -0.5 * self.dimension * torch.log((share + self.floor) / (1 + self.floor))
+        """See `Comparison.compare`; x can't need a gradient, and the second derivative is refused.
+
+        Raises:
+            ValueError: x does.
+        """
+        if x.requires_grad:
+            raise ValueError("gaussian_mi: no gradient reaches the clean samples; detach them")
+        information: Tensor = _Information.apply(x, response.x, self.dimension, self.floor)
+        return information
+
+
+class _Information(torch.autograd.Function):
+    """`GaussianInformation`; autograd's own derivative would take as long as a small model does.
+
+    With x' = s·x + r, r across x, ∂ρ²/∂x' = 2 ((1 − ρ²) s·x − ρ² r) / ‖x'‖².
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, moved: Tensor, dimension: float, floor: float) -> Tensor:
+        share, along, across = projected(x, moved)
+        length = (along + across).clamp_min_(torch.finfo(x.dtype).tiny)  # squared, as its parts are
+        cosine, sine = along / length, across / length  # ρ², and 1 − ρ² without a difference that cancels
+        slope = dimension / (sine + floor)
+        ctx.save_for_backward(x, moved, share, slope * (sine / length) * share, -slope * (cosine / length))
+        return -0.5 * dimension * torch.log((sine + floor) / (1 + floor))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[None, Tensor, None, None]:
+        x, moved, share, of_x, of_rest = ctx.saved_tensors
+        return None, combined(x, moved, share, upstream * of_x, upstream * of_rest), None, None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -1,6 +1,5 @@
 """Per-sample mutual information: the batched MINE estimator and its two samplings."""
 
-from uae_cli.mi.draws import plane
 from uae_cli.mi.mine import DrawnMine, MineSettings, PerSampleMine
 from uae_cli.mi.networks import initial_networks
 from uae_cli.mi.sampling import FeatureMaps, RandomProjections, Sampling, count_vectors, pair_vectors
@@ -15,5 +14,4 @@ __all__ = [
     "count_vectors",
     "initial_networks",
     "pair_vectors",
-    "plane",
 ]

@@ -177,9 +177,15 @@ def _all_pairs(p, q, head, scores, slope_p, slope_q, slope_head, series, numbers
     for k in range(size):
         paired += scores[k, k]
         scores[k, k] = top  # neutral for the maximum; taken out of the sum again
+    tops = slope_q[0]  # of every column; a single running maximum would wait for itself at every pair
+    for m in range(size):
+        tops[m] = top
+    for k in range(size):
+        for m in range(size):
+            tops[m] = _larger(scores[k, m], tops[m])
+    for m in range(size):
+        top = _larger(tops[m], top)
     flat = scores[:size].reshape(size * size)  # long loops vectorise, those of K may be too short
-    for n in range(flat.size):
-        top = _larger(flat[n], top)
     for n in range(flat.size):
         flat[n] = _exp(flat[n] - top, series, numbers)
         total += flat[n]

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.profiler import record_function
 
 from uae_cli.errors import ConfigError
@@ -77,29 +78,14 @@ class Draws:
 def plane(x: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
     """r₁₂ and r₂₂ (B,) of pairs (B, *shape), differentiable in `moved`; of a black x, all of x' is across.
 
-    r₂₂ is the norm of what is left of x' without its part along x: a difference of squares would cancel.
+    r₂₂ is the norm of what is left of x' without its part along x: a difference of squares would cancel. At
+    δ = 0, where it has no gradient, that is 0.
     """
-    both: tuple[Tensor, Tensor] = _Plane.apply(x.flatten(1), moved.flatten(1))
-    return both
-
-
-class _Plane(torch.autograd.Function):
-    """`plane` of (B, D), differentiated in two passes: autograd would take as long as a small model does."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
-        squared, product = ((x * other).sum(1) for other in (x, moved))
-        squared.clamp_min_(_TINY**2)
-        rest = torch.addcmul(moved, x, (product / squared)[:, None], value=-1)  # 0 where δ is
-        length, across = squared.sqrt(), rest.norm(dim=1).clamp_min_(_TINY)
-        ctx.save_for_backward(x, length, rest, across)
-        return product / length, across
-
-    @staticmethod
-    def backward(ctx: Any, of_along: Tensor, of_across: Tensor) -> tuple[None, Tensor]:
-        x, length, rest, across = ctx.saved_tensors
-        # At δ = 0, where a norm has no gradient, this is 0
-        return None, (x * (of_along / length)[:, None]).addcmul_(rest, (of_across / across)[:, None])
+    x, moved = x.flatten(1), moved.flatten(1)
+    squared, product = ((x * other).sum(1) for other in (x, moved))
+    squared = squared.clamp_min(_TINY**2)
+    rest = torch.addcmul(moved, x, (product / squared)[:, None], value=-1)
+    return product / squared.sqrt(), rest.norm(dim=1).clamp_min(_TINY)
 
 
 class DrawnNetworks:
@@ -203,7 +189,7 @@ class DrawnNetworks:
 
 
 class JudgedDraws(torch.autograd.Function):
-    """The bound as a function of the moved side's mixture, with its gradient in closed form."""
+    """The bound as a function of the moved side's mixture, with its gradient in closed form; once."""
 
     @staticmethod
     def forward(ctx: Any, of_g: Tensor, of_h: Tensor, bound: Tensor, *slopes: Tensor) -> Tensor:  # noqa: ARG004
@@ -212,6 +198,7 @@ class JudgedDraws(torch.autograd.Function):
         return bound.clone()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         """See `forward`."""
         with record_function("uae.mine"):

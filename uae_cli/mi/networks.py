@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.profiler import record_function
 
 from uae_cli.errors import ConfigError
@@ -232,6 +233,7 @@ class _KnownGradient(torch.autograd.Function):
         return bound
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
         slopes, weights = ctx.saved_tensors
         with record_function("uae.mine"):

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from uae_cli.attacks.criteria import BoundCriterion
+from uae_cli.attacks.rows import keep
 from uae_cli.attacks.samples import Samples, per_sample
 from uae_cli.attacks.similarities import BoundSimilarity, Goal
 from uae_cli.models.hooked import HookedModel
@@ -104,24 +105,16 @@ class Solver(Protocol):
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
-class Descent:
-    """Settings of projected gradient descent on δ.
+class Projected:
+    """Settings of gradient steps that are clipped to ±ε and to [0, 1].
 
     Attributes:
-        alpha: α > 0, step size of δ.
-        iterations: T, all gradient steps that a sample costs.
+        iterations: T, all gradient steps that a sample costs; 100 in the paper's PGD.
         epsilon: ε > 0, largest |δ| of any value; 1 leaves only the box [0, 1].
-        delta_start: zero as in the paper's text; glorot as in its program, which means uniform in
-            ±√(6/(fan_in + fan_out)), ±0.086 on MNIST; or a number b for uniform in ±b. Then clipped to
-            the feasible box.
-        step: gradient (the paper's), or sign, which moves every value by α.
     """
 
-    alpha: Positive
     iterations: Count
     epsilon: Positive
-    delta_start: Literal["zero", "glorot"] | Positive
-    step: Literal["gradient", "sign"]
 
     @property
     def total_iterations(self) -> int:
@@ -131,6 +124,23 @@ class Descent:
     def probe(self) -> Self:
         """See `Solver.probe`."""
         return replace(self, iterations=1)
+
+
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=STRICT)
+class Descent(Projected):
+    """Settings of projected gradient descent on δ.
+
+    Attributes:
+        alpha: α > 0, step size of δ.
+        delta_start: zero as in the paper's text; glorot as in its program, which means uniform in
+            ±√(6/(fan_in + fan_out)), ±0.086 on MNIST; or a number b for uniform in ±b. Then clipped to
+            the feasible box.
+        step: gradient (the paper's), or sign, which moves every value by α.
+    """
+
+    alpha: Positive
+    delta_start: Literal["zero", "glorot"] | Positive
+    step: Literal["gradient", "sign"]
 
     def start(self, batch: Samples) -> Tensor:
         """The first iterate, (B, *shape) in the feasible box."""
@@ -163,6 +173,14 @@ def glorot_limit(shape: tuple[int, ...]) -> float:
     return math.sqrt(6 / (1 + math.prod(shape)))
 
 
+def into_box(x: Tensor, epsilon: float) -> Callable[[Tensor], Tensor]:
+    """What clips x + δ, in place, to ±ε of the clean samples x (B, *shape) and to [0, 1]."""
+    if epsilon >= 1:  # nothing but [0, 1], in a pass that reads no bounds
+        return lambda moved: moved.clamp_(0, 1)
+    low, high = (x - epsilon).clamp_min_(0), (x + epsilon).clamp_max_(1)
+    return lambda moved: moved.clamp_(low, high)
+
+
 class Best:
     """The successful iterate with the best S so far, per sample.
 
@@ -190,8 +208,7 @@ class Best:
         """Keep x (B, *shape) wherever it is admitted and better than what is kept."""
         score = self._sign * similarity
         kept = self.admits(f, similarity) & (score < self._score)
-        rows = kept.nonzero()[:, 0]  # seldom many
-        self.x.index_copy_(0, rows, x[rows])
+        keep(x, kept, self.x)
         self._score = torch.where(kept, score, self._score)
         self.success |= kept
 
@@ -229,7 +246,7 @@ def descend(
         on_iteration: called with t after each iteration, for progress bars.
         best: what earlier descents have found, which this one goes on from; None for a new one.
     """
-    low, high = (problem.x - epsilon).clamp_min_(0), (problem.x + epsilon).clamp_max_(1)
+    clip = into_box(problem.x, epsilon)
     sign = 1 if problem.goal == "minimize" else -1
     best, c, x, measure = best or Best(problem), first_c, start, problem.bind_similarity()
     history: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -242,10 +259,11 @@ def descend(
             history.append((f.detach(), similarity.detach(), c))
             on_iteration(t)
         if t < iterations:
-            loss = (c * f.relu() + sign * similarity).sum()
+            weights = (f, c * (f > 0)), (similarity, torch.full_like(similarity, sign))
             with record_function("uae.backward"):
-                (gradient,) = torch.autograd.grad(loss, candidate.x)
-            x = step(candidate.x.detach(), gradient).clamp_(low, high)
+                losses, slopes = zip(*(pair for pair in weights if pair[0].requires_grad), strict=True)
+                (gradient,) = torch.autograd.grad(losses, candidate.x, slopes)
+            x = clip(step(candidate.x.detach(), gradient))
             # Or two iterations' feature maps would be alive at once
-            del candidate, f, similarity, loss, gradient
+            del candidate, f, similarity, weights, losses, slopes, gradient
     return best.found(Trace(*(torch.stack(column, dim=1) for column in zip(*history, strict=True))))

@@ -1,8 +1,7 @@
 """Projected gradient descent within an L∞ ball (Madry et al. 2018)."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -10,42 +9,29 @@ from torch import Tensor
 
 from uae_cli.attacks.criteria import BoundMisclassification
 from uae_cli.attacks.samples import per_sample
-from uae_cli.attacks.solvers.base import Found, Problem, Trace, uniform_start
+from uae_cli.attacks.solvers.base import Found, Problem, Projected, Trace, into_box, uniform_start
 from uae_cli.errors import ConfigError
 from uae_cli.models.hooked import Response
-from uae_cli.settings import STRICT, Count, Positive
+from uae_cli.settings import STRICT, Positive
 
 _SPAN = 2.5  # all steps together, in units of ε, where no step size is set (Madry et al. 2018)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Pgd:
+class Pgd(Projected):
     """Sign steps of a fixed size, clipped to ±ε and to [0, 1]; S plays no part.
 
     Attributes:
-        epsilon: ε > 0, largest |δ| of any value.
-        iterations: steps; 100 in the paper.
         step_size: of every value; null for 2.5·ε / iterations (paper, Figures 7 to 9).
         random_start: uniform in ±ε, drawn from (seed, index), or else the clean sample.
         loss: what rises: cross_entropy, of a classifier alone; or margin, which is −f of any criterion.
         keep: last, the last iterate (Madry et al.); or best, the one of smallest f.
     """
 
-    epsilon: Positive
-    iterations: Count
     step_size: Positive | None
     random_start: bool
     loss: Literal["cross_entropy", "margin"]
     keep: Literal["last", "best"]
-
-    @property
-    def total_iterations(self) -> int:
-        """See `Solver.total_iterations`."""
-        return self.iterations
-
-    def probe(self) -> Self:
-        """See `Solver.probe`."""
-        return replace(self, iterations=1)
 
     def run(self, problem: Problem, *, on_iteration: Callable[[int], None] = lambda _: None) -> Found:
         """See `Solver.run`.
@@ -54,8 +40,7 @@ class Pgd:
             ConfigError: the loss is a classifier's, and the criterion isn't.
         """
         loss = self._loss(problem)
-        low = (problem.x - self.epsilon).clamp_min_(0)
-        high = (problem.x + self.epsilon).clamp_max_(1)
+        clip = into_box(problem.x, self.epsilon)
         size = _SPAN * self.epsilon / self.iterations if self.step_size is None else self.step_size
         x = problem.x.clone()
         if self.random_start:
@@ -65,7 +50,7 @@ class Pgd:
         response = problem.model(x.requires_grad_())
         for t in range(1, self.iterations + 1):
             (gradient,) = torch.autograd.grad(loss(response).sum(), response.x)
-            x = torch.clamp(response.x.detach() - size * gradient.sign(), low, high)
+            x = clip(response.x.detach() - size * gradient.sign())
             response = problem.model(x.requires_grad_())
             f = problem.criterion(response).detach()
             better = f < least if self.keep == "best" else torch.ones_like(f, dtype=torch.bool)
