@@ -3,6 +3,7 @@
 from uae_cli.datasets.base import Availability, Dataset, FileLoader, Loader
 from uae_cli.datasets.image_archives import Coil20, TinyImageNet
 from uae_cli.datasets.images import Digits, TorchvisionDataset
+from uae_cli.datasets.named import HubDataset, TorchvisionByName
 from uae_cli.datasets.own_arrays import NpzDataset
 from uae_cli.datasets.own_images import ImageFolder
 from uae_cli.datasets.own_table import CsvTable
@@ -16,6 +17,7 @@ __all__ = [
     "Dataset",
     "Digits",
     "FileLoader",
+    "HubDataset",
     "ImageFolder",
     "Isolet",
     "IsoletSubset",
@@ -23,5 +25,6 @@ __all__ = [
     "MiceProtein",
     "NpzDataset",
     "TinyImageNet",
+    "TorchvisionByName",
     "TorchvisionDataset",
 ]

@@ -1,0 +1,132 @@
+"""Samples for `uae attack --data`: of a folder, a file, or a set that a library knows by name."""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic.dataclasses import dataclass as settings_class
+from torch import Tensor
+
+from uae_cli.datasets import ImageFolder, Loader
+from uae_cli.datasets.command import default_root
+from uae_cli.datasets.named import NamedDataset
+from uae_cli.datasets.own_arrays import image_tensor, read_array
+from uae_cli.datasets.own_images import read_images
+from uae_cli.datasets.own_table import read_table
+from uae_cli.errors import ConfigError, DataError
+from uae_cli.experiment.compose import compose_jobs, register_resolvers
+from uae_cli.experiment.schema import built
+from uae_cli.settings import STRICT
+
+log = logging.getLogger(__name__)
+
+_ARRAYS, _TABLES = (".npy", ".npz"), (".csv", ".parquet", ".pq")
+# The setting that a name stands for, by what it begins with
+_NAMED = {"torchvision": "name", "hub": "path"}
+_PLACE = r"^dataset(\.name =|\.path =)? .*?: "  # what loaders' messages begin with
+
+
+@settings_class(frozen=True, kw_only=True, config=STRICT)
+class _Read:
+    dataset: Loader
+
+
+@dataclass(frozen=True)
+class OwnSamples:
+    """Samples (N, *shape) float32, their files' names if each is a file, and their classes (N,) if known."""
+
+    x: Tensor
+    names: tuple[str, ...] = ()
+    labels: Tensor | None = None
+
+
+def read_samples(place: str, size: str | None, overrides: Sequence[str], *, gray: bool) -> OwnSamples:
+    """Read what `--data` names; of a named set the training samples.
+
+    Images and uint8 arrays come out in [0, 1]; an array of floats keeps its values, and its shape, but for
+    N×H×W×C with C ≤ 4, which becomes (N, C, H, W); of a table the numeric columns count.
+
+    Args:
+        place: a path, torchvision:NAME or hub:OWNER/NAME.
+        size: to resize images to; None keeps theirs.
+        overrides: of the settings of `dataset=folder`, torchvision or hub, as on the command line.
+        gray: whether images become grey.
+
+    Raises:
+        UaeError: there are none, or they can't be read, or a setting isn't known.
+    """
+    kind, colon, name = place.partition(":")
+    path = Path(place)
+    images = path.is_dir() or (bool(colon) and kind in _NAMED)
+    chosen = [f"dataset.size={size}"] * bool(size) + ["dataset.gray=true"] * gray + [*overrides]
+    try:
+        if images:
+            given = {"path": str(path)} if path.is_dir() else {_NAMED[kind]: name}
+            return _read_images(_loader("folder" if path.is_dir() else kind, given, chosen))
+        if chosen:
+            raise ConfigError(
+                f"{chosen[0]}: goes with a folder or a named set of images, and {place} is none"
+            )
+        if path.suffix.lower() not in (*_ARRAYS, *_TABLES) or not path.is_file():
+            what = "of no kind that is read here" if path.exists() else "no such file"
+            kinds = "a folder of images, .npy, .npz, .csv, .parquet, torchvision:NAME or hub:OWNER/NAME"
+            raise DataError(f"{what}; give {kinds}")
+        return OwnSamples(_read_numbers(path))
+    except (DataError, ConfigError) as error:
+        told = _as_options(str(error))
+        if isinstance(error, ConfigError):
+            raise ConfigError(told) from None
+        raise DataError(f"--data {place}: {re.sub(_PLACE, '', told)}") from None
+
+
+def _loader(group: str, given: dict[str, str], overrides: Sequence[str]) -> ImageFolder | NamedDataset:
+    register_resolvers()
+    config = compose_jobs(["~experiment", f"dataset={group}", *overrides], multirun=False, extra_dir=None)
+    loader = built(_Read, {"dataset": config[0].config["dataset"] | given}).dataset
+    assert isinstance(loader, ImageFolder | NamedDataset)  # as conf/dataset says of these three
+    return loader
+
+
+def _read_images(loader: ImageFolder | NamedDataset) -> OwnSamples:
+    if isinstance(loader, NamedDataset):
+        x, y, told = loader.read(loader.parts(default_root(), download=True)[:1])
+        names: tuple[str, ...] = ()
+    else:
+        if not (files := loader.files(Path())):
+            raise loader.not_found(Path())
+        (folder,) = loader.wanted(Path())
+        images, told = read_images(files, loader.size, gray=loader.gray)
+        x, y = image_tensor(images), None
+        names = tuple(file.relative_to(folder).as_posix() for file in files)
+    for sentence in told:
+        log.warning("%s", _as_options(sentence))
+    return OwnSamples(x, names, None if y is None else torch.from_numpy(y))
+
+
+def _read_numbers(path: Path) -> Tensor:
+    if path.suffix.lower() in _TABLES:
+        read: Any = read_table(path).select_dtypes("number").to_numpy(np.float32)
+    else:
+        read = read_array(path)
+    if read.dtype == np.uint8 and read.ndim > 2:
+        return image_tensor(read)
+    if read.dtype.kind not in "fiub":
+        raise DataError(f"holds {read.dtype}, no numbers")
+    last = read.ndim == 4 and read.shape[-1] <= 4 < read.shape[1]
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(read, -1, 1) if last else read, np.float32))
+
+
+def _as_options(text: str) -> str:
+    """A message of a loader's, with the options of `uae attack` for the settings that they stand for."""
+    for theirs, ours in (
+        ("dataset.size = ", "--size = "),
+        ("dataset.size=", "--size "),
+        ("dataset.gray=true", "--gray"),
+    ):
+        text = text.replace(theirs, ours)
+    return text
