@@ -112,3 +112,18 @@ def test_tensorboard_hears_of_every_epoch_of_every_fit(run, tensorboard):
         **{f"gaussian_1e-{power} draw {draw}": 3 for power in (2, 3) for draw in (1, 2)},
     }
     assert tensorboard.losses["original"] == results["original"].fitted.history.losses
+
+
+def test_given_weights_are_the_original_and_what_is_retrained_starts_from_scratch(run, tmp_path):
+    plain, _ = run("outputs=" + str(tmp_path / "plain"), "arm=[replicate,criterion_only]")
+    given = {name: 0.9 * value for name, value in plain["original"].fitted.model.state_dict().items()}
+    torch.save(given, tmp_path / "mine.pt")
+    results, stages = run("arm=[replicate,criterion_only]", f"++model.weights={tmp_path / 'mine.pt'}")
+    original, replicate = (results[name].fitted.model.state_dict() for name in ("original", "replicate"))
+    assert all(torch.equal(value, given[name]) for name, value in original.items())
+    assert results["original"].epochs == 0
+    scratch = plain["replicate"].fitted.model.state_dict()
+    assert all(torch.equal(value, scratch[name]) for name, value in replicate.items())
+    assert not torch.equal(results["criterion_only"].extra.x, plain["criterion_only"].extra.x)
+    attacked = stages.store.stages["attack criterion_only"].read_json("inputs.json")
+    assert attacked["model"] == results["original"].fitted.stage.key

@@ -121,10 +121,19 @@ class Stages:
         x = torch.cat([self.data.x_train, extra])
         return self.fit(label, x, epochs=settings.trainer.refit_epochs, labels=labels, settings=settings)
 
-    def load(self, label: str, path: Path) -> Fitted:
+    def original(
+        self, label: str, x: Tensor, *, labels: Tensor | None = None, settings: ModelSettings | None = None
+    ) -> Fitted:
+        """The model before any retraining: with the user's own weights where some are given, else fitted."""
+        settings = settings or self.experiment.model
+        if settings.weights is not None:
+            return self.load(label, settings.weights, settings)
+        return self.fit(label, x, epochs=settings.trainer.epochs, labels=labels, settings=settings)
+
+    def load(self, label: str, path: Path, settings: ModelSettings | None = None) -> Fitted:
         """A model with the user's own weights instead of training; see `load_weights`."""
-        network = self.experiment.model.network
-        model = self._built(self.experiment.model)
+        settings = settings or self.experiment.model
+        network, model = settings.network, self._built(settings)
         load_weights(model, path)
         state = portable_state(model)
         inputs = {
