@@ -139,7 +139,8 @@ def made_model(spec: str, shape: tuple[int, ...]) -> Callable[[Tensor], Any]:
 def _load(model: object, weights: Path) -> None:
     if not isinstance(model, nn.Module):
         raise ConfigError(f"--weights {weights}: the model is no nn.Module, and takes none; leave them out")
-    load_weights(model, weights, "--weights")
+    if told := load_weights(model, weights, "--weights"):
+        log.warning("%s", told)
 
 
 def _limits(x: Tensor, place: str, *, scale: bool) -> tuple[float, float]:

@@ -134,7 +134,8 @@ class Stages:
         """A model with the user's own weights instead of training; see `load_weights`."""
         settings = settings or self.experiment.model
         network, model = settings.network, self._built(settings)
-        load_weights(model, path)
+        if told := load_weights(model, path):
+            log.info("%s", told)
         state = portable_state(model)
         inputs = {
             "network": described(network),
