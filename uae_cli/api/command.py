@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from uae_cli.api.front import attack
 from uae_cli.api.samples import read_samples
+from uae_cli.api.target import is_spread
 from uae_cli.api.uaes import Uaes, check_folder
 from uae_cli.errors import ConfigError, DataError
 from uae_cli.figures import amplified, image_rows
@@ -44,7 +45,7 @@ def attack_command(options: argparse.Namespace) -> int:
     elif isinstance(model, nn.Module):
         log.warning("no --weights: the model is attacked with those that %s gives it", options.model)
     device = choose_device(_setting(options.overrides, "device") or "auto")
-    if isinstance(model, nn.Module):
+    if isinstance(model, nn.Module) and not is_spread(model):
         model.to(device)
     keep_freed_memory()
     found = attack(

@@ -1,4 +1,4 @@
-"""Samples for `uae attack --data`: of a folder, a file, or a set that a library knows by name."""
+"""Samples as users have them: tensors and datasets; folders, files and sets by name, for `uae attack`."""
 
 import logging
 import re
@@ -11,7 +11,10 @@ import numpy as np
 import torch
 from pydantic.dataclasses import dataclass as settings_class
 from torch import Tensor
+from torch.utils.data import Dataset
 
+from uae_cli.attacks import Criterion
+from uae_cli.attacks.dataset import check_values
 from uae_cli.datasets import ImageFolder, Loader
 from uae_cli.datasets.command import default_root
 from uae_cli.datasets.named import NamedDataset
@@ -22,6 +25,7 @@ from uae_cli.errors import ConfigError, DataError
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.experiment.schema import built
 from uae_cli.settings import STRICT
+from uae_cli.text import one_line
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +47,81 @@ class OwnSamples:
     x: Tensor
     names: tuple[str, ...] = ()
     labels: Tensor | None = None
+
+
+def samples_of(x: "Tensor | Dataset[Any]") -> tuple[Tensor, Tensor | None]:
+    """Samples (N, *shape) as float32 on the CPU, and labels (N,) where every item of a dataset brings one.
+
+    Raises:
+        DataError: there are none, or they differ in shape.
+    """
+    labels = None
+    if not isinstance(x, Tensor):
+        if not hasattr(x, "__getitem__"):
+            raise DataError(
+                f"samples: are a {type(x).__name__}; give a tensor, or a dataset (a loader's .dataset)"
+            )
+        items: Any = [x[position] for position in range(len(x))]  # type: ignore[arg-type]
+        if items and isinstance(items[0], tuple | list):
+            seconds = [item[1] for item in items if len(item) > 1 and _is_label(item[1])]
+            labels = torch.tensor([int(one) for one in seconds]) if len(seconds) == len(items) else None
+            items = [item[0] for item in items]
+        shapes = sorted({tuple(torch.as_tensor(item).shape) for item in items})
+        if len(shapes) > 1:
+            raise DataError(
+                f"samples: differ in shape, {shapes[0]} and {shapes[1]}; resize or pad them to one"
+            )
+        x = torch.stack([torch.as_tensor(item) for item in items]) if items else torch.empty(0)
+    if x.ndim < 2 or not x.numel():
+        raise DataError(
+            f"samples: are of shape {tuple(x.shape)}; give (N, *shape), one row for each of N ≥ 1"
+        )
+    return x.detach().float().cpu(), labels
+
+
+def labels_of(given: object, own: Tensor | None, count: int, criterion: Criterion) -> Tensor | None:
+    """The classes (N,) int64 of N samples: those given, else the dataset's own.
+
+    Raises:
+        ConfigError: the criterion needs them and there are none; or they aren't one whole number a sample.
+    """
+    if given is None:
+        if own is None and criterion.supervised:
+            raise ConfigError(
+                f"criterion: {type(criterion).__name__} needs the samples' classes; give labels=, or a "
+                "dataset that brings them"
+            )
+        return own
+    try:
+        labels = torch.as_tensor(given).cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"labels: no tensor can be made of them ({one_line(error)})") from error
+    whole = not (labels.is_floating_point() or labels.is_complex()) and labels.dtype != torch.bool
+    if labels.shape != (count,) or not whole or bool((labels < 0).any()):
+        raise ConfigError(
+            f"labels: are {labels.dtype} of shape {tuple(labels.shape)}; give one whole number from 0 for "
+            f"each of {count} samples"
+        )
+    return labels.long()
+
+
+def in_unit_range(samples: Tensor, limits: tuple[float, float]) -> Tensor:
+    """Samples on the scale [0, 1], of which 0 and 1 are `limits`.
+
+    Raises:
+        ConfigError: the limits are none.
+        DataError: a value is no number or outside them.
+    """
+    low, span = limits[0], limits[1] - limits[0]
+    if not span > 0:
+        raise ConfigError(f"limits = {limits}: the first must be below the second")
+    scaled = samples if limits == (0, 1) else (samples - low) / span
+    check_values(scaled)
+    return scaled
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, int) or (isinstance(value, Tensor) and value.numel() == 1)
 
 
 def read_samples(place: str, size: str | None, overrides: Sequence[str], *, gray: bool) -> OwnSamples:
