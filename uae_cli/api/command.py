@@ -64,7 +64,7 @@ def attack_command(options: argparse.Namespace) -> int:
     found = replace(found, names=read.names[: options.samples])
     found.save(out)
     _draw(found, limits, out / FIGURE)
-    print(found.summary())
+    print(found.summary().replace("; ", "\n  "))  # a reason a line
     print(f"Everything is in {out}")
     return 0
 
