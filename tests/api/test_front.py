@@ -275,7 +275,7 @@ BAD: dict[str, tuple[Callable[..., Any], str]] = {
     ),
     "setting": (
         lambda x: attack(Functional(), x, settings=["model=dense_ae"]),
-        "doesn't read model; it reads attack",
+        "doesn't read model; there are: attack",
     ),
     "spelling": (lambda x: attack(Functional(), x, settings=["attack.alhpa=1"]), "did you mean attack.alpha"),
     "value": (lambda x: attack(Functional(), x, alpha=-1.0), "attack.alpha = -1.0: must be greater than 0"),

@@ -187,6 +187,8 @@ BAD = {
         ("--data", "torchvision:KMIST"),
         "dataset.name = KMIST: torchvision has no such set; did you mean KMNIST",
     ),
+    "samples": ("my_pkg:make", ("--samples", "0"), "--samples = 0: must be at least 1"),
+    "section": ("my_pkg:make", ("attak.alpha=1",), "doesn't read attak; did you mean attack?"),
     "no images": (
         "my_pkg:make",
         ("--data", "nan.npy", "--gray"),

@@ -34,6 +34,8 @@ def attack_command(options: argparse.Namespace) -> int:
         UaeError: model, weights, data and settings don't go together, or the folder holds other files.
     """
     out = options.out
+    if options.samples is not None and options.samples < 1:
+        raise ConfigError(f"--samples = {options.samples}: must be at least 1")
     check_folder(out)
     own = [override for override in options.overrides if override.startswith("dataset.")]
     read = read_samples(options.data, options.size, own, gray=options.gray)

@@ -18,6 +18,7 @@ from uae_cli.experiment.schema import built
 from uae_cli.experiment.settings import check_without_torch
 from uae_cli.models import first_convolution
 from uae_cli.settings import STRICT, Count, Positive, Precision
+from uae_cli.text import nearest
 
 READ = (
     "attack",
@@ -67,7 +68,7 @@ def planned(
     for override in overrides:
         name = override.lstrip("+~").partition("=")[0].partition(".")[0].partition("@")[0]
         if name not in READ:
-            raise ConfigError(f"{override}: an attack alone doesn't read {name}; it reads {', '.join(READ)}")
+            raise ConfigError(f"{override}: an attack alone doesn't read {name}; {nearest(name, READ)}")
     overrides = [
         *_of_contrastive(overrides),
         *(one for one in overrides if one not in ("attack.alpha=auto", "attack.delta_start=auto")),

@@ -138,10 +138,11 @@ class Target(nn.Module):
         number = "several tensors" if found else "nothing"
         wanted = "shape (B, K)" if vectors else f"the samples' shape {tuple(x.shape[1:])}"
         what = "are the logits or projections" if vectors else "is the reconstruction"
-        raise ConfigError(
-            f"model: {self.name} answers with {number} of {wanted}: {_listed(answer)}; say which {what}, "
-            "output=NAME"
-        )
+        way = f"say which {what}, output=NAME"
+        if not found:
+            other = "output=NAME" if vectors else "loss=, a loss of your own, which takes any answer"
+            way = f"give a model that answers so, or {other}"
+        raise ConfigError(f"model: {self.name} answers with {number} of {wanted}: {_listed(answer)}; {way}")
 
     def _named(self, answer: Any, name: str | int) -> Any:
         value = None
