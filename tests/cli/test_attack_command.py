@@ -177,7 +177,7 @@ def test_a_set_by_its_name_will_do_with_settings_of_its_own(
         ),
     )
     assert called.status == 0, called.err
-    assert "6 of 6 images were resized to 8×8" in caplog.text
+    assert "3 of 3 images were resized to 8×8" in caplog.text
     assert load_file(tmp_path / "uaes" / "uaes.safetensors")["clean"].shape == (3, 3, 8, 8)
 
 

@@ -38,8 +38,8 @@ def attack_command(options: argparse.Namespace) -> int:
         raise ConfigError(f"--samples = {options.samples}: must be at least 1")
     check_folder(out)
     own = [override for override in options.overrides if override.startswith("dataset.")]
-    read = read_samples(options.data, options.size, own, gray=options.gray)
-    x = read.x[: options.samples]
+    read = read_samples(options.data, options.size, own, gray=options.gray, most=options.samples)
+    x = read.x
     limits = _limits(x, options.data, scale=options.scale)
     model = made_model(options.model, tuple(x.shape[1:]))
     if options.weights is not None:
@@ -53,7 +53,7 @@ def attack_command(options: argparse.Namespace) -> int:
     found = attack(
         model,
         x,
-        labels=None if read.labels is None else read.labels[: options.samples],
+        labels=read.labels,
         similarity=options.similarity,
         output=options.output,
         loss=None if options.loss is None else named(options.loss, "--loss"),
@@ -63,7 +63,7 @@ def attack_command(options: argparse.Namespace) -> int:
         folder=out / "attack",
         settings=[override for override in options.overrides if override not in own],
     )
-    found = replace(found, names=read.names[: options.samples])
+    found = replace(found, names=read.names)
     found.save(out)
     _draw(found, limits, out / FIGURE)
     print(found.summary().replace("; ", "\n  "))  # a reason a line

@@ -124,7 +124,9 @@ def _is_label(value: object) -> bool:
     return isinstance(value, int) or (isinstance(value, Tensor) and value.numel() == 1)
 
 
-def read_samples(place: str, size: str | None, overrides: Sequence[str], *, gray: bool) -> OwnSamples:
+def read_samples(
+    place: str, size: str | None, overrides: Sequence[str], *, gray: bool, most: int | None
+) -> OwnSamples:
     """Read what `--data` names; of a named set the training samples.
 
     Images and uint8 arrays come out in [0, 1]; an array of floats keeps its values, and its shape, but for
@@ -135,6 +137,7 @@ def read_samples(place: str, size: str | None, overrides: Sequence[str], *, gray
         size: to resize images to; None keeps theirs.
         overrides: of the settings of `dataset=folder`, torchvision or hub, as on the command line.
         gray: whether images become grey.
+        most: how many to read; None for all.
 
     Raises:
         UaeError: there are none, or they can't be read, or a setting isn't known.
@@ -146,7 +149,7 @@ def read_samples(place: str, size: str | None, overrides: Sequence[str], *, gray
     try:
         if images:
             given = {"path": str(path)} if path.is_dir() else {_NAMED[kind]: name}
-            return _read_images(_loader("folder" if path.is_dir() else kind, given, chosen))
+            return _read_images(_loader("folder" if path.is_dir() else kind, given, chosen), most)
         if chosen:
             raise ConfigError(
                 f"{chosen[0]}: goes with a folder or a named set of images, and {place} is none"
@@ -155,7 +158,7 @@ def read_samples(place: str, size: str | None, overrides: Sequence[str], *, gray
             what = "of no kind that is read here" if path.exists() else "no such file"
             kinds = "a folder of images, .npy, .npz, .csv, .parquet, torchvision:NAME or hub:OWNER/NAME"
             raise DataError(f"{what}; give {kinds}")
-        return OwnSamples(_read_numbers(path))
+        return OwnSamples(_read_numbers(path)[:most])
     except (DataError, ConfigError) as error:
         told = _as_options(str(error))
         if isinstance(error, ConfigError):
@@ -171,12 +174,13 @@ def _loader(group: str, given: dict[str, str], overrides: Sequence[str]) -> Imag
     return loader
 
 
-def _read_images(loader: ImageFolder | NamedDataset) -> OwnSamples:
+def _read_images(loader: ImageFolder | NamedDataset, most: int | None) -> OwnSamples:
     if isinstance(loader, NamedDataset):
-        x, y, told = loader.read(loader.parts(default_root(), download=True)[:1])
+        train, *_ = loader.parts(default_root(), download=True)
+        x, y, told = loader.read([train.first(most)])
         names: tuple[str, ...] = ()
     else:
-        if not (files := loader.files(Path())):
+        if not (files := loader.files(Path())[:most]):
             raise loader.not_found(Path())
         (folder,) = loader.wanted(Path())
         images, told = read_images(files, loader.size, gray=loader.gray)

@@ -10,7 +10,7 @@ import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from http.client import HTTPException
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,6 +71,13 @@ class Part:
     size: int
     samples: Iterable[Image.Image] | NDArray[Any]
     labels: list[Any]
+
+    def first(self, count: int | None) -> "Part":
+        """The first so many of them; None for all."""
+        some = self.samples
+        samples = some[:count] if isinstance(some, np.ndarray) else islice(some, count)
+        labels = self.labels[:count] if self.labels else self.labels  # an empty list may be filled by reading
+        return Part(self.size if count is None else min(count, self.size), samples, labels)
 
 
 class NamedDataset(ABC):
