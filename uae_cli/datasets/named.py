@@ -1,7 +1,6 @@
-"""Sets by the name that torchvision or the Hugging Face hub knows them by; a folder that `datasets` saved.
+"""Image sets that a library knows by name, here torchvision's; `hub` has Hugging Face's.
 
-Nothing that is read may run code: sets that bring a script, or that are pickles without a checksum, are
-refused. Both libraries are imported where they are used.
+Nothing that is read may run code: what is a pickle without a checksum is refused.
 """
 
 import dataclasses
@@ -26,17 +25,16 @@ from uae_cli.datasets.own_images import Size, read_images
 from uae_cli.datasets.tabular import SplitSeed, Table, random_split
 from uae_cli.errors import ConfigError, DataError, UaeError
 from uae_cli.settings import STRICT
-from uae_cli.text import listed, nearest, one_line
+from uae_cli.text import nearest, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_TRAIN, _TEST = ("train", "trainval", "train-standard"), ("test", "validation", "valid", "val")
+TRAIN, TEST = ("train", "trainval", "train-standard"), ("test", "validation", "valid", "val")
 _PICKLED = {"LSUN"}  # of torchvision; CIFAR's pickles have checksums, which it compares before it reads them
 _FOLDERS = {"DatasetFolder", "ImageFolder"}
-_OLDEST = 4  # version of `datasets`, from which on it runs no scripts
 # What servers, archives, damaged files and missing packages raise
-_FAILURES = (
+FAILURES = (
     OSError,
     RuntimeError,
     ValueError,
@@ -49,7 +47,9 @@ _FAILURES = (
 )
 
 
-def _given(example: str) -> BeforeValidator:
+def given(example: str) -> BeforeValidator:
+    """Refuse null for a setting, with an example of what is given."""
+
     def check(value: object) -> object:
         if value is None:
             raise ValueError(f"must be given, e.g. {example}")
@@ -145,7 +145,7 @@ class NamedDataset(ABC):
                 each = chain.from_iterable(part.samples for part in parts)
                 images, told = read_images(each, self.size, gray=self.gray)
                 x = image_tensor(images)
-        except (DataError, *_FAILURES) as error:
+        except (DataError, *FAILURES) as error:
             raise DataError(f"dataset {self.name}: {one_line(error)}") from error
         labels = [label for part in parts for label in part.labels]
         if len(labels) < len(x) or not all(
@@ -166,7 +166,7 @@ class TorchvisionByName(NamedDataset):
         options: what else its constructor wants, as EMNIST does: {split: letters}.
     """
 
-    name: Annotated[str, _given("dataset.name=KMNIST")]
+    name: Annotated[str, given("dataset.name=KMNIST")]
     options: Mapping[str, Any] | None
     size: Size
     gray: bool
@@ -186,10 +186,10 @@ class TorchvisionByName(NamedDataset):
         if "train" in known:
             ways = [[{"train": True}], [{"train": False}]]
         elif "split" in known and "split" not in (self.options or {}):
-            ways = [[{"split": name} for name in names] for names in (_TRAIN, _TEST)]
+            ways = [[{"split": name} for name in names] for names in (TRAIN, TEST)]
         try:
             return [_part(_first(make, settings | dict(self.options or {}), way)) for way in ways]
-        except _FAILURES as error:
+        except FAILURES as error:
             fetch = "" if download or "download" not in known else ", or fetch it with data.download=true"
             raise DataError(
                 f"dataset.name = {self.name}: torchvision can't read it in {root} ({one_line(error)}); put "
@@ -250,146 +250,16 @@ def _part(made: Any) -> Part:
             labels.append(label)
             yield image
 
-    return Part(len(made), _images(images()), labels)
+    return Part(len(made), images_alone(images()), labels)
 
 
-def _images(found: Iterable[object]) -> Iterator[Image.Image]:
+def images_alone(found: Iterable[object]) -> Iterator[Image.Image]:
+    """The same one by one.
+
+    Raises:
+        ValueError: one is no image.
+    """
     for position, image in enumerate(found):
         if not isinstance(image, Image.Image):
             raise ValueError(f"sample {position} is no image but a {type(image).__name__}")
         yield image
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class HubDataset(NamedDataset):
-    """A dataset of the Hugging Face hub, or a folder that `datasets` saved; Arrow and Parquet alone.
-
-    Needs the extra `hub`. A dataset in any other format is refused, and one with a script is not run: the
-    hub keeps a Parquet copy of most, at the revision refs/convert/parquet.
-
-    Attributes:
-        name: as results call it.
-        path: OWNER/NAME on the hub, or a folder: of `save_to_disk`, or of Parquet files.
-        config: which of the dataset's configurations, where it has several.
-        revision: branch, tag or commit on the hub; a commit never changes.
-        column: of the images, or of arrays (uint8, or floats in [0, 1]); null: the only one that there is.
-        label: the column of classes (never shown to an unsupervised model); null: the only one, or none.
-    """
-
-    name: str
-    path: Annotated[str, _given("dataset.path=ylecun/mnist")]
-    config: str | None
-    revision: str | None
-    column: str | None
-    label: str | None
-    size: Size
-    gray: bool
-    split_seed: SplitSeed
-
-    @property
-    def source(self) -> str:
-        """The path, and the revision."""
-        return f"Hugging Face {self.path}{f'@{self.revision}' if self.revision else ''}"
-
-    def parts(self, root: Path, *, download: bool) -> list[Part]:  # noqa: ARG002 - it has a place of its own
-        """See `NamedDataset.parts`."""
-        try:
-            splits = self._splits(download=download)
-        except _FAILURES as error:
-            way = "give OWNER/NAME as on the hub, or a folder that `datasets` saved"
-            raise DataError(f"dataset.path = {self.path}: can't be had ({one_line(error)}); {way}") from error
-        if len(splits) == 1:
-            return [self._part(*splits.values())]
-        chosen = [next((name for name in names if name in splits), None) for names in (_TRAIN, _TEST)]
-        if None in chosen:
-            raise DataError(
-                f"dataset.path = {self.path}: has the splits {listed(splits)}, none of them called "
-                f"{'train' if chosen[0] is None else 'test'}; give the folder of one of them, "
-                "saved by save_to_disk"
-            )
-        return [self._part(splits[str(name)]) for name in chosen]
-
-    def _splits(self, *, download: bool) -> dict[str, Any]:
-        datasets = _library()
-        folder = Path(self.path).expanduser()
-        if not download and not folder.is_dir():
-            raise ValueError(
-                "no such folder, and data.download=false; what was fetched once needs no network"
-            )
-        if any((folder / name).is_file() for name in ("dataset_dict.json", "state.json")):
-            read = datasets.load_from_disk(str(folder))
-            return dict(read) if isinstance(read, datasets.DatasetDict) else {"all": read}
-        from datasets.packaged_modules.arrow.arrow import Arrow
-        from datasets.packaged_modules.parquet.parquet import Parquet
-
-        place = str(folder) if folder.is_dir() else self.path
-        builder = datasets.load_dataset_builder(place, self.config, revision=self.revision)
-        if not isinstance(builder, Arrow | Parquet):
-            found = type(builder).__module__.rpartition(".")[2]
-            raise DataError(
-                f"dataset.path = {self.path}: is in the format {found}, and only Arrow and Parquet are read; "
-                "the hub keeps a Parquet copy of most, dataset.revision=refs/convert/parquet"
-            )
-        builder.download_and_prepare()
-        return dict(builder.as_dataset())
-
-    def _part(self, split: Any) -> Part:
-        from datasets import ClassLabel
-        from datasets import Image as Images
-
-        features: Mapping[str, Any] = split.features
-        images = [name for name, feature in features.items() if isinstance(feature, Images)]
-        arrays = [name for name, feature in features.items() if _is_array(feature)]
-        column = self._chosen("column", self.column, images or arrays, features)
-        classes = [name for name, feature in features.items() if isinstance(feature, ClassLabel)]
-        label = self.label or (classes[0] if len(classes) == 1 else None)
-        labels: list[Any] = []
-        if label is not None:
-            self._chosen("label", label, classes, features)
-            if "int" not in str(getattr(features[label], "dtype", "")):
-                raise ConfigError(
-                    f"dataset.label = {label}: holds {features[label]}, no whole numbers from 0 up"
-                )
-            labels = list(split[label])
-        if column not in images:
-            return Part(len(split), _bytes(np.asarray(split.with_format("numpy")[column][:])), labels)
-        pictures = split.select_columns([column])
-        return Part(len(split), _images(row[column] for row in pictures), labels)
-
-    def _chosen(self, setting: str, given: str | None, found: Sequence[str], known: Iterable[str]) -> str:
-        if given is not None and given not in known:
-            raise ConfigError(f"dataset.{setting} = {given}: no such column; {nearest(given, known)}")
-        if given is None and len(found) != 1:
-            raise ConfigError(
-                f"dataset.path = {self.path}: has {'several columns' if found else 'no column'} of images or "
-                f"arrays; choose one of {listed(known)}: dataset.{setting}=NAME"
-            )
-        return found[0] if given is None else given
-
-
-def _library() -> Any:
-    try:
-        import datasets
-
-        version = datasets.__version__
-    except (ImportError, AttributeError):  # a folder called datasets can be imported, and is nothing
-        raise ConfigError("dataset = hub: needs Hugging Face's package; pip install 'uae[hub]'") from None
-    if int(version.partition(".")[0]) < _OLDEST:
-        raise ConfigError(
-            f"dataset = hub: datasets {version} may run a dataset's script; pip install 'datasets>={_OLDEST}'"
-        )
-    return datasets
-
-
-def _is_array(feature: Any) -> bool:
-    """Whether a column holds arrays of numbers, of one shape or another."""
-    nested = hasattr(feature, "shape")
-    while getattr(feature, "feature", None) is not None:
-        feature, nested = feature.feature, True
-    return nested and any(kind in str(getattr(feature, "dtype", "")) for kind in ("int", "float"))
-
-
-def _bytes(array: NDArray[Any]) -> NDArray[Any]:
-    """Whole numbers from 0 to 255 as uint8, which the library makes int64."""
-    fits = array.dtype.kind in "iu" and array.size and array.min() >= 0 and array.max() <= 255
-    return array.astype(np.uint8) if fits else array
