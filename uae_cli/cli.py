@@ -66,11 +66,13 @@ UAEs of a model of your own, for samples of your own. --out gets images/ (PNGs b
 names), uaes.csv (file, success, f, similarity, the norms of δ), uaes.safetensors (unrounded) and figure.png;
 its attack/ lets the same command go on after an interruption. Step size and start of δ are chosen by the
 size of data and gradients, and told, unless they are set. Settings are those of uae run: attack, similarity,
-sampling, criterion, seed, device, precision, chunk_size, memory_budget.
+sampling, criterion, seed, device, precision, chunk_size, memory_budget; and dataset, of images.
 
   uae attack my_pkg:MyAE --weights my_ae.pt --data imgs/ --out uaes/
   uae attack my_pkg:make_model --data imgs/ --size 32x32 --gray --out uaes/
   uae attack my_pkg:VAE --weights vae.safetensors --data x.npy --output recon_x --out uaes/
+  uae attack my_pkg:MyAE --weights my_ae.pt --data torchvision:KMNIST --samples 1000 --out uaes/
+  uae attack my_pkg:MyAE --weights my_ae.pt --data hub:ylecun/mnist --samples 1000 --out uaes/
   uae attack my_pkg:MyAE --data table.csv --scale --loss my_pkg:loss --out uaes/ attack.iterations=100 seed=1
 """
 
@@ -314,8 +316,9 @@ def _parser() -> _Parser:
     )
     attack.add_argument("overrides", nargs="*", help="settings, as for uae run")
     attack.add_argument("--weights", type=Path, help="state dict, by torch.save or safetensors")
-    kinds = "folder of images, .npy, .npz, .csv or .parquet"
-    attack.add_argument("--data", type=Path, required=True, help=kinds)
+    kinds = "folder of images, .npy, .npz, .csv, .parquet, torchvision:NAME or hub:OWNER/NAME"
+    attack.add_argument("--data", required=True, help=kinds)
+    attack.add_argument("--samples", type=int, metavar="N", help="only the first N of them")
     attack.add_argument("--out", type=Path, required=True, help="an empty or new folder")
     attack.add_argument("--size", help="resize images to HEIGHTxWIDTH, or to a square")
     attack.add_argument("--gray", action="store_true", help="make images grey")

@@ -15,7 +15,12 @@ from uae_cli.text import gib, one_line, plural
 _NEED = re.compile(r"[\w.-]+")
 _PLUGIN = re.compile(r"hydra-.*(launcher|sweeper)")
 # What an extra of ours, or an own choice, brings: the module, and what it is for
-_EXTRAS = {"pyarrow": "Parquet tables", "torchmetrics": "FID and KID", "torch_fidelity": "FID and KID"}
+_EXTRAS = {
+    "pyarrow": "Parquet tables",
+    "datasets": "the Hugging Face hub",
+    "torchmetrics": "FID and KID",
+    "torch_fidelity": "FID and KID",
+}
 _LEAST_DISK = 2**30
 
 

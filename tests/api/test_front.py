@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from uae_cli import Comparison, attack
-from uae_cli.attacks import Samples, squared_error
+from uae_cli.attacks import Contrastive, Samples, judge, squared_error
 from uae_cli.attacks.solvers.base import Best, Found, Problem, Trace
+from uae_cli.contrastive import Views
 from uae_cli.errors import ConfigError, DataError
-from uae_cli.models import Response
+from uae_cli.models import HookedModel, Response, SimCLR
 
 QUICK: dict[str, Any] = {"similarity": "nothing", "iterations": 10}
 
@@ -94,6 +95,43 @@ def test_a_dataset_brings_its_samples_and_labels(
     fooled = trained_classifier(found.x).argmax(1) != digit_labels[:20]
     assert found.success.any()
     assert torch.equal(fooled | ~found.success, torch.ones(20, dtype=torch.bool))
+
+
+def test_a_classifier_may_answer_more_than_logits(
+    trained_classifier: nn.Module, digits: Tensor, digit_labels: Tensor
+) -> None:
+    def answers(x: Tensor) -> dict[str, Any]:
+        return {"logits": trained_classifier(x), "maps": x, "loss": None}
+
+    labels = digit_labels[:10].tolist()
+    chosen: dict[str, Any] = {"labels": labels, "settings": ["criterion=misclassification"], **QUICK}
+    found = attack(answers, digits[:10], **chosen)
+    assert torch.equal(found.x, attack(trained_classifier, digits[:10], **chosen).x)
+    assert found.success.any()
+
+
+def test_simclr_is_attacked_by_the_loss_of_each_samples_own_views(digits: Tensor) -> None:
+    network = SimCLR(shape=(1, 8, 8), encoder="small_conv", hidden_dim=16, projection_dim=8)
+    with torch.no_grad():
+        for batch in digits.split(100):
+            network(batch)  # which gives batch normalisation the data's statistics
+    settings = ["criterion.copies=3", "similarity.steps=2"]
+    found = attack(network, digits[:6], criterion="contrastive", settings=settings)
+    assert found.settings["layer"] == "encoder.2"
+    assert found.success.any()
+    views = Views(scale=(0.08, 1.0), ratio=(0.75, 4 / 3), flip=0.5, strength=0.5, jitter=0.8, grey=0.2)
+    paper: dict[str, Any] = {"temperature": 0.5, "same_views": True, "kappa": 0.0, "draw": 0}
+    criterion, model = Contrastive(views=views, copies=3, **paper), HookedModel(network, None)
+    f = judge(criterion, model, Samples.first(digits[:6], seed=0), found.x, chunk_size=6)
+    torch.testing.assert_close(found.f[found.success], f[found.success], atol=1e-5, rtol=1e-4)
+
+    def pair(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x, network(x)
+
+    again = attack(
+        pair, digits[:2], criterion="contrastive", similarity="nothing", iterations=2, settings=settings[:1]
+    )
+    assert again.x.shape == (2, 1, 8, 8)
 
 
 def test_a_loss_of_ones_own_decides_success(trained_ae: nn.Module, digits: Tensor) -> None:
@@ -199,6 +237,14 @@ class Several(nn.Module):
         return 0.5 * x, 0.7 * x
 
 
+def ten(x: Tensor) -> Tensor:
+    return x.flatten(1)[:, :10]
+
+
+def fooled(x: Tensor, labels: Any) -> Any:
+    return attack(ten, x, criterion="misclassification", labels=labels)
+
+
 BAD: dict[str, tuple[Callable[..., Any], str]] = {
     "shape": (
         lambda x: attack(lambda x: x[..., :-1], x),
@@ -229,13 +275,53 @@ BAD: dict[str, tuple[Callable[..., Any], str]] = {
     ),
     "setting": (
         lambda x: attack(Functional(), x, settings=["model=dense_ae"]),
-        "doesn't read model; it reads attack",
+        "doesn't read model; there are: attack",
     ),
     "spelling": (lambda x: attack(Functional(), x, settings=["attack.alhpa=1"]), "did you mean attack.alpha"),
     "value": (lambda x: attack(Functional(), x, alpha=-1.0), "attack.alpha = -1.0: must be greater than 0"),
-    "labels": (
-        lambda x: attack(Functional(), x, criterion="misclassification"),
-        "criterion = misclassification",
+    "no labels": (
+        lambda x: attack(ten, x, criterion="misclassification"),
+        r"criterion: Misclassification needs the samples' classes; give labels=",
+    ),
+    "few labels": (lambda x: fooled(x, torch.tensor([1])), r"of shape \(1,\); give one .* each of 6 samples"),
+    "real labels": (lambda x: fooled(x, torch.zeros(6)), "labels: are torch.float32 of shape"),
+    "negative labels": (lambda x: fooled(x, [-1] * 6), "labels: are torch.int64"),
+    "words": (lambda x: fooled(x, ["cat"] * 6), "labels: no tensor can be made of them"),
+    "high labels": (lambda x: fooled(x, [10] * 6), "labels: go up to 10, and the model knows 10 classes"),
+    "argument": (
+        lambda x: attack(Functional(), x, iteration=3),
+        r"attack\(iteration=…\): no such argument; did you mean iterations",
+    ),
+    "class": (lambda x: attack(Functional, x), r"model: is the class Functional; give one that is made"),
+    "similarity class": (
+        lambda x: attack(Functional(), x, similarity=L1Distance),
+        "similarity: is the class L1Distance",
+    ),
+    "no function": (lambda x: attack({"a": x}, x), "model: can't be called, being a dict"),
+    "loss and criterion": (
+        lambda x: attack(Functional(), x, loss=squared_error, criterion="misclassification"),
+        "loss: is a criterion itself, and misclassification is another one",
+    ),
+    "loss and setting": (
+        lambda x: attack(Functional(), x, loss=squared_error, settings=["criterion=contrastive"]),
+        "loss: is a criterion itself, and contrastive is another one",
+    ),
+    "loss and object": (
+        lambda x: attack(Functional(), x, loss=squared_error, criterion=Brightness()),
+        "loss: is a criterion itself, and Brightness is another one",
+    ),
+    "position": (lambda x: attack(Several(), x, output=-5), "output = -5: Several answers with no tensor"),
+    "scale": (
+        lambda x: attack(lambda x: x.sigmoid(), 255 * x, limits=(0, 255)),
+        r"answers with values from 0.5 to 1, as to samples in \[0, 1\]; scale .* as by x / 255",
+    ),
+    "two vectors": (
+        lambda x: attack(lambda x: (ten(x), ten(x)), x, criterion="misclassification", labels=[1] * 6),
+        r"several tensors of shape \(B, K\): \[0\] \(10,\), .* say which are the logits",
+    ),
+    "no encoder": (
+        lambda x: attack(Functional(), x, criterion="contrastive"),
+        r"nothing of shape \(B, K\)",
     ),
     "limits": (lambda x: attack(Functional(), x, limits=(1, 0)), "first must be below the second"),
 }

@@ -9,7 +9,9 @@ import torch
 from foreign import Answer
 from torch import Tensor, nn
 
+from uae_cli import attack
 from uae_cli.api.target import Target
+from uae_cli.errors import ConfigError
 from uae_cli.models import first_convolution
 
 X = torch.rand(2, 1, 4, 4)
@@ -55,3 +57,40 @@ CONVOLUTIONS = {
 def test_the_first_convolution_is_found_behind_its_activation(case: str) -> None:
     model, expected = CONVOLUTIONS[case]
     assert first_convolution(model) == expected
+
+
+def test_a_sample_given_back_is_no_reconstruction_whatever_its_type() -> None:
+    class Doubled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.full((), 0.5, dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return self.scale * x, x
+
+    torch.testing.assert_close(Target(Doubled(), X)(X), X / 2)
+
+
+def test_a_model_is_moved_only_if_a_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Placed(nn.Linear):
+        moves = 0
+
+        def _apply(self, *arguments: Any, **settings: Any) -> "Placed":
+            Placed.moves += 1
+            return super()._apply(*arguments, **settings)
+
+    model, x = nn.Sequential(Placed(4, 4)), torch.rand(3, 4)
+    for settings in ([], ["device=auto"]):
+        attack(model, x, similarity="nothing", iterations=1, settings=settings)
+    assert Placed.moves == 0
+    attack(model, x, similarity="nothing", iterations=1, device="cpu")
+    assert Placed.moves == 2  # there and back
+    monkeypatch.setattr(Target, "spread", True)
+    attack(model, x, similarity="nothing", iterations=1)
+    with pytest.raises(ConfigError, match="Sequential lies on several devices; leave device out"):
+        attack(model, x, similarity="nothing", iterations=1, device="cpu")
+
+
+def test_a_model_lies_on_several_devices() -> None:
+    assert not Target(nn.Linear(4, 4), X).spread
+    assert Target(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4, device="meta")), X).spread

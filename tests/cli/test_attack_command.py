@@ -162,7 +162,38 @@ def test_values_of_any_range_are_scaled_if_asked_to(
     assert (x - torch.from_numpy(wide)).abs().max() < 1  # in the data's own range, and near
 
 
+def test_a_set_by_its_name_will_do_with_settings_of_its_own(
+    attack: Callable[..., Called], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "my_pkg.py").write_text("def make():\n    return lambda x: 0.9 * x\n")
+    called = attack(
+        "my_pkg:make",
+        *("--data", "torchvision:FakeData", "--size", "8", "--samples", "3", "--out", "uaes"),
+        *(
+            "--similarity",
+            "nothing",
+            "attack.iterations=5",
+            "dataset.options={size: 6, image_size: [3, 9, 9]}",
+        ),
+    )
+    assert called.status == 0, called.err
+    assert "3 of 3 images were resized to 8×8" in caplog.text
+    assert load_file(tmp_path / "uaes" / "uaes.safetensors")["clean"].shape == (3, 3, 8, 8)
+
+
 BAD = {
+    "named": (
+        "my_pkg:make",
+        ("--data", "torchvision:KMIST"),
+        "dataset.name = KMIST: torchvision has no such set; did you mean KMNIST",
+    ),
+    "samples": ("my_pkg:make", ("--samples", "0"), "--samples = 0: must be at least 1"),
+    "section": ("my_pkg:make", ("attak.alpha=1",), "doesn't read attak; did you mean attack?"),
+    "no images": (
+        "my_pkg:make",
+        ("--data", "nan.npy", "--gray"),
+        "--gray: goes with a folder or a named set of images, and nan.npy is none",
+    ),
     "spec": ("my_pkg", (), "model my_pkg: write module:name, as my_pkg:MyAE"),
     "module": ("my_pgk:MyAE", (), "no module my_pgk in this folder"),
     "class": ("my_pkg:MyEA", (), "my_pkg has no MyEA; did you mean MyAE"),

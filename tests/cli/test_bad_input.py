@@ -51,7 +51,7 @@ def assert_one_line(called: Called, folder: Path, *parts: str) -> None:
         ("-m experiment=digits_conv_ae,foo", ["experiment = foo", "digits_conv_ae"]),
         # Unknown settings
         ("attack.alfa=0.1", ["attack.alfa: no such setting", "did you mean attack.alpha?", "beta"]),
-        ("atack.alpha=0.1", ["atack.alpha", "did you mean attack?"]),
+        ("atack.alpha=0.1", ["atack.alpha: no such setting", "did you mean attack.alpha?"]),
         ("+attack.alfa=0.1", ["attack.alfa: no such setting", "did you mean attack.alpha?"]),
         ("+foo=1", ["foo: no such setting", "seed"]),
         ("model.trainer.epoch=3", ["model.trainer.epoch", "did you mean model.trainer.epochs?"]),

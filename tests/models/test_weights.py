@@ -135,3 +135,29 @@ def test_a_seeds_weights_stay_what_they_were():
     assert made["encoder.0.weight"].flatten()[:3].tolist() == pytest.approx(
         [0.0462345, -0.0492478, -0.0391555], abs=1e-6
     )
+
+
+@pytest.mark.parametrize("beginning", ["module.", "model.", "_orig_mod.", "net.inner."])
+@pytest.mark.parametrize("inner", [None, "state_dict", "model_state_dict"])
+def test_checkpoints_are_read_as_training_loops_leave_them(
+    tmp_path: Path, classifier_state: dict[str, Tensor], beginning: str, inner: str | None
+) -> None:
+    state = {f"{beginning}{name}": value for name, value in classifier_state.items()}
+    state["loss.scale"] = torch.ones(1)  # a Lightning module's own
+    torch.save(state if inner is None else {"epoch": 3, inner: state}, tmp_path / "weights.pt")
+    model = network()
+    told = load_weights(model, tmp_path / "weights.pt", "--weights")
+    assert all(torch.equal(value, classifier_state[name]) for name, value in model.state_dict().items())
+    assert f"read behind {beginning}, and loss.scale left out" in told
+    assert told.startswith(f"--weights = {tmp_path / 'weights.pt'}: {f'{inner} of' if inner else 'read'}")
+
+
+def test_what_is_told_of_plain_weights_is_nothing_and_two_of_them_are_refused(
+    tmp_path: Path, classifier_state: dict[str, Tensor]
+) -> None:
+    torch.save(classifier_state, tmp_path / "weights.pt")
+    assert load_weights(network(), tmp_path / "weights.pt") == ""
+    both = {f"{kind}.{name}": value for name, value in classifier_state.items() for kind in ("ema", "model")}
+    torch.save(both, tmp_path / "weights.pt")
+    with pytest.raises(ConfigError, match=r"fits behind ema\. and model\.; save one"):
+        load_weights(network(), tmp_path / "weights.pt")

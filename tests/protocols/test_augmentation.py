@@ -131,3 +131,18 @@ def test_setting_nothing_aside_is_as_if_the_setting_were_not_there(run):
     zero, stages = run("arm=[replicate]", "data.validation_share=0.0")
     assert all(cost["reused"] for cost in stages.store.costs)
     assert plain["replicate"].draws == zero["replicate"].draws
+
+
+def test_given_weights_are_the_original_and_what_is_retrained_starts_from_scratch(run, tmp_path):
+    plain, _ = run("outputs=" + str(tmp_path / "plain"), "arm=[replicate,criterion_only]")
+    given = {name: 0.9 * value for name, value in plain["original"].fitted.model.state_dict().items()}
+    torch.save(given, tmp_path / "mine.pt")
+    results, stages = run("arm=[replicate,criterion_only]", f"++model.weights={tmp_path / 'mine.pt'}")
+    original, replicate = (results[name].fitted.model.state_dict() for name in ("original", "replicate"))
+    assert all(torch.equal(value, given[name]) for name, value in original.items())
+    assert results["original"].epochs == 0
+    scratch = plain["replicate"].fitted.model.state_dict()
+    assert all(torch.equal(value, scratch[name]) for name, value in replicate.items())
+    assert not torch.equal(results["criterion_only"].extra.x, plain["criterion_only"].extra.x)
+    attacked = stages.store.stages["attack criterion_only"].read_json("inputs.json")
+    assert attacked["model"] == results["original"].fitted.stage.key

@@ -124,6 +124,31 @@ def test_a_probed_encoder_is_one_classifier(stages: Callable[..., Stages]) -> No
     assert lines[0].draws[0]["test_accuracy"] == pytest.approx(expected)
 
 
+def test_victims_and_the_source_of_uaes_may_have_weights_of_the_users_own(
+    stages: Callable[..., Stages], tmp_path: Path
+) -> None:
+    settings = ["experiment=figure10b_cifar10", "dataset=digits", "model=simclr_small", "victim=[probed]"]
+    plain = stages(*settings)
+    encoder = plain.experiment.model.build(plain.data.shape, 5, classes=10)
+    torch.save(encoder.state_dict(), tmp_path / "encoder.pt")
+    made = stages(*settings, f"protocol.victims.probed.weights={tmp_path / 'encoder.pt'}")
+    victim = protocol_of(made.experiment).victims["probed"].fit("probed", made, None).model
+    assert isinstance(victim, ProbedEncoder)
+    given = encoder.encoder.state_dict()
+    assert all(torch.equal(value, given[name]) for name, value in victim.encoder.state_dict().items())
+
+    source = stages(f"++protocol.source.model.weights={tmp_path / 'ae.pt'}")
+    settings_of_it = protocol_of(source.experiment).source
+    assert settings_of_it is not None
+    model = settings_of_it.settings(source.experiment)
+    torch.save(model.build(source.data.shape, 7, classes=10).state_dict(), tmp_path / "ae.pt")
+    fitted = source.original("source", source.data.x_train, settings=model)
+    assert torch.equal(
+        fitted.model.state_dict()["encoder.0.weight"], torch.load(tmp_path / "ae.pt")["encoder.0.weight"]
+    )
+    assert not fitted.history.losses
+
+
 def checked(settings: dict[str, Any]) -> None:
     experiment = from_config(settings)
     data = experiment.dataset.load(experiment.data.root, download=False).first(200, 60)
@@ -151,6 +176,8 @@ def checked(settings: dict[str, Any]) -> None:
         (["+protocol.most_iterations.std.pgd=0"], "protocol.most_iterations.std.pgd = 0"),
         (["protocol.epsilons=[0]"], "protocol.epsilons"),
         (["data.attack_size=61"], "there are only 60 test samples"),
+        (["protocol.victims.std.weights=lost.pt"], "protocol.victims.std.weights = lost.pt: no such file"),
+        (["++protocol.source.model.weights=lost.pt"], "protocol.source.model.weights = lost.pt: no such"),
     ],
 )
 def test_bad_input_is_told_before_any_work(overrides: list[str], line: str, tmp_path: Path) -> None:

@@ -9,19 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from uae_cli.api.front import attack
+from uae_cli.api.samples import read_samples
+from uae_cli.api.target import is_spread
 from uae_cli.api.uaes import Uaes, check_folder
-from uae_cli.datasets import ImageFolder
-from uae_cli.datasets.own_arrays import image_tensor
-from uae_cli.datasets.own_images import read_images
 from uae_cli.errors import ConfigError, DataError
-from uae_cli.experiment.refused import validation_error
 from uae_cli.figures import amplified, image_rows
 from uae_cli.figures.image_grid import MOST
 from uae_cli.machine import choose_device, keep_freed_memory
@@ -40,8 +34,12 @@ def attack_command(options: argparse.Namespace) -> int:
         UaeError: model, weights, data and settings don't go together, or the folder holds other files.
     """
     out = options.out
+    if options.samples is not None and options.samples < 1:
+        raise ConfigError(f"--samples = {options.samples}: must be at least 1")
     check_folder(out)
-    x, names = read_samples(options.data, options.size, gray=options.gray)
+    own = [override for override in options.overrides if override.startswith("dataset.")]
+    read = read_samples(options.data, options.size, own, gray=options.gray, most=options.samples)
+    x = read.x
     limits = _limits(x, options.data, scale=options.scale)
     model = made_model(options.model, tuple(x.shape[1:]))
     if options.weights is not None:
@@ -49,12 +47,13 @@ def attack_command(options: argparse.Namespace) -> int:
     elif isinstance(model, nn.Module):
         log.warning("no --weights: the model is attacked with those that %s gives it", options.model)
     device = choose_device(_setting(options.overrides, "device") or "auto")
-    if isinstance(model, nn.Module):
+    if isinstance(model, nn.Module) and not is_spread(model):
         model.to(device)
     keep_freed_memory()
     found = attack(
         model,
         x,
+        labels=read.labels,
         similarity=options.similarity,
         output=options.output,
         loss=None if options.loss is None else named(options.loss, "--loss"),
@@ -62,12 +61,12 @@ def attack_command(options: argparse.Namespace) -> int:
         limits=limits,
         progress=True,
         folder=out / "attack",
-        settings=options.overrides,
+        settings=[override for override in options.overrides if override not in own],
     )
-    found = replace(found, names=names)
+    found = replace(found, names=read.names)
     found.save(out)
     _draw(found, limits, out / FIGURE)
-    print(found.summary())
+    print(found.summary().replace("; ", "\n  "))  # a reason a line
     print(f"Everything is in {out}")
     return 0
 
@@ -143,81 +142,21 @@ def made_model(spec: str, shape: tuple[int, ...]) -> Callable[[Tensor], Any]:
 def _load(model: object, weights: Path) -> None:
     if not isinstance(model, nn.Module):
         raise ConfigError(f"--weights {weights}: the model is no nn.Module, and takes none; leave them out")
-    load_weights(model, weights, "--weights")
+    if told := load_weights(model, weights, "--weights"):
+        log.warning("%s", told)
 
 
-def read_samples(path: Path, size: str | None, *, gray: bool) -> tuple[Tensor, tuple[str, ...]]:
-    """Samples (N, *shape) float32, and their files' names if each is a file.
-
-    Images and uint8 arrays come out in [0, 1]; an array of floats keeps its values, and its shape, but for
-    N×H×W×C with C ≤ 4, which becomes (N, C, H, W); of a table the numeric columns count.
-
-    Raises:
-        DataError: there are none, or they can't be read.
-    """
-    if path.is_dir():
-        return _read_folder(path, size, gray=gray)
-    if size or gray:
-        raise ConfigError(f"--{'size' if size else 'gray'}: goes with a folder of images, and {path} is none")
-    readers = {".npy": _arrays, ".npz": _arrays, ".csv": pd.read_csv, ".parquet": pd.read_parquet}
-    reader: Any = readers.get(path.suffix.lower())
-    if reader is None or not path.is_file():
-        what = "no such file" if not path.exists() else "of no kind that is read here"
-        raise DataError(f"--data {path}: {what}; give a folder of images, .npy, .npz, .csv or .parquet")
-    try:
-        read = reader(path)
-    except Exception as error:  # what pandas, NumPy, zipfile and pyarrow raise has no common base
-        raise DataError(f"--data {path}: can't be read ({one_line(error)})") from error
-    if isinstance(read, pd.DataFrame):
-        read = read.select_dtypes("number").to_numpy(np.float32)
-    if read.dtype == np.uint8 and read.ndim > 2:
-        return image_tensor(read), ()
-    if read.dtype.kind not in "fiub":
-        raise DataError(f"--data {path}: holds {read.dtype}, no numbers")
-    last = read.ndim == 4 and read.shape[-1] <= 4 < read.shape[1]
-    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(read, -1, 1) if last else read, np.float32)), ()
-
-
-def _read_folder(path: Path, size: str | None, *, gray: bool) -> tuple[Tensor, tuple[str, ...]]:
-    settings: dict[str, Any] = {"name": "folder", "path": path, "size": size, "gray": gray, "labels": False}
-    try:
-        folder = ImageFolder(**settings, split_seed=0)
-    except ValidationError as error:
-        raise ConfigError(str(validation_error(error, "")).replace("size", "--size", 1)) from error
-    if not (files := folder.files(Path())):
-        raise DataError(f"--data {path}: no images in this folder")
-    try:
-        images, told = read_images(files, folder.size, gray=gray)
-    except DataError as error:
-        ours = str(error).replace("dataset.size=", "--size ")
-        raise DataError(f"--data {path}: {ours}") from None
-    for sentence in told:
-        log.warning("%s", sentence.replace("dataset.gray=true", "--gray"))
-    return image_tensor(images), tuple(file.relative_to(path).as_posix() for file in files)
-
-
-def _arrays(path: Path) -> Any:
-    """The array of an .npy; of an .npz, x_train, x, or its only one."""
-    read = np.load(path, allow_pickle=False)
-    if isinstance(read, np.ndarray):
-        return read
-    names = [name for name in ("x_train", "x") if name in read.files] or read.files
-    if len(names) != 1 and not {"x_train", "x"} & set(names):
-        raise ValueError(f"it holds {', '.join(names) or 'nothing'}; call the samples x")
-    return read[names[0]]
-
-
-def _limits(x: Tensor, path: Path, *, scale: bool) -> tuple[float, float]:
+def _limits(x: Tensor, place: str, *, scale: bool) -> tuple[float, float]:
     """What 0 and 1 are: [0, 1], or with `scale` the samples' own smallest and largest value."""
     low, high = (float(value) for value in x.aminmax()) if x.numel() else (0.0, 1.0)
     if x.isnan().any():
-        raise DataError(f"--data {path}: holds NaN; fill or drop missing values first")
+        raise DataError(f"--data {place}: holds NaN; fill or drop missing values first")
     if scale and high > low:
         return low, high
     if low < 0 or high > 1:
         raise DataError(
-            f"--data {path}: values from {low:g} to {high:g}, outside [0, 1]; --scale takes these two as the "
-            "range (model and UAEs keep the data's own scale)"
+            f"--data {place}: values from {low:g} to {high:g}, outside [0, 1]; --scale takes these two as "
+            "the range (model and UAEs keep the data's own scale)"
         )
     return 0, 1
 

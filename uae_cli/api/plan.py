@@ -18,6 +18,7 @@ from uae_cli.experiment.schema import built
 from uae_cli.experiment.settings import check_without_torch
 from uae_cli.models import first_convolution
 from uae_cli.settings import STRICT, Count, Positive, Precision
+from uae_cli.text import nearest
 
 READ = (
     "attack",
@@ -67,9 +68,10 @@ def planned(
     for override in overrides:
         name = override.lstrip("+~").partition("=")[0].partition(".")[0].partition("@")[0]
         if name not in READ:
-            raise ConfigError(f"{override}: an attack alone doesn't read {name}; it reads {', '.join(READ)}")
+            raise ConfigError(f"{override}: an attack alone doesn't read {name}; {nearest(name, READ)}")
     overrides = [
-        override for override in overrides if override not in ("attack.alpha=auto", "attack.delta_start=auto")
+        *_of_contrastive(overrides),
+        *(one for one in overrides if one not in ("attack.alpha=auto", "attack.delta_start=auto")),
     ]
     chosen = [similarity] if isinstance(similarity, str) else ["nothing"]
     given = [override.partition("=")[2] for override in overrides if override.startswith("similarity=")]
@@ -81,6 +83,15 @@ def planned(
     config = _config([f"similarity={name}", *(sampling or ["sampling=none"]), *overrides])
     check_without_torch(config)
     return built(AttackSettings, {field.name: config[field.name] for field in fields(AttackSettings)})
+
+
+def _of_contrastive(overrides: Sequence[str]) -> list[str]:
+    """Under SimCLR's criterion, its views and the paper's steps (§4.6): T = 20, and c falls with √t."""
+    chosen = {name: value for name, _, value in (override.partition("=") for override in overrides)}
+    if chosen.get("criterion") != "contrastive":
+        return []
+    steps = ["attack.iterations=20", "attack.c_decay_exponent=0.5"]
+    return ["model=simclr", *(steps if chosen.get("attack") == "minmax" else [])]
 
 
 def _config(overrides: list[str]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from uae_cli.text import one_line
 
 _PIPED_WIDTH = 100
 # These stand for whatever file a user names, so there is nothing to look for.
-_USERS_OWN = {"npz", "csv", "folder"}
+_USERS_OWN = {"npz", "csv", "folder", "torchvision", "hub"}
 _COLOURS = {"present": "cyan", "verified": "green", "missing": "yellow", "corrupt": "bold red"}
 
 

@@ -15,7 +15,7 @@ from uae_cli.datasets.base import ROOT_HINT, Dataset, FileLoader
 from uae_cli.datasets.tabular import SplitSeed, Table, random_split
 from uae_cli.errors import ConfigError, DataError, UaeError
 from uae_cli.settings import STRICT
-from uae_cli.text import one_line
+from uae_cli.text import listed, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,7 +105,7 @@ class NpzDataset(FileLoader):
         if self.scale:
             (x_train, x_test), told = _scaled(x_train, x_train, x_test)
             note = f"{note} {told}".lstrip()
-        train, test = _samples(x_train, "x_train"), _samples(x_test, "x_test")
+        train, test = array_samples(x_train, "x_train"), array_samples(x_test, "x_test")
         if train.shape[1:] != test.shape[1:]:
             shapes = f"{tuple(train.shape[1:])} in x_train and {tuple(test.shape[1:])} in x_test"
             raise DataError(f"samples have shapes {shapes}; expected one shape for both")
@@ -120,18 +120,35 @@ class NpzDataset(FileLoader):
         )
 
     def _read_single(self, path: Path) -> Dataset:
-        try:
-            x = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise DataError(f"corrupt or no .npy file of numbers ({one_line(error)})") from None
+        x = read_array(path)
         if x.ndim < 2 or len(x) < _FEWEST:
             found = f"{x.dtype} of shape {x.shape}"
             raise DataError(f"{found}; expected {_FEWEST} or more samples, N first: {SAMPLES}")
         (train, test), note = random_split(len(x), seed=self.split_seed), ""
         if self.scale:
             (x,), note = _scaled(x[train], x)
-        table = Table(_samples(x, "the array"), np.zeros(len(x), np.int64), train, test, note)
+        table = Table(array_samples(x, "the array"), np.zeros(len(x), np.int64), train, test, note)
         return table.dataset(name=self.name, source=self.source or str(path))
+
+
+def read_array(path: Path) -> NDArray[Any]:
+    """The array of an .npy; of an .npz, x_train, x, or its only one. Nothing is unpickled.
+
+    Raises:
+        DataError: it can't be read, or holds several or none of these names.
+    """
+    try:
+        read = np.load(path, allow_pickle=False)
+        if isinstance(read, np.ndarray):
+            return read
+        with read:
+            name = next((name for name in ("x_train", "x") if name in read.files), None)
+            if name is None and len(read.files) != 1:
+                raise DataError(f"holds {listed(read.files) or 'nothing'}; call the samples x")
+            return _array(read, name or read.files[0], SAMPLES)
+    except (ValueError, *_BROKEN) as error:
+        kind = f"{path.suffix} file of numbers"
+        raise DataError(f"corrupt or no {kind} ({one_line(error)})") from None
 
 
 def image_tensor(images: NDArray[Any]) -> "Tensor":
@@ -195,7 +212,12 @@ def _scaled(seen: NDArray[Any], *parts: NDArray[Any]) -> tuple[list[NDArray[Any]
     return made, f"Values from {low:g} to {high:g} were scaled to [0, 1]."
 
 
-def _samples(array: NDArray[Any], key: str) -> "Tensor":
+def array_samples(array: NDArray[Any], key: str) -> "Tensor":
+    """Samples (N, *shape) float32 of an array as `SAMPLES` says; `key` names it in messages.
+
+    Raises:
+        DataError: it is of another type or shape, or empty.
+    """
     is_float = array.dtype.kind == "f"
     if not (is_float and array.ndim in (2, 3, 4)) and not (array.dtype == np.uint8 and array.ndim in (3, 4)):
         raise DataError(f"{key} is {array.dtype} of shape {array.shape}; expected {SAMPLES}")

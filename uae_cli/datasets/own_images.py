@@ -1,7 +1,7 @@
 """A folder of a user's own images, of any size and kind: read, and told what had to be changed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -37,6 +37,9 @@ def _sides(size: object) -> object:
     return int(sides[0]), int(sides[-1])
 
 
+Size = Annotated[tuple[int, int] | None, BeforeValidator(_sides)]
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ImageFolder(OwnFile):
     """The images below `path`, in the order of their names: float32 (N, C, H, W), divided by 255.
@@ -59,7 +62,7 @@ class ImageFolder(OwnFile):
 
     name: str
     path: Path | None
-    size: Annotated[tuple[int, int] | None, BeforeValidator(_sides)]
+    size: Size
     gray: bool
     labels: bool
     split_seed: SplitSeed
@@ -113,7 +116,7 @@ class ImageFolder(OwnFile):
 
 
 def read_images(
-    files: Sequence[Path], size: tuple[int, int] | None, *, gray: bool
+    sources: Iterable[Path | Image.Image], size: tuple[int, int] | None, *, gray: bool
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Images as one array, whatever their size, and what was changed.
 
@@ -121,7 +124,7 @@ def read_images(
     the upper 8 are kept. Where there are grey and colour images, the grey ones become colour.
 
     Args:
-        files: at least one, in any format that Pillow reads.
+        sources: at least one file in any format that Pillow reads, or image that it has opened.
         size: (H, W) to resize to (bicubic), or None to keep the size that all have.
         gray: whether colour images become grey.
 
@@ -131,11 +134,11 @@ def read_images(
     Raises:
         DataError: images can't be read (which), or differ in size and none is given (which sizes).
     """
-    sizes, changes, grey = Counter[tuple[int, int]](), Counter[str](), 0
+    sizes, changes, grey, count = Counter[tuple[int, int]](), Counter[str](), 0, 0
     images, broken = list[NDArray[np.uint8]](), list[tuple[str, str]]()
-    for file in files:
+    for count, source in enumerate(sources, 1):
         try:
-            with Image.open(file) as opened:
+            with Image.open(source) if isinstance(source, Path) else source as opened:
                 image = ImageOps.exif_transpose(opened)
                 found = (image.height, image.width)
                 sizes[found] += 1
@@ -147,7 +150,7 @@ def read_images(
             if size or len(sizes) == 1:  # else they will be refused
                 images.append(pixels)
         except _BROKEN as error:
-            broken.append((file.name, one_line(error)))
+            broken.append((source.name if isinstance(source, Path) else f"number {count}", one_line(error)))
     if broken:
         what = f"can't be read as images: {listed(name for name, _ in broken)} ({broken[0][1]})"
         raise DataError(f"{plural(len(broken), 'file')} {what}; mend or remove them")
@@ -158,7 +161,7 @@ def read_images(
             f"the images have {len(sizes)} sizes, height x width: {listed(seen)}; resize them with, e.g., "
             f"dataset.size={common}"
         )
-    whole, colour = np.stack(images), len(files) - grey
+    whole, colour = np.stack(images), count - grey
     sentences = {
         f"resized to {'×'.join(map(str, size or ()))}": changes["resized"],
         "laid on white where they are transparent": changes["transparent"],
@@ -166,7 +169,7 @@ def read_images(
         "made grey": colour if gray else 0,
         "made colour, as others are (dataset.gray=true makes all grey)": grey if colour and not gray else 0,
     }
-    told = [f"{n:,} of {len(files):,} images were {what}" for what, n in sentences.items() if n]
+    told = [f"{n:,} of {count:,} images were {what}" for what, n in sentences.items() if n]
     return whole if colour else whole[..., :1], told
 
 

@@ -67,7 +67,7 @@ class CsvTable(OwnFile):
         (path,) = files
         if self.missing == "class_mean" and self.label is None:
             raise ConfigError("dataset.missing = class_mean: needs dataset.label=COLUMN; or use mean or drop")
-        table = _read(path)
+        table = read_table(path)
         features, total = self._features(path, table), len(table)
         if self.missing == "drop":
             features = features.dropna()
@@ -160,8 +160,12 @@ class CsvTable(OwnFile):
             ) from None
 
 
-def _read(path: Path) -> "pd.DataFrame":
-    """The table, its columns called by strings and its rows by numbers from 0."""
+def read_table(path: Path) -> "pd.DataFrame":
+    """The table of a CSV or Parquet file, its columns called by strings and its rows by numbers from 0.
+
+    Raises:
+        DataError: it can't be read, is empty, or has no header of different names.
+    """
     import pandas as pd
 
     parquet = path.suffix.lower() in (".parquet", ".pq")

@@ -17,6 +17,7 @@ from uae_cli.hashing import digest
 from uae_cli.machine import choose_device, free_bytes, use_precision
 from uae_cli.mi import RandomProjections
 from uae_cli.models import HookedModel
+from uae_cli.models.weights import load_weights
 from uae_cli.randomness import generator
 from uae_cli.text import gib, one_line
 
@@ -93,6 +94,8 @@ def check_fit(experiment: Experiment, data: Dataset, device: torch.device) -> No
             don't go together.
     """
     model = experiment.model.build(data.shape, experiment.seed, classes=data.classes)
+    if experiment.model.weights is not None:
+        load_weights(model, experiment.model.weights)
     samples = data.x_train[:2]
     with torch.no_grad():
         output = _tried("model.network", lambda: model.eval()(samples))

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from textwrap import TextWrapper
 from typing import Any, cast
@@ -223,9 +224,13 @@ def _unknown_key(key: str, overrides: list[str], extra_dir: str | None) -> str:
     arm, _, setting = key.partition(".similarity.")
     if arm == "arm.mine_uae" and setting:  # which refers to the one of all arms
         return f"{key}: an arm's similarity is that of all arms; set similarity.{setting}"
-    passed = ""
-    for part in key.split("."):
+    passed, left = "", key.split(".")
+    while left:
+        part, *left = left
         if not isinstance(node, dict) or part not in node:
+            likest = next(iter(get_close_matches(part, _names(node), 1)), "")
+            if left and likest and _at(node, [likest, *left]) is not None:
+                return f"{key}: no such setting; did you mean {passed}{'.'.join([likest, *left])}?"
             return f"{key}: no such setting; {nearest(part, _names(node), passed)}"
         node, passed = node[part], f"{passed}{part}."
     return f"{key}: no such setting"

@@ -42,7 +42,8 @@ class ModelSettings:
         network: makes the module of a sample's shape, and a supervised one of the number of classes
             (`_partial_: true` in YAML).
         trainer: how it is fitted.
-        weights: a state dict to use instead, of this network; read by protocol=attack.
+        weights: a state dict of this network, used instead of training it. What is retrained, on an arm's
+            samples, starts from scratch all the same (protocol=augmentation).
     """
 
     name: str

@@ -96,7 +96,7 @@ class AttackProtocol:
 
     def run(self, stages: Stages) -> Result:
         """See `Runnable.run`: the model's own line, and one for every method."""
-        target = _target(stages)
+        target = stages.original(ORIGINAL, stages.data.x_train, labels=stages.data.y_train)
         original = Line(arm=ORIGINAL, fitted=target, draws=[stages.evaluated(target)])
         samples, quality = choose_samples(stages, target.model), None
         if self.quality is not None:
@@ -140,13 +140,6 @@ class AttackProtocol:
             )
         count = count_vectors(self.information.sampling, model, samples.x)
         return {"mi_held_out": float(estimates.mean()), "mi_ln_k": math.log(count)}
-
-
-def _target(stages: Stages) -> Fitted:
-    model, data = stages.experiment.model, stages.data
-    if model.weights is not None:
-        return stages.load(ORIGINAL, model.weights)
-    return stages.fit(ORIGINAL, data.x_train, epochs=model.trainer.epochs, labels=data.y_train)
 
 
 def _draw(

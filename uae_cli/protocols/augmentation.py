@@ -96,11 +96,6 @@ class Augment:
                     f"augmentation.chain.{name}: changes the training, and makes no samples that another "
                     f"step could build on; use it as an arm, arm=[replicate,{name}]"
                 )
-        if experiment.model.weights is not None:
-            raise ConfigError(
-                f"model.weights = {experiment.model.weights}: protocol=augmentation trains its "
-                "models; use null, or protocol=attack"
-            )
         _check_control(experiment.arm)
         arms = experiment.arm.values()
         if not experiment.evaluation and all(
@@ -120,7 +115,7 @@ class Augment:
     def plan(self, experiment: Experiment, data: Dataset) -> Plan:
         """See `ProtocolSettings.plan`; chains are counted with one part for each of their steps."""
         model, samples = experiment.model, len(data.x_train)
-        fits = [PlannedFit(model, samples, model.trainer.epochs)]
+        fits = [PlannedFit(model, samples, model.trainer.epochs)] if model.weights is None else []
         for arm in arms_of(experiment).values():
             parts = len(arm.steps) if isinstance(arm, Chain) else 1
             fits += [PlannedFit(model, (1 + parts) * samples, model.trainer.refit_epochs)] * arm.draws
@@ -134,6 +129,8 @@ class Augment:
     def run(self, stages: Stages) -> Result:
         """See `Runnable.run`: a line for every arm, `original` first and controls before whom they judge."""
         arms, lines = arms_of(stages.experiment), list[SampleLine]()
+        if (weights := stages.experiment.model.weights) is not None:
+            log.info("%s is %s; what is retrained starts from scratch", ORIGINAL, weights)
         attack_first = sorted(arms, key=lambda name: not attacks_of({name: arms[name]}))
         units = [partial(_ahead, name, draw) for name in attack_first for draw in range(arms[name].draws)]
         with side_by_side(stages, units):
@@ -180,8 +177,7 @@ def arms_of(experiment: Experiment) -> dict[str, Arm]:
 
 def _begun(stages: Stages, arms: Mapping[str, Arm]) -> tuple[Fitted, ArmInputs]:
     """The original model, and what arms make samples of, those of each arm's first draw once."""
-    epochs = stages.experiment.model.trainer.epochs
-    original = stages.fit(ORIGINAL, stages.data.x_train, epochs=epochs)
+    original = stages.original(ORIGINAL, stages.data.x_train)
 
     @cache
     def first_draw(name: str) -> ExtraSamples:

@@ -29,7 +29,8 @@ class Source:
     """Where the UAEs come from that a victim is trained on beside the training samples.
 
     Attributes:
-        model: the attacked model, which is fitted first; null for the experiment's own.
+        model: the attacked model, which is fitted first unless its `weights` are given; null for the
+            experiment's own.
         criterion: of the attack.
         similarity: what the solver optimises beside it.
         solver: how.
@@ -62,7 +63,7 @@ class Source:
         """One for every training sample, (N, *shape)."""
         settings = self.settings(stages.experiment)
         label, samples = f"source {settings.name}", Samples.first(stages.data.x_train, seed=stages.seed)
-        fitted = stages.fit(label, samples.x, epochs=settings.trainer.epochs, settings=settings)
+        fitted = stages.original(label, samples.x, settings=settings)
         return stages.attack(label, fitted, samples, self.attack(stages.experiment)).x
 
 
@@ -71,11 +72,13 @@ class ClassifierSettings(Protocol):
     """Settings of a way to make a classifier.
 
     Attributes:
+        weights: a state dict of the experiment's network, used instead of training it.
         augmented: whether UAEs are added to the training samples; the other victims list the samples
             twice, so that all take the same optimiser steps.
     """
 
     augmented: bool
+    weights: Path | None
 
     def settings(self, name: str, experiment: Experiment) -> ModelSettings | None:
         """Of the model that is trained; None for one whose weights are given.
@@ -131,22 +134,27 @@ class Probed:
     Attributes:
         probe: how the head is fitted, on the training samples and their labels.
         augmented: as of `Trained`, for the encoder.
+        weights: likewise.
     """
 
     probe: LinearProbe
     augmented: bool
+    weights: Path | None
 
-    def settings(self, name: str, experiment: Experiment) -> ModelSettings:
+    def settings(self, name: str, experiment: Experiment) -> ModelSettings | None:
         """See `ClassifierSettings.settings`."""
         model = experiment.model
         if not isinstance(model.trainer.objective, ContrastiveObjective):
             raise ConfigError(f"victim.{name}: model = {model.name} is not contrastive; use model=simclr")
-        return model
+        return model if self.weights is None else None
 
     def fit(self, name: str, stages: Stages, source: Source | None) -> Fitted:
         """See `ClassifierSettings.fit`."""
         data = stages.data
-        fitted = stages.refit(name, _extra(self.augmented, stages, source))
+        if self.weights is not None:
+            fitted = stages.load(name, self.weights)
+        else:
+            fitted = stages.refit(name, _extra(self.augmented, stages, source))
         model: SimCLR = fitted.model  # type: ignore[assignment]
 
         def compute(folder: Path) -> None:

@@ -29,7 +29,7 @@ from uae_cli.protocols.base import (
     plain_metrics,
     succeeded,
 )
-from uae_cli.protocols.classifiers import ClassifierSettings, Source, Trained
+from uae_cli.protocols.classifiers import ClassifierSettings, Source
 from uae_cli.settings import STRICT, Count, Positive
 from uae_cli.stages import Fitted, Stages, TensorBoard
 
@@ -117,8 +117,12 @@ class RobustnessProtocol:
         for name, classifier in self.victims.items():
             if settings := classifier.settings(name, experiment):
                 settings.trainer.check_samples(2 * len(data.x_train))
-            if isinstance(classifier, Trained) and classifier.weights is not None:
-                load_weights(experiment.model.build(data.shape, 0, classes=data.classes), classifier.weights)
+            if classifier.weights is not None:
+                model = experiment.model.build(data.shape, 0, classes=data.classes)
+                load_weights(model, classifier.weights, f"protocol.victims.{name}.weights")
+        if self.source is not None and (made := self.source.settings(experiment)).weights is not None:
+            place = "protocol.source.model.weights"
+            load_weights(made.build(data.shape, 0, classes=data.classes), made.weights, place)
 
     def plan(self, experiment: Experiment, data: Dataset) -> Plan:
         """See `ProtocolSettings.plan`; a probed encoder is taken for the whole model."""
@@ -131,7 +135,8 @@ class RobustnessProtocol:
             attacks += [PlannedAttack(settings or experiment.model, attack, size) for attack in made]
         if self.source is not None:
             model = self.source.settings(experiment)
-            fits.append(PlannedFit(model, samples, model.trainer.epochs))
+            if model.weights is None:
+                fits.append(PlannedFit(model, samples, model.trainer.epochs))
             attacks.append(PlannedAttack(model, self.source.attack(experiment), samples))
         return Plan(fits, attacks)
 

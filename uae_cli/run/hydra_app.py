@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ _INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 _ONE_OF = ("run", "multirun", "cfg", "info", "shell_completion")  # Hydra takes one at a time
 _COMPLETION = [f"{verb}={shell}" for verb in ("install", "uninstall") for shell in ("bash", "zsh", "fish")]
 _TAKE_SETTINGS = ("run", "compare", "bench", "paper")
+# Settings that no file of conf/ holds, lest they change what finished runs are known by
+_ADDED = re.compile(r"(model|protocol\.source\.model)\.weights=")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -47,6 +50,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--shell-completion", "-sc", action="store_true")
     parser.add_argument("--experimental-rerun")
     options = parser.parse_intermixed_args(arguments)
+    options.overrides = [f"++{one}" if _ADDED.match(one) else one for one in options.overrides]
     _check(options)
     return options
 

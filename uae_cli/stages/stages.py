@@ -133,11 +133,21 @@ class Stages:
         x, epochs = torch.cat([self.data.x_train, extra]), settings.trainer.refit_epochs
         return self.fit(label, x, epochs=epochs, labels=labels, settings=settings, renewal=renewal)
 
-    def load(self, label: str, path: Path) -> Fitted:
+    def original(
+        self, label: str, x: Tensor, *, labels: Tensor | None = None, settings: ModelSettings | None = None
+    ) -> Fitted:
+        """The model before any retraining: with the user's own weights where some are given, else fitted."""
+        settings = settings or self.experiment.model
+        if settings.weights is not None:
+            return self.load(label, settings.weights, settings)
+        return self.fit(label, x, epochs=settings.trainer.epochs, labels=labels, settings=settings)
+
+    def load(self, label: str, path: Path, settings: ModelSettings | None = None) -> Fitted:
         """A model with the user's own weights instead of training; see `load_weights`."""
-        network = self.experiment.model.network
-        model = self._built(self.experiment.model)
-        load_weights(model, path)
+        settings = settings or self.experiment.model
+        network, model = settings.network, self._built(settings)
+        if told := load_weights(model, path):
+            log.info("%s", told)
         state = portable_state(model)
         inputs = {
             "network": described(network),

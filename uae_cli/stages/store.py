@@ -133,7 +133,7 @@ class StageStore:
         something = True
         while True:
             try:
-                with said_if_slow(f"{name}: another process is at it"):
+                with said_if_slow(f"{name}: another process is making it; waiting for it to be done"):
                     return lock.acquire(timeout=0 if something else -1)
             except Timeout:
                 something = self.meanwhile()
