@@ -131,6 +131,18 @@ def tensorboard(tmp_path: Path) -> TensorBoard:
 
 
 @pytest.fixture
+def flip() -> Callable[[Path, float], None]:
+    """Flip one bit of a file, of the byte of this number (or at this share of its length, below 1)."""
+
+    def flip_bit(path: Path, where: float) -> None:
+        content = bytearray(path.read_bytes())
+        content[where if isinstance(where, int) else int(where * len(content))] ^= 1
+        path.write_bytes(content)
+
+    return flip_bit
+
+
+@pytest.fixture
 def dead() -> Callable[[Path], None]:
     """Leave the claim of a process that was killed."""
 

@@ -151,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"uae: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        way = "the same command goes on after the last finished chunk or saved epoch"
+        way = "the same command goes on after the last saved epoch or iteration"
         print(f"uae: interrupted; {way}", file=sys.stderr)
         return 128 + stopped_by
     except BrokenPipeError:

@@ -99,7 +99,7 @@ def test_ctrl_c_is_one_line(stop: signal.Signals, status: int, start: Start, tmp
     _, err = process.communicate(timeout=180)
     assert process.returncode == status
     assert err.splitlines()[-1] == (
-        "uae: interrupted; the same command goes on after the last finished chunk or saved epoch"
+        "uae: interrupted; the same command goes on after the last saved epoch or iteration"
     )
     assert "Traceback" not in err
     assert not list(tmp_path.glob("outputs/runs/*/*"))
