@@ -77,7 +77,7 @@ class StageStore:
         device: where stages are computed.
 
     Attributes:
-        costs: per stage, in the order asked for: seconds, peak bytes and the device of its making, and
+        costs: per stage, in the order asked for: seconds, peak bytes, device and threads of its making, and
             whether it was reused.
         stages: by kind and label.
         run: what marks the stages that this run makes, by whichever of its processes.
@@ -134,7 +134,8 @@ class StageStore:
         try:
             with metered(self._device) as cost:
                 compute(part)
-            made = {"device": device_name(self._device), "run": self.run}
+            threads = torch.get_num_threads()
+            made = {"device": device_name(self._device), "threads": threads, "run": self.run}
             write_json(part / "cost.json", vars(cost) | made)
             write_json(part / "inputs.json", inputs)
             seal(part)
