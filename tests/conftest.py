@@ -1,5 +1,8 @@
 """Real images, and a small autoencoder that was really trained on them."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -125,6 +128,35 @@ def make_stages(tmp_path: Path) -> Callable[..., Stages]:
 @pytest.fixture
 def tensorboard(tmp_path: Path) -> TensorBoard:
     return TensorBoard(tmp_path / "tensorboard")
+
+
+@pytest.fixture
+def flip() -> Callable[[Path, float], None]:
+    """Flip one bit of a file, of the byte of this number (or at this share of its length, below 1)."""
+
+    def flip_bit(path: Path, where: float) -> None:
+        content = bytearray(path.read_bytes())
+        content[where if isinstance(where, int) else int(where * len(content))] ^= 1
+        path.write_bytes(content)
+
+    return flip_bit
+
+
+@pytest.fixture
+def dead() -> Callable[[Path], None]:
+    """Leave the claim of a process that was killed."""
+
+    def leave(path: Path) -> None:
+        code = f"""
+import os, signal
+from pathlib import Path
+from uae_cli.claim import Claim
+assert Claim(Path({str(path)!r})).take()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+        assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+
+    return leave
 
 
 PLAIN_ROW: dict[str, Any] = {

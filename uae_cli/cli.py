@@ -144,6 +144,12 @@ All finished runs below outputs/, the latest last, with what was set on their co
   uae runs --experiment digits_conv_ae           of one experiment
   uae runs --best test_mse_gain_vs_replicate     best first, each with its best arm
   uae runs diff 1a2b3c 4d5e6f/0                  the settings in which two runs (or run folders) differ
+  uae runs --verify                              is every file as it was written? Exit status 1 if not
+  uae runs prune                                 what could go: remains of killed runs, runs that were
+                                                 repeated, stages that no run uses; --yes removes it
+  uae runs prune --older 30d                     what was last used before that, finished runs too
+  uae runs prune 1a2b3c 'mnist_*'                these runs, and the stages that only they have used
+  uae runs prune --keep 5GB                      what could go, the oldest first, until 5 GB are left
 """
 
 _DOCTOR_HELP = """\
@@ -183,7 +189,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"uae: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        way = "the same command goes on after the last finished chunk or saved epoch"
+        way = "the same command goes on after the last saved epoch or iteration"
         print(f"uae: interrupted; {way}", file=sys.stderr)
         return 128 + stopped_by
     except BrokenPipeError:
@@ -272,11 +278,21 @@ def _run(o: argparse.Namespace) -> int:
     if o.command == "runs":
         from uae_cli.results.command import diff_command, runs_command
 
-        if not o.diff:
+        if o.what[:1] == ["prune"]:
+            from uae_cli.results.disk import prune_command
+
+            return prune_command(o.outputs, o.what[1:], o.older, o.keep, yes=o.yes)
+        if o.older or o.keep or o.yes:
+            raise ConfigError("runs: --older, --keep and --yes go with uae runs prune; see uae runs --help")
+        if o.verify:
+            from uae_cli.results.disk import verify_command
+
+            return verify_command(o.outputs)
+        if not o.what:
             return runs_command(o.outputs, o.experiment, o.best)
-        if o.diff[0] != "diff" or len(o.diff) != 3:
-            raise ConfigError(f"runs {' '.join(o.diff)}: write uae runs diff A B; see uae runs --help")
-        return diff_command(o.outputs, *o.diff[1:])
+        if o.what[0] != "diff" or len(o.what) != 3:
+            raise ConfigError(f"runs {' '.join(o.what)}: write uae runs diff A B; see uae runs --help")
+        return diff_command(o.outputs, *o.what[1:])
     if o.command == "doctor":
         from uae_cli.doctor import doctor_command
 
@@ -355,7 +371,15 @@ def _parser() -> _Parser:
     part = "use a part of a dataset where the whole one is missing"
     paper.add_argument("--partial", action="store_true", help=part)
     runs = command("runs", "all finished runs, and in what two of them differ", _RUNS_HELP)
-    runs.add_argument("diff", nargs="*", metavar="diff A B", help="two runs, by name or folder")
+    runs.add_argument(
+        "what", nargs="*", metavar="diff A B | prune [RUN …]", help="runs, by name, folder or pattern"
+    )
+    runs.add_argument(
+        "--verify", action="store_true", help="check all files; exit status 1 if one is damaged"
+    )
+    runs.add_argument("--older", metavar="AGE", help="prune: only what was last used so long ago (30d, 12h)")
+    runs.add_argument("--keep", metavar="SIZE", help="prune: the oldest, until so much is left (5GB)")
+    runs.add_argument("--yes", action="store_true", help="prune: do it, instead of saying what it would do")
     runs.add_argument("--experiment", help="only runs of this experiment")
     runs.add_argument("--best", metavar="MEASURE", help="best first, by a measure of results.csv")
     doctor = command("doctor", "what is installed and at hand, and what is in the way", _DOCTOR_HELP)

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,8 +69,17 @@ def damage(folder: Path) -> str:
     return ""
 
 
+def remove(path: Path) -> None:
+    """Remove whatever is there; and nothing, where nothing is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if file.is_file() and file.name != CHECKSUMS)
+    files = (file for file in folder.rglob("*") if file.is_file() and file.suffix != ".claim")
+    return sorted(file for file in files if file.name != CHECKSUMS)
 
 
 def _checksum(opened: BufferedReader) -> str:
@@ -96,13 +107,39 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
     `write` never meets a file that is there already: what an interrupted attempt left is removed first.
     """
-    part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    try:
+    with _beside(path) as part:
         write(part)
         with part.open("rb") as written:
             os.fsync(written.fileno())  # or a power cut could leave the new name without its content
         part.replace(path)
+
+
+def write_checked(path: Path, write: Callable[[Path], object]) -> Path:
+    """As `write_whole`, under a name that tells what the file holds, NAME.SUM.SUFFIX, which is returned."""
+    with _beside(path) as part:
+        write(part)
+        with part.open("rb") as written:
+            told = path.with_name(f"{path.stem}.{_checksum(written)}{path.suffix}")
+            os.fsync(written.fileno())
+        part.replace(told)
+    return told
+
+
+def is_unharmed(path: Path) -> bool:
+    """Whether a file that `write_checked` wrote holds what its name tells."""
+    try:
+        with path.open("rb") as opened:
+            return _checksum(opened) == path.suffixes[-2][1:]
+    except (OSError, IndexError):
+        return False
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        yield part
     finally:
         # After a failure; and where both are links to one file, of which replacing makes nothing
         part.unlink(missing_ok=True)

@@ -225,7 +225,10 @@ def test_an_interrupted_attack_goes_on(
     monkeypatch.setattr(dataset, "attack_batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         attack(trained_ae, digits[:12], folder=tmp_path, **fixed)
+    for left in ("uae.safetensors.part", "iterations-8-11-1.pt.part"):  # after a kill at another moment
+        (tmp_path / left).touch()
     found = attack(trained_ae, digits[:12], folder=tmp_path, **fixed)
+    assert not list(tmp_path.glob("*.part"))
     assert len(calls) == 4  # two chunks, the interrupted one, and that one again
     assert torch.equal(found.x, attack(trained_ae, digits[:12], **fixed).x)
     with pytest.raises(ConfigError, match="another model or samples, or with other settings"):

@@ -1,9 +1,12 @@
 import json
+import time
+from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
+from pydantic.dataclasses import dataclass
 from torch import nn
 
 from uae_cli.attacks import RESULT, SECONDS, Attack, Samples, judge
@@ -11,6 +14,7 @@ from uae_cli.attacks.criteria import Misclassification, Reconstruction
 from uae_cli.attacks.memory import measure
 from uae_cli.attacks.model_checks import warnings_about
 from uae_cli.attacks.similarities import L2Distance, ReconstructionError
+from uae_cli.attacks.solvers import Penalty, Pgd
 from uae_cli.errors import DataError
 from uae_cli.models import HookedModel
 
@@ -106,26 +110,21 @@ def test_a_killed_attack_goes_on_where_it_stopped(
     assert one == other, "equal work has equal bytes"
 
 
-def flip(path: Path, where: float) -> None:
-    """One bit of a file, at this share of its length."""
-    content = bytearray(path.read_bytes())
-    content[int(where * (len(content) - 1))] ^= 1
-    path.write_bytes(content)
-
-
 @pytest.mark.parametrize(
     "harm",
     [
-        lambda path: flip(path, 0.9),
-        lambda path: flip(path, 0.0),
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(path.read_bytes()[:200]),
-        lambda path: path.write_bytes(bytes(len(path.read_bytes()))),
-        lambda path: (path.unlink(), path.mkdir()),
+        lambda path, flip: flip(path, 0.9),
+        lambda path, flip: flip(path, 0),
+        lambda path, flip: path.write_bytes(b""),
+        lambda path, flip: path.write_bytes(path.read_bytes()[:200]),
+        lambda path, flip: path.write_bytes(bytes(len(path.read_bytes()))),
+        lambda path, flip: (path.unlink(), path.mkdir()),
     ],
     ids=["a bit of the data", "a bit of the header", "empty", "cut off", "zeros", "a folder"],
 )
-def test_a_damaged_chunk_alone_is_made_again(harm, attack, trained_ae, digits, result_of, tmp_path, caplog):
+def test_a_damaged_chunk_alone_is_made_again(
+    harm, flip, attack, trained_ae, digits, result_of, tmp_path, caplog
+):
     whole = result_of(attack, trained_ae, digits[:N], "whole")
 
     def die_in_the_third_chunk(samples: int, told: list[int] = []) -> None:  # noqa: B006
@@ -137,7 +136,7 @@ def test_a_damaged_chunk_alone_is_made_again(harm, attack, trained_ae, digits, r
         result_of(attack, trained_ae, digits[:N], "killed", on_iteration=die_in_the_third_chunk)
     first, second = sorted((tmp_path / "killed").glob("chunk-*"))
     before = second.stat().st_mtime_ns
-    harm(first)
+    harm(first, flip)
     told: list[int] = []
     resumed = result_of(
         attack, trained_ae, digits[:N], "killed",
@@ -147,6 +146,108 @@ def test_a_damaged_chunk_alone_is_made_again(harm, attack, trained_ae, digits, r
     assert told[0] == before, "the second chunk was kept"
     assert torch.equal(resumed["x"], whole["x"])
     assert len(told) == 6 + 1 + 6, "two chunks attacked, one kept"
+
+
+@pytest.fixture(params=["conv", "by torch", "matrices", "random", "random by torch", "l2", "penalty", "pgd"])
+def long_attack(request, minmax, mine_attack, attack) -> Attack:
+    """Ten iterations of every solver, and of MINE in every way that it trains."""
+    if request.param == "pgd":
+        pgd = Pgd(epsilon=0.1, iterations=10, step_size=None, random_start=True, loss="margin", keep="best")
+        return replace(attack, solver=pgd)
+    if request.param == "l2":
+        return replace(attack, solver=replace(attack.solver, iterations=10))
+    sampling = request.param.split()[0]
+    mine = mine_attack("random" if sampling == "penalty" else "conv" if sampling == "by" else sampling)
+    if request.param == "penalty":
+        move = {"alpha": 0.05, "epsilon": 1.0, "delta_start": 0.086, "step": "gradient"}
+        return replace(mine, solver=Penalty(iterations=10, searches=2, c_start=1e-3, **move))
+    if "by torch" in request.param:
+        return replace(mine, similarity=replace(mine.similarity, compiled=False))
+    return mine
+
+
+def killed_at(*iterations: int) -> Callable[[int], None]:
+    """Told of iterations, it kills the attack when so many have been told of."""
+    told: list[int] = []
+
+    def tell(samples: int) -> None:
+        told.append(samples)
+        if len(told) in iterations:
+            raise KilledError
+
+    return tell
+
+
+def test_a_killed_chunk_goes_on_after_its_last_saved_iteration(
+    long_attack, trained_ae, digits, result_of, tmp_path
+):
+    whole = result_of(long_attack, trained_ae, digits[:N], "whole")
+    passes: list[int] = []
+    trained_ae.register_forward_hook(lambda *_: passes.append(1))
+    result_of(long_attack, trained_ae, digits[:N], "counted")
+    needed = len(passes)
+    passes.clear()
+    for last in (10 + 4, 1 + 8, 1 + 10 + 7):  # in the second chunk twice, then in the third
+        with pytest.raises(KilledError):
+            result_of(
+                long_attack, trained_ae, digits[:N], "killed", on_iteration=killed_at(last), seconds_between=0
+            )
+    told: list[int] = []
+    resumed = result_of(long_attack, trained_ae, digits[:N], "killed", on_iteration=told.append)
+    assert sum(told) == 10 * N
+    assert len(passes) < needed + 15, "a pass to begin with, and the last iteration, for each of three kills"
+    one, other = ((tmp_path / name / RESULT).read_bytes() for name in ("killed", "whole"))
+    assert one == other
+    assert resumed.keys() == whole.keys()
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == {RESULT, SECONDS}
+
+
+def test_the_time_of_every_attempt_is_told(attack, trained_ae, digits, result_of, tmp_path):
+    def slow(samples: int, told: list[int] = []) -> None:  # noqa: B006
+        time.sleep(0.2)
+        told.append(samples)
+        if len(told) == 4:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        result_of(attack, trained_ae, digits[:4], on_iteration=slow, seconds_between=0)
+    result_of(attack, trained_ae, digits[:4])
+    assert json.loads((tmp_path / "attack" / SECONDS).read_text()) > 0.6
+
+
+def test_from_a_damaged_checkpoint_it_goes_on_from_the_one_before(
+    mine_attack, trained_ae, digits, result_of, tmp_path, flip, caplog
+):
+    attack = mine_attack()
+    whole = result_of(attack, trained_ae, digits[:8], "whole")
+    with pytest.raises(KilledError):
+        result_of(attack, trained_ae, digits[:8], on_iteration=killed_at(6), seconds_between=0)
+    before, last = sorted((tmp_path / "attack").glob("iterations-0-7-*"))
+    flip(last, 0.5)
+    resumed = result_of(attack, trained_ae, digits[:8])
+    assert f"{last}: damaged (it doesn't hold what was written); the one before is used" in caplog.text
+    assert str(before) not in caplog.text
+    assert all(torch.equal(resumed[name], whole[name]) for name in ("x", "success", "trace_similarity"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning(L2Distance):
+    """A user's own, which learns and has no way to save what."""
+
+    def bind(self, clean, batch):
+        calls = []
+        return lambda response, iteration: calls.append(1) or len(calls) * self.compare(clean.x, response)
+
+
+def test_a_similarity_whose_state_cannot_be_saved_is_attacked_from_the_beginning(
+    attack, trained_ae, digits, result_of
+):
+    attack = replace(attack, similarity=Learning(goal="minimize"))
+    whole = result_of(attack, trained_ae, digits[:8], "whole")
+    with pytest.raises(KilledError):
+        result_of(attack, trained_ae, digits[:8], on_iteration=killed_at(4), seconds_between=0)
+    resumed = result_of(attack, trained_ae, digits[:8])
+    assert torch.equal(resumed["trace_similarity"], whole["trace_similarity"])
 
 
 def test_chunks_of_another_size_are_not_left_behind(attack, trained_ae, digits, result_of, tmp_path):
@@ -246,7 +347,7 @@ def test_chosen_samples_go_on_where_they_stopped(attack, trained_ae, digits, res
     whole = result_of(attack, trained_ae, digits[chosen], "whole", index=chosen)
     with pytest.raises(KilledError):
         result_of(attack, trained_ae, digits[chosen], index=chosen, on_iteration=die_in_the_second_chunk)
-    assert [path.name for path in (tmp_path / "attack").iterdir()] == ["chunk-0-7.safetensors"]
+    assert [path.name.split(".")[0] for path in (tmp_path / "attack").iterdir()] == ["chunk-0-7"]
     found = result_of(attack, trained_ae, digits[chosen], index=chosen, chunk_size=5)
     assert torch.equal(found["index"], chosen)
     torch.testing.assert_close(found["x"], whole["x"], rtol=0, atol=1e-4)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from calling import TINY
@@ -90,6 +91,38 @@ def test_a_killed_run_goes_on(start: Start, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("outputs/stages/.partial/*/*"))
 
 
+NET = """
+from uae_cli.models import ConvAutoencoder
+
+def make():
+    return ConvAutoencoder(shape=(1, 8, 8), channels=[8, 8], kernel=5)
+"""
+
+
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("command", "at_work"),
+    [
+        ("attack own_net:make --data x.npy --out uaes attack.iterations=100000 threads=1", "uaes"),
+        ("bench attack threads=1", "outputs/stages/fit-*"),
+    ],
+    ids=["attack", "bench"],
+)
+def test_every_command_ends_with_the_signals_status(
+    command: str, at_work: str, stop: signal.Signals, status: int, start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "own_net.py").write_text(NET)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((40, 1, 8, 8), np.float32))
+    process = start(*command.split())
+    wait_for(tmp_path, at_work, process)
+    time.sleep(0.5)
+    process.send_signal(stop)
+    _, err = process.communicate(timeout=180)
+    assert process.returncode == status
+    assert err.splitlines()[-1].startswith("uae: interrupted; ")
+    assert "Traceback" not in err
+
+
 @pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_is_one_line(stop: signal.Signals, status: int, start: Start, tmp_path: Path) -> None:
     process = start("run", *LONG, "attack.iterations=100000")
@@ -99,7 +132,7 @@ def test_ctrl_c_is_one_line(stop: signal.Signals, status: int, start: Start, tmp
     _, err = process.communicate(timeout=180)
     assert process.returncode == status
     assert err.splitlines()[-1] == (
-        "uae: interrupted; the same command goes on after the last finished chunk or saved epoch"
+        "uae: interrupted; the same command goes on after the last saved epoch or iteration"
     )
     assert "Traceback" not in err
     assert not list(tmp_path.glob("outputs/runs/*/*"))

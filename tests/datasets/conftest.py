@@ -26,18 +26,6 @@ def arrays() -> dict[str, np.ndarray]:
     }
 
 
-@pytest.fixture
-def flip() -> Callable[[Path, int], None]:
-    """Damage one byte of a file."""
-
-    def flip_byte(path: Path, at: int) -> None:
-        content = bytearray(path.read_bytes())
-        content[at] ^= 0xFF
-        path.write_bytes(bytes(content))
-
-    return flip_byte
-
-
 class _Response(io.BytesIO):
     def __init__(self, url: str, content: bytes) -> None:
         super().__init__(content)

@@ -1,15 +1,21 @@
 """What becomes of an unfinished run's folder, and what identifies a finished one."""
 
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
+from uae_cli.claim import Claim
 from uae_cli.datasets import Digits
 from uae_cli.errors import DataError
+from uae_cli.experiment.check import Preparation, Prepared
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
 from uae_cli.hashing import job_identity
+from uae_cli.results import CLAIM, RESULTS_FILE
 from uae_cli.run.job import link_file, run
 from uae_cli.run.rows import settings_hash
 
@@ -39,6 +45,49 @@ def test_an_unfinished_run_is_removed(tmp_path: Path) -> None:
 def test_a_folder_of_the_users_is_not(tmp_path: Path) -> None:
     start(config("data.train_size=9999", f"outputs={tmp_path}/outputs"), tmp_path / "elsewhere")
     assert (tmp_path / "elsewhere" / "mine.txt").exists()
+
+
+def test_what_killed_runs_left_is_removed_by_the_next(tmp_path: Path, dead: Callable[[Path], None]) -> None:
+    below = tmp_path / "runs" / "digits_conv_ae"
+    names = ("killed", "finished", "live", "failed", "failed long ago", "elsewhere")
+    folders = {name: below / f"2025-01-01_10-00-00-{i:06x}" for i, name in enumerate(names)}
+    folders["job"] = tmp_path / "multirun" / "digits_conv_ae" / "2025-01-01_10-00-00-1a2b3c" / "10"
+    folders["elsewhere"] = tmp_path / "runs" / "mine" / "notes"
+    for folder in folders.values():
+        (folder / "tensorboard").mkdir(parents=True)
+        (folder / "run.log").touch()
+    for name in ("killed", "finished", "job", "elsewhere"):
+        dead(folders[name] / CLAIM)
+    (folders["finished"] / RESULTS_FILE).touch()
+    claim = Claim(folders["live"] / CLAIM)
+    assert claim.take()
+    for path in (folders["failed long ago"], *folders["failed long ago"].rglob("*")):
+        os.utime(path, (1.0, 1.0))
+    folder = below / "2025-01-01_10-00-00-aaaaaa"
+    start(config("data.train_size=9999", f"outputs={tmp_path}"), folder)
+    claim.release()
+    assert {name for name, folder in folders.items() if folder.exists()} == {
+        "finished",
+        "live",
+        "failed",
+        "elsewhere",
+    }
+
+
+def test_a_run_that_goes_on_has_a_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, seen = tmp_path / "runs" / "name", []
+    folder.mkdir(parents=True)
+
+    class Watching(Preparation):
+        def whole(self, config: dict[str, Any]) -> Prepared:
+            seen.append(Claim(folder / CLAIM).holder)
+            raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        run(config(f"outputs={tmp_path}"), folder, overrides=[], preparation=Watching())
+    assert seen[0] is not None
+    assert seen[0].runs
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 
 from uae_cli.errors import ConfigError
 from uae_cli.stages import Stages, side_by_side
@@ -64,6 +65,7 @@ def test_another_process_makes_what_one_makes_alone(make_stages, tmp_path):
     assert mine == ["original"]
     assert told.count("matched_noise") == 3
     assert not any(cost["reused"] for cost in both.store.costs)
+    assert {cost["threads"] for cost in both.store.costs} == {1}
     ours, theirs = tensors(alone), tensors(both)
     assert ours.keys() == theirs.keys()
     assert ours == theirs
@@ -108,6 +110,31 @@ def test_a_process_that_dies_costs_nothing_but_time(make_stages, caplog):
     assert [cost["reused"] for cost in stages.store.costs] == [False, False]
 
 
+def test_a_process_that_dies_while_another_stage_is_made_in_between_is_told(make_stages, caplog):
+    """Of what is made in between, nothing is said."""
+    stages = make_stages("jobs=2", "threads=1")
+
+    def killing(stages: Stages) -> None:
+        for pid in workers():
+            psutil.Process(pid).kill()
+        wait(lambda: "another process ended" in caplog.text)
+
+    with side_by_side(stages, [partial(fit, 1000000), partial(fit, 2), killing]):
+        fit(1, stages)
+        wait(lambda: len(workers()) == 1)
+        assert stages.store.meanwhile()
+    assert "another process ended" in caplog.text
+
+
+def test_threads_and_jobs_are_afterwards_what_they_were(make_stages):
+    stages = make_stages("jobs=2", "threads=1")
+    torch.set_num_threads(2)
+    with side_by_side(stages, [partial(fit, 1), partial(fit, 2)]):
+        assert (torch.get_num_threads(), stages.jobs) == (1, 2)
+    assert (torch.get_num_threads(), stages.jobs) == (2, 1)
+    assert not stages.store.meanwhile()
+
+
 def test_automatic_jobs_begin_none_for_what_is_done_at_once(make_stages, monkeypatch):
     monkeypatch.setattr("uae_cli.machine._idle_cores", lambda: 4)
     stages = make_stages("threads=1")
@@ -115,6 +142,7 @@ def test_automatic_jobs_begin_none_for_what_is_done_at_once(make_stages, monkeyp
         fit(1, stages)
         assert stages.jobs == 2
         assert not workers()
+    assert stages.jobs == 1
 
 
 def test_what_a_worker_logs_goes_where_the_run_does(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 import json
+import logging
+import os
 import shutil
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from filelock import FileLock
 
+from uae_cli.claim import Claim
 from uae_cli.hashing import digest, fingerprint, write_json
 from uae_cli.stages.store import StageStore
 
@@ -170,8 +173,8 @@ def test_a_written_file_leaves_no_other_behind(tmp_path):
 
 def test_where_another_process_is_at_a_stage_something_else_is_done_first(store, tmp_path):
     stage = store.get("a label", "fit", {"a": 1}, Work())
-    other = FileLock(tmp_path / "stages" / ".partial" / f"{stage.key}.lock")
-    other.acquire()
+    other = Claim(tmp_path / "stages" / ".partial" / f"{stage.key}.claim")
+    assert other.take()
     done = []
 
     def meanwhile() -> bool:
@@ -183,6 +186,65 @@ def test_where_another_process_is_at_a_stage_something_else_is_done_first(store,
     store.meanwhile = meanwhile
     assert store.get("a label", "fit", {"a": 1}, Work()).reused
     assert len(done) == 2
+
+
+def test_it_waits_for_another_process_and_says_for_which(store, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    stage = store.get("a label", "fit", {"a": 1}, Work())
+    other = Claim(tmp_path / "stages" / ".partial" / f"{stage.key}.claim")
+    assert other.take()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(store.get, "a label", "fit", {"a": 1}, Work())
+        try:
+            until = time.monotonic() + 60
+            while "waiting for" not in caplog.text:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+        finally:
+            other.release()
+        assert waiting.result().reused
+    assert f"fit a label: waiting for process {os.getpid()} on {socket.gethostname()}, since 2" in caplog.text
+
+
+def test_a_process_that_was_held_up_until_another_took_over_writes_nothing_into_its_work(tmp_path, caplog):
+    first, second, work = StageStore(tmp_path, CPU), StageStore(tmp_path, CPU), Work()
+    found = []
+
+    def held_up(folder: Path) -> None:
+        (folder / "half").write_text("done so far")
+        found.extend(tmp_path.glob(".partial/*.claim"))
+        found[0].unlink()  # as if it had shown no sign of life
+        second.get("a label", "fit", {"a": 1}, work)
+        write_json(folder / "late.json", {})
+
+    stage = first.get("a label", "fit", {"a": 1}, held_up)
+    assert stage.reused
+    assert work.found == [["half"]]
+    assert "another took over" in caplog.text
+    assert not (stage.folder / "late.json").exists()
+    assert not list((tmp_path / ".partial").iterdir())
+
+
+def test_what_killed_processes_leave_is_cleared_by_the_next(tmp_path, dead):
+    partial = tmp_path / ".partial"
+    partial.mkdir()
+    dead(partial / "fit-0123456789abcdef.claim")
+    live = Claim(partial / "fit-1123456789abcdef.claim")
+    assert live.take()
+    StageStore(tmp_path, CPU)
+    assert [path.name for path in partial.iterdir()] == ["fit-1123456789abcdef.claim"]
+    live.release()
+
+
+def test_what_a_killed_process_was_writing_does_not_become_part_of_the_stage(store, tmp_path):
+    def killed(folder: Path) -> None:
+        (folder / "answer.json.part").write_text("{")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.get("a label", "fit", {"a": 1}, killed)
+    stage = store.get("a label", "fit", {"a": 1}, lambda folder: (folder / "other").touch())
+    assert not list(stage.folder.glob("*.part"))
 
 
 def test_what_another_process_of_the_run_has_made_is_not_called_reused(tmp_path):

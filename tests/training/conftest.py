@@ -19,7 +19,6 @@ from uae_cli.training import (
     Trainer,
     Updater,
 )
-from uae_cli.training import checkpoint as checkpoint_module
 
 adam = partial(torch.optim.Adam, lr=2e-3)
 OBJECTIVES = {
@@ -79,9 +78,8 @@ def updater() -> Callable[..., Updater]:
 
 
 @pytest.fixture
-def killed_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Callbacks]:
-    """Callbacks that interrupt a fit once so many epochs are saved; every fit is saved after every epoch."""
-    monkeypatch.setattr(checkpoint_module, "SECONDS_BETWEEN", 0)
+def killed_after() -> Callable[[int], Callbacks]:
+    """Callbacks that interrupt a fit once so many epochs are saved."""
 
     def make(epochs: int) -> Callbacks:
         def kill(epoch: int, _loss: float, _scalars: dict[str, float]) -> None:
@@ -95,10 +93,10 @@ def killed_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Callbacks]:
 
 @pytest.fixture
 def fit(tmp_path: Path) -> Callable[..., list[float]]:
-    """Fit for some epochs with the test's own checkpoint file."""
+    """Fit for some epochs with the test's own checkpoint file, saved after every one."""
 
     def make(trainer: Trainer, model: nn.Module, x: Tensor, epochs: int, **options: Any) -> list[float]:
-        options = {"seed": 0, "checkpoint": tmp_path / "checkpoint.pt"} | options
+        options = {"seed": 0, "checkpoint": tmp_path / "checkpoint.pt", "seconds_between": 0} | options
         return trainer.fit(model, x, epochs=epochs, **options).losses
 
     return make

@@ -6,51 +6,73 @@ from pathlib import Path
 import pytest
 import torch
 
-from uae_cli.training import checkpoint
 from uae_cli.training.checkpoint import Checkpoint
 
 CPU = torch.device("cpu")
+Flip = Callable[[Path, float], None]
 
 
-def flip(path: Path, where: float) -> None:
-    content = bytearray(path.read_bytes())
-    content[int(where * (len(content) - 1))] ^= 1
-    path.write_bytes(content)
+def saved(folder: Path, *numbers: float) -> Checkpoint:
+    made = Checkpoint(folder / "fit.pt", CPU, 0)
+    for number in numbers:
+        state = {"number": number, "weight": torch.arange(5000.0)}
+        made.save_now_and_then(lambda state=state: state)
+    return made
 
 
-@pytest.fixture
-def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0)
-    made = Checkpoint(tmp_path / "checkpoint.pt", CPU)
-    made.history.losses.append(1.5)
-    made.save_now_and_then(lambda: {"model": {"weight": torch.arange(5000.0)}})
-    return tmp_path / "checkpoint.pt"
+def test_the_last_is_read_and_the_one_before_is_kept(tmp_path: Path) -> None:
+    saved(tmp_path, 1, 2, 3)
+    assert [file.name.split(".")[0] for file in sorted(tmp_path.iterdir())] == ["fit-2", "fit-3"]
+    again = Checkpoint(tmp_path / "fit.pt", CPU, 0)
+    assert again.state["number"] == 3
+    assert torch.equal(again.state["weight"], torch.arange(5000.0))
+    again.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_saved_is_read(saved: Path) -> None:
-    again = Checkpoint(saved, CPU)
-    assert again.history.losses == [1.5]
-    assert torch.equal(again.training["model"]["weight"], torch.arange(5000.0))
+def test_another_ones_are_left_alone(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    other = Checkpoint(tmp_path / "fit-1.pt", CPU, 0)
+    assert other.state == {}
+    other.remove()
+    assert Checkpoint(tmp_path / "fit.pt", CPU).state["number"] == 1
+
+
+def test_a_moment_later_nothing_is_saved(tmp_path: Path) -> None:
+    Checkpoint(tmp_path / "fit.pt", CPU).save_now_and_then(lambda: {"number": 1})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_seconds_of_earlier_attempts_count(tmp_path: Path) -> None:
+    made = saved(tmp_path, 1)
+    made._began -= 100
+    made.save_now_and_then(lambda: {"number": 2})
+    assert Checkpoint(tmp_path / "fit.pt", CPU).seconds > 100
 
 
 @pytest.mark.parametrize(
     "harm",
     [
-        *(lambda path, where=where: flip(path, where) for where in (0.0, 0.3, 0.5, 0.7, 1.0)),
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_bytes(path.read_bytes()[:5000]),
-        lambda path: path.write_bytes(bytes(5000)),
-        lambda path: (path.unlink(), path.mkdir()),
+        *(lambda path, flip, where=where: flip(path, where) for where in (0, 0.3, 0.5, 0.7, -1)),
+        lambda path, flip: path.write_bytes(b""),
+        lambda path, flip: path.write_bytes(path.read_bytes()[:5000]),
+        lambda path, flip: path.write_bytes(bytes(5000)),
+        lambda path, flip: (path.unlink(), path.mkdir(), (path / "stray").touch()),
     ],
 )
-def test_a_damaged_one_is_told_and_removed(
-    saved: Path, harm: Callable[[Path], object], caplog: pytest.LogCaptureFixture
+def test_a_damaged_one_is_told_and_removed_and_the_one_before_is_used(
+    tmp_path: Path,
+    harm: Callable[[Path, Flip], object],
+    flip: Flip,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    harm(saved)
-    again = Checkpoint(saved, CPU)
-    if not caplog.text:  # a bit that means nothing, as of a date
-        assert torch.equal(again.training["model"]["weight"], torch.arange(5000.0))
-        return
-    assert (again.training, again.history.losses) == ({}, [])
-    assert f"{saved}: damaged" in caplog.text
-    assert not saved.exists()
+    saved(tmp_path, 1, 2)
+    before, last = sorted(tmp_path.iterdir())
+    harm(last, flip)
+    assert Checkpoint(tmp_path / "fit.pt", CPU).state["number"] == 1
+    assert f"{last}: damaged (it doesn't hold what was written); the one before is used" in caplog.text
+    assert not last.exists()
+    harm(before, flip)
+    assert Checkpoint(tmp_path / "fit.pt", CPU).state == {}
+    assert f"{before}: damaged (it doesn't hold what was written); this work begins again" in caplog.text
+    assert list(tmp_path.iterdir()) == []

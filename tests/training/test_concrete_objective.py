@@ -99,7 +99,16 @@ def test_a_killed_fit_resumes_bit_for_bit(trainer, planted, killed, killed_after
     expected = trainer().fit(whole, planted, epochs=5, seed=0, checkpoint=checkpoint)
     killing = killed_after(killed)
     with pytest.raises(KeyboardInterrupt):
-        trainer().fit(network(30), planted, epochs=5, seed=0, checkpoint=checkpoint, callbacks=killing)
+        trainer().fit(
+            network(30),
+            planted,
+            epochs=5,
+            seed=0,
+            checkpoint=checkpoint,
+            callbacks=killing,
+            seconds_between=0,
+        )
+    assert len(list(tmp_path.iterdir())) == min(killed, 2)
     torch.rand(3)  # torch's own random numbers play no part
     found = trainer().fit(resumed, planted, epochs=5, seed=0, checkpoint=checkpoint)
     assert found == expected

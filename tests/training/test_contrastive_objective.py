@@ -66,7 +66,7 @@ def fitted(trainer, tmp_path, digits):
         settings: ContrastiveObjective, epochs: int, model: nn.Module | None = None, x=digits[:120], **options
     ):
         model = model or network()
-        options |= {"epochs": epochs, "seed": 0, "checkpoint": tmp_path / "checkpoint.pt"}
+        options |= {"epochs": epochs, "seed": 0, "checkpoint": tmp_path / "fit.pt", "seconds_between": 0}
         return trainer(objective=settings, batch_size=48).fit(model, x, **options), model
 
     return make

@@ -28,6 +28,7 @@ from uae_cli.attacks import (
     generate,
     judge,
     per_sample,
+    unfinished,
 )
 from uae_cli.attacks.memory import MOST_SAMPLES, choose_chunk, measure
 from uae_cli.attacks.model_checks import warnings_about
@@ -180,7 +181,7 @@ def _claim(folder: Path, attack: Attack, target: Target, samples: Samples) -> No
         }
     )
     marker = folder / MARKER
-    check_folder(folder, {path.name for path in folder.glob("chunk-*")} | {MARKER, RESULT, SECONDS})
+    check_folder(folder, {path.name for path in unfinished(folder)} | {MARKER, RESULT, SECONDS})
     if marker.exists() and json.loads(marker.read_text(encoding="utf-8"))["key"] != key:
         raise ConfigError(
             f"{folder}: holds what an attack on another model or samples, or with other settings, has left; "

@@ -10,7 +10,7 @@ from uae_cli.attacks.criteria import (
     Reconstruction,
     squared_error,
 )
-from uae_cli.attacks.dataset import RESULT, SECONDS, generate
+from uae_cli.attacks.dataset import RESULT, SECONDS, generate, unfinished
 from uae_cli.attacks.feature_scattering import FeatureScattering
 from uae_cli.attacks.samples import Samples, per_sample
 from uae_cli.attacks.similarities import (
@@ -56,5 +56,6 @@ __all__ = [
     "judge",
     "per_sample",
     "squared_error",
+    "unfinished",
     "vectors_of",
 ]

@@ -15,6 +15,7 @@ from uae_cli.attacks.similarities import Grouped, Similarity
 from uae_cli.attacks.solvers import Found, Problem, Solver
 from uae_cli.models.hooked import HookedModel
 from uae_cli.settings import STRICT, Count, Precision
+from uae_cli.training.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,16 @@ def frozen(
 
 
 def attack_batch(
-    attack: Attack, model: HookedModel, batch: Samples, on_iteration: Callable[[int], None] = lambda _: None
+    attack: Attack,
+    model: HookedModel,
+    batch: Samples,
+    on_iteration: Callable[[int], None] = lambda _: None,
+    saved: Checkpoint | None = None,
 ) -> Found:
-    """Attack one batch; `on_iteration` is told its size after each of the solver's iterations."""
+    """Attack one batch; `on_iteration` is told its size after each of the solver's iterations.
+
+    With `saved`, an attack that was interrupted goes on from the last iteration that was saved.
+    """
     with torch.no_grad():
         clean = model(batch.x)
     criterion, similarity = attack.criterion.bind(model, clean, batch), attack.similarity
@@ -82,6 +90,7 @@ def attack_batch(
         bind_similarity=partial(similarity.bind, clean, own),
         goal=similarity.goal,
         require_positive=similarity.require_positive,
+        saved=saved,
     )
     found = attack.solver.run(problem, on_iteration=lambda _: on_iteration(len(batch)))
     moved = (found.x != batch.x).flatten(1).any(dim=1)  # where δ = 0, f is 0 and nothing was found

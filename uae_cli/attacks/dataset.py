@@ -1,21 +1,20 @@
-"""Attack a whole dataset, chunk by chunk; a killed process loses at most the chunk in flight.
+"""Attack a whole dataset, chunk by chunk; a killed process loses seconds of the one in flight.
 
-Finished chunks are files, `chunk-FIRST-LAST.safetensors`, until all are merged into the result,
+Finished chunks are files, `chunk-FIRST-LAST.SUM.safetensors`, until all are merged into the result,
 `uae.safetensors`, which holds `x` (N, *shape) in [0, 1], the clean sample where none was found;
 `success` (N,) bool; `similarity` (N,), NaN without success; `index` (N,) int64; the iterations' `trace_f`,
-`trace_similarity`, `trace_c` (N, T). Equal work has equal bytes: what it took is in `seconds.json`. A chunk
-brings its checksum, and is made again where that doesn't fit.
+`trace_similarity`, `trace_c` (N, T). Equal work has equal bytes: what it took is in `seconds.json`. A chunk's
+name has its checksum; it is made again where that doesn't fit. Of the chunk in flight there is a checkpoint,
+`iterations-FIRST-LAST`, where it takes long.
 """
 
 import logging
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from uae_cli.attacks.attack import Attack, attack_batch
@@ -23,9 +22,10 @@ from uae_cli.attacks.samples import Samples
 from uae_cli.attacks.similarities import group_of
 from uae_cli.attacks.solvers import Found
 from uae_cli.errors import ConfigError, DataError
-from uae_cli.hashing import digest, fingerprint, write_json, write_whole
+from uae_cli.hashing import is_unharmed, remove, write_checked, write_json, write_whole
 from uae_cli.machine import is_out_of_memory
 from uae_cli.text import gib, one_line
+from uae_cli.training.checkpoint import SECONDS_BETWEEN, Checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ def generate(
     folder: Path,
     sample_bytes: int = 0,
     on_iteration: Callable[[int], None] = lambda _samples: None,
+    seconds_between: float = SECONDS_BETWEEN,
 ) -> None:
     """Attack every sample and write `uae.safetensors`, whose content this module's docstring tells.
 
@@ -54,6 +55,7 @@ def generate(
         sample_bytes: what one sample needs, where that is known, for the error that says it.
         on_iteration: is told a chunk's samples after each of its iterations, and a negative number when
             those of a chunk that ran out of memory count no more.
+        seconds_between: one checkpoint of the chunk in flight and the next.
 
     Raises:
         DataError: there are values outside [0, 1].
@@ -79,12 +81,16 @@ def generate(
                 continue
             if kept == start > 0:
                 log.info("going on after %d of %d samples", kept, len(samples))
-            batch = samples.rows(torch.arange(start, min(start + size, len(samples))))
-            started, told = time.perf_counter(), []
+            end, told = min(start + size, len(samples)), []
+            batch = samples.rows(torch.arange(start, end))
+            name = f"iterations-{start}-{end - 1}.pt"
+            saved = Checkpoint(folder / name, attacked.device, seconds_between)
             try:
-                found = attack_batch(attack, attacked, batch.to(attacked.device), tell)
-                parts.append(_save(folder, start, found, batch.index, started))
+                found = attack_batch(attack, attacked, batch.to(attacked.device), tell, saved)
+                parts.append(_save(folder, start, found, batch.index, saved))
+                saved.remove()
             except (RuntimeError, MemoryError) as error:
+                saved.remove()
                 size = _halved(len(batch), group, attacked.device, sample_bytes, error)
                 on_iteration(-sum(told))
     _merge(parts, folder / RESULT)
@@ -141,58 +147,35 @@ def _halved(size: int, group: int, device: torch.device, sample_bytes: int, erro
 def _kept(folder: Path, start: int) -> Path | None:
     """The chunk from this sample on that an earlier attempt made; a damaged one is told and removed."""
     part = next(folder.glob(f"chunk-{start}-*.safetensors"), None)
-    if part is not None:
-        try:
-            _read(part)
-        except (SafetensorError, OSError, ValueError) as error:
-            log.warning("%s: damaged (%s); this chunk is made again", part, one_line(error))
-            part.unlink() if part.is_file() else part.rmdir()
-            return None
+    if part is not None and not is_unharmed(part):
+        log.warning("%s: damaged (it doesn't hold what was written); this chunk is made again", part)
+        remove(part)
+        return None
     return part
-
-
-def _read(part: Path) -> dict[str, Tensor]:
-    """A chunk's tensors.
-
-    Raises:
-        ValueError: they aren't those that were written.
-    """
-    with safe_open(part, "pt") as opened:
-        told = (opened.metadata() or {}).get("checksum")
-        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
-    if _checksum(tensors) != told:
-        raise ValueError("it doesn't hold what was written")
-    return tensors
-
-
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    return digest({name: fingerprint(tensor) for name, tensor in tensors.items()})
 
 
 def _end(parts: list[Path]) -> int:
     """How many samples these chunks, one after another, hold."""
-    return int(parts[-1].stem.rsplit("-", 1)[1]) + 1 if parts else 0
+    return int(parts[-1].name.partition(".")[0].rpartition("-")[2]) + 1 if parts else 0
 
 
-def _save(folder: Path, start: int, found: Found, index: Tensor, started: float) -> Path:
+def _save(folder: Path, start: int, found: Found, index: Tensor, saved: Checkpoint) -> Path:
     """Write what was found for the samples from number `start` on, in one step.
 
-    `index` (B,) are their positions in the dataset; `started` is when their attack began, on the clock
-    `time.perf_counter`.
+    `index` (B,) are their positions in the dataset; `saved` knows the time that their attack took.
     """
     tensors = {"x": found.x, "success": found.success, "similarity": found.similarity, "index": index}
     tensors |= {f"trace_{name}": values for name, values in vars(found.trace).items()}
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     # After the copies above, the device has finished its work
-    tensors["seconds"] = torch.full((len(index),), (time.perf_counter() - started) / len(index))
+    tensors["seconds"] = torch.full((len(index),), saved.seconds / len(index))
     path = folder / f"chunk-{start}-{start + len(index) - 1}.safetensors"
-    write_whole(path, lambda part: save_file(tensors, part, {"checksum": _checksum(tensors)}))
-    return path
+    return write_checked(path, lambda part: save_file(tensors, part))
 
 
 def _merge(parts: list[Path], path: Path) -> None:
     """Put all chunks into one file, of the size of the data, which are in memory anyway; remove them."""
-    chunks = [_read(part) for part in parts]
+    chunks = [load_file(part) for part in parts]
     write_json(path.with_name(SECONDS), float(sum(chunk.pop("seconds").sum() for chunk in chunks)))
     tensors = {name: torch.cat([chunk[name] for chunk in chunks]) for name in chunks[0]}
     write_whole(path, lambda part: save_file(tensors, part))
@@ -200,6 +183,11 @@ def _merge(parts: list[Path], path: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove all chunks, also those of an attempt with another chunk size."""
-    for chunk in folder.glob("chunk-*"):
-        chunk.unlink()
+    """Remove all chunks and checkpoints, also those of an attempt with another chunk size."""
+    for left in unfinished(folder):
+        remove(left)
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """What an attack that isn't finished, or was stopped while it cleared up, leaves beside its results."""
+    return [*folder.glob("chunk-*"), *folder.glob("iterations-*"), *folder.glob(f"{RESULT}.part")]

@@ -86,6 +86,22 @@ class BoundSimilarity(Protocol):
         ...
 
 
+@runtime_checkable
+class Resumable(Protocol):
+    """A bound similarity whose state can be saved, so that an interrupted attack goes on from an iteration.
+
+    Without it, the attack of an interrupted chunk begins again.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it has learnt so far: of numbers, lists, dicts and tensors."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave, in one that is bound to the same samples anew."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Mine(MineSettings):
     """I_θ(x, x + δ), the per-sample mutual information estimate, in nats (paper §3.1).
@@ -154,8 +170,23 @@ class Comparison(ABC):
 
     def bind(self, clean: Response, batch: Samples) -> BoundSimilarity:  # noqa: ARG002
         """See `Similarity.bind`."""
-        x = clean.x.detach()
-        return lambda response, iteration: self.compare(x, response)  # noqa: ARG005
+        return _Compared(self, clean.x.detach())
+
+
+class _Compared:
+    """A comparison with clean samples x (B, *shape); it has nothing to save."""
+
+    def __init__(self, comparison: Comparison, x: Tensor) -> None:
+        self._comparison, self._x = comparison, x
+
+    def __call__(self, response: Response, iteration: int) -> Tensor:  # noqa: ARG002
+        return self._comparison.compare(self._x, response)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing was saved."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

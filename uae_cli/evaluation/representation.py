@@ -144,7 +144,8 @@ class ContrastiveEvaluation(Evaluation):
         probe: the linear classifier.
         nearest_neighbours: the check without any training.
         watch_every: epochs between two looks of the nearest neighbours at a model in training, which
-            TensorBoard shows; null for none.
+            TensorBoard shows; null for none. It changes no model: one that is reused shows the looks that
+            were had when it was trained.
     """
 
     views: Views

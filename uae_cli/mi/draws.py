@@ -156,6 +156,15 @@ class DrawnNetworks:
         found = self._bound.judged.gradients(p, q, self._weights.head, order)
         return found.bound, (found.q * from_g).sum(1), (found.q * from_h).sum(1)
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that was learnt."""
+        return {"weights": self._weights.all, "adam": self._adam.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self._weights.all.copy_(state["weights"])
+        self._adam.load_state_dict(state["adam"])
+
     def _parts(self, draws: Draws, u: Tensor, of_g: Tensor, of_h: Tensor) -> tuple[Tensor, ...]:
         """B g and B h, and p and q made of them, (B, H, K) each."""
         weights = self._weights

@@ -1,5 +1,7 @@
 """Per-sample MINE: mutual information of single pairs (x, x + δ), for a whole batch at once (paper §3.1)."""
 
+from typing import Any
+
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -90,6 +92,14 @@ class PerSampleMine:
                     networks.left.leave()
             return networks.bound(self._u, v, vectors, self._judging)
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that the networks have learnt."""
+        return self._networks.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave, in one begun at the same clean samples."""
+        self._networks.load_state_dict(state)
+
 
 class DrawnMine:
     """As `PerSampleMine`, on vectors of random sampling that are drawn by their law (see `mi.draws`).
@@ -135,6 +145,14 @@ class DrawnMine:
             found = self._networks.judge(self._draws, u, of_g, of_h, self._judging)
         bound: Tensor = JudgedDraws.apply(*mixed, *found)
         return bound
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `PerSampleMine.state_dict`."""
+        return self._networks.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `PerSampleMine.load_state_dict`."""
+        self._networks.load_state_dict(state)
 
 
 def derangement(count: int, seed: int) -> Tensor:

@@ -70,6 +70,14 @@ class LinearLayer:
         learnt = _solved(self._triangle, change, upper=False)
         self._weights.baddbmm_(learnt, self._vectors)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What was carried back so far, and the coordinates' scale; coefficients are the networks'."""
+        return {"weights": self._weights, "scale": self._scale}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave."""
+        self._weights, self._scale = state["weights"], state["scale"]
+
 
 class StatisticsNetworks:
     """T(u, v) = w · relu(A u + B v + b) for B samples, trained by torch's operations.
@@ -133,6 +141,24 @@ class StatisticsNetworks:
         bound: Tensor = _KnownGradient.apply(vectors, found.bound, found.q, self.right.weights)
         return bound
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that was learnt."""
+        layers = {"left": self.left.state_dict(), "right": self.right.state_dict()}
+        return layers | {"weights": self._weights.all, "optimizer": self._optimizer_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` gave; the left side has entered the same vectors as then."""
+        self.left.load_state_dict(state["left"])
+        self.right.load_state_dict(state["right"])
+        self._weights.all.copy_(state["weights"])
+        self._load_optimizer(state["optimizer"])
+
+    def _optimizer_state(self) -> Any:
+        return self._adam.state_dict()
+
+    def _load_optimizer(self, state: Any) -> None:
+        self._adam.load_state_dict(state)
+
     def _parts(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         weights = self._weights
         return torch.baddbmm(weights.bias[..., None], weights.left, u), torch.bmm(weights.right, v)
@@ -165,6 +191,12 @@ class CompiledNetworks(StatisticsNetworks):
             value, slopes = self._run(u, v, order[None], learn=False)
         bound: Tensor = _KnownGradient.apply(vectors, value, slopes, self.right.weights)
         return bound
+
+    def _optimizer_state(self) -> Any:
+        return {"moments": self._moments, "steps": self._steps}
+
+    def _load_optimizer(self, state: Any) -> None:
+        self._moments, self._steps = state["moments"], state["steps"]
 
     def _run(self, u: Tensor, v: Tensor, orders: Tensor, *, learn: bool) -> tuple[Tensor, Tensor]:
         """The kernel's steps; or its judgement, the bound (B,) and its slopes in q = B v, (B, H, K)."""

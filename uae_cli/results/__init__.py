@@ -1,6 +1,7 @@
 """What finished runs leave: the columns of `results.csv`, and all runs collected."""
 
 from uae_cli.results.collect import (
+    CLAIM,
     IDENTITY,
     FinishedRun,
     MeanResult,
@@ -11,6 +12,7 @@ from uae_cli.results.collect import (
     read_rows,
     read_run,
     readable,
+    run_folders,
 )
 from uae_cli.results.columns import (
     ARMS,
@@ -26,6 +28,7 @@ from uae_cli.results.columns import (
 
 __all__ = [
     "ARMS",
+    "CLAIM",
     "IDENTITY",
     "METRICS",
     "RESULTS_FILE",
@@ -42,6 +45,7 @@ __all__ = [
     "read_rows",
     "read_run",
     "readable",
+    "run_folders",
     "to_frame",
     "unit_of",
 ]

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ log = logging.getLogger(__name__)
 
 # Rows that agree in all of these are one experiment; rows that differ in one are never averaged.
 IDENTITY = ("experiment", "dataset", "model", "settings", "scale", "n_train", "n_test")
+CLAIM = "run.claim"  # in a run's folder while the run goes on
+RUN_ID = re.compile(r"-([0-9a-f]{6})(/\d+)?$")  # of a run folder; of a sweep's job, with its number
 _ROW = (*IDENTITY, "seed", "arm", "metric")
 INTERVAL_SEEDS = 3  # the fewest that an interval is told of
 
@@ -90,6 +93,12 @@ def finished_runs(outputs: Path) -> list[FinishedRun]:
     paths = sorted(_files(outputs), key=lambda path: path.stat().st_mtime)
     runs = [run for path in paths for run in _finished(path)]
     return list({run.job or (run.folder, run.experiment, run.scale, run.seed): run for run in runs}.values())
+
+
+def run_folders(outputs: Path) -> list[Path]:
+    """The folders below `outputs` that `uae run` has given their names, of runs finished or not."""
+    below = (*outputs.glob("runs/*/*"), *outputs.glob("multirun/*/*/*"))
+    return sorted(folder for folder in below if folder.is_dir() and RUN_ID.search(folder.as_posix()))
 
 
 def collect(outputs: Path) -> pd.DataFrame:

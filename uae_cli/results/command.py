@@ -1,6 +1,5 @@
 """`uae runs`: finished runs, the best of them by a measure, and in what two of them differ."""
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from uae_cli.errors import ConfigError
-from uae_cli.results.collect import finished_runs, read_or_warn
+from uae_cli.results.collect import RUN_ID, finished_runs, read_or_warn
 from uae_cli.results.columns import METRICS, RESULTS_FILE
 from uae_cli.text import nearest, shown
 
 _PIPED_WIDTH = 200
-_ID = re.compile(r"-([0-9a-f]{6})(/\d+)?$")  # of a run folder; of a sweep's job, with its number
 _ABSENT = "–"
 
 
@@ -84,7 +82,7 @@ def diff_command(outputs: Path, first: str, second: str) -> int:
 def run_id(folder: Path, outputs: Path) -> str:
     """What a run is called in a list: the six digits of its folder, or the folder itself without such."""
     path = folder.relative_to(outputs).as_posix()
-    found = _ID.search(path)
+    found = RUN_ID.search(path)
     return f"{found[1]}{found[2] or ''}" if found else path
 
 

@@ -6,7 +6,9 @@ Tables, figures, curves, models, samples, and where they came from.
 import logging
 import os
 import shutil
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import torch
 from omegaconf import OmegaConf
 
 from uae_cli import __version__
+from uae_cli.claim import Claim
 from uae_cli.datasets import Dataset
 from uae_cli.errors import UaeError
 from uae_cli.experiment.check import Preparation
@@ -23,12 +26,14 @@ from uae_cli.hashing import write_json, write_whole
 from uae_cli.machine import choose_device, choose_threads, describe, keep_freed_memory, use_precision
 from uae_cli.progress import Bars
 from uae_cli.protocols import Runnable
-from uae_cli.results import RESULTS_FILE, to_frame
+from uae_cli.results import CLAIM, RESULTS_FILE, run_folders, to_frame
 from uae_cli.run.rows import provenance, result_rows
 from uae_cli.stages import Stages, TensorBoard
 from uae_cli.training import lend_a_hand, ranks
 
 log = logging.getLogger(__name__)
+
+_A_DAY = 86400.0  # seconds
 
 
 def run(
@@ -51,13 +56,18 @@ def run(
     Raises:
         UaeError: a setting or the data are unusable; the run folder is removed then, as it is after Ctrl-C.
     """
+    outputs, claim = Path(config["outputs"]), Claim(folder / CLAIM)
+    claim.take()
     try:
         with ranks.leading():
+            clear_dead_runs(outputs)
             _run(config, folder, overrides, command, preparation or Preparation())
     except (UaeError, KeyboardInterrupt):
         logging.shutdown()
-        _discard(folder, Path(config["outputs"]))
+        _discard(folder, outputs)
         raise
+    finally:
+        claim.release()
 
 
 def follow(config: Mapping[str, Any]) -> bool:
@@ -148,6 +158,27 @@ def link_file(source: Path, target: Path) -> None:
             shutil.copy2(source, part)
 
     write_whole(target, link)
+
+
+def clear_dead_runs(outputs: Path) -> None:
+    """Remove what runs that were killed have left: folders without results whose process is gone.
+
+    So are those of an error that showed its traceback, when nothing in them has changed for a day.
+    """
+    for folder in run_folders(outputs):
+        if not (folder / RESULTS_FILE).exists() and _dead(folder):
+            log.info("%s: removed; its run was stopped before it had results", folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _dead(folder: Path) -> bool:
+    claim = Claim(folder / CLAIM)
+    if claim.path.exists():
+        return claim.abandoned
+    with suppress(OSError):  # it goes on, or is removed, while we look
+        changed = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+        return time.time() - changed > _A_DAY
+    return False
 
 
 def _discard(folder: Path, outputs: Path) -> None:

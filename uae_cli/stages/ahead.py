@@ -23,7 +23,7 @@ from uae_cli.progress import Bars
 from uae_cli.stages.stages import Stages
 from uae_cli.text import plural
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("uae_cli.side_by_side")  # of no stage: `_silent` must not swallow it
 
 Unit = Callable[[Stages], object]
 
@@ -48,6 +48,7 @@ def side_by_side(stages: Stages, units: Sequence[Unit]) -> Iterator[None]:
     if jobs < 2:
         yield
         return
+    before = torch.get_num_threads(), stages.jobs
     torch.set_num_threads(threads)
     stages.jobs = jobs
     own, left = _untold(stages), deque(units)
@@ -78,17 +79,21 @@ def side_by_side(stages: Stages, units: Sequence[Unit]) -> Iterator[None]:
 
     timer = threading.Timer(_PATIENCE if experiment.jobs == "auto" else 0, start)
     settings = (experiment, stages.device, jobs, threads, stages.store.run, _logs())
-    with worker_processes(jobs - 1, _begin, *settings) as pool:
-        stages.store.meanwhile = own.store.meanwhile = meanwhile
-        stages.store.on_missing = lambda: None if timer.ident else timer.start()
-        try:
-            yield
-        finally:
-            left.clear()
-            stages.store.on_missing = lambda: None
-            timer.cancel()
-            if timer.ident:
-                timer.join()
+    try:
+        with worker_processes(jobs - 1, _begin, *settings) as pool:
+            stages.store.meanwhile = own.store.meanwhile = meanwhile
+            stages.store.on_missing = lambda: None if timer.ident else timer.start()
+            try:
+                yield
+            finally:
+                left.clear()
+                stages.store.meanwhile, stages.store.on_missing = lambda: False, lambda: None
+                timer.cancel()
+                if timer.ident:
+                    timer.join()
+    finally:
+        torch.set_num_threads(before[0])
+        stages.jobs = before[1]
 
 
 def _untold(stages: Stages) -> Stages:

@@ -2,7 +2,9 @@
 
 A stage lives in `<root>/<kind>-<hash>/`. It is computed in `<root>/.partial/…` and renamed when done, so
 its presence means that it is complete. What a killed process leaves in the partial folder is handed to
-the next attempt, which may resume from it. A lock per stage lets parallel jobs share one store.
+the next attempt, which may resume from it. A claim per stage lets jobs share one store, on several machines
+too (see `uae_cli.claim`). Each claim has a folder of its own name, and takes the last one's by renaming it: a
+process that was held up until another took over finds its folder gone, and can't write into the other's.
 
 The key depends on the code too: what other code made is not reused.
 """
@@ -13,12 +15,14 @@ import inspect
 import json
 import logging
 import math
+import os
 import re
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import metadata
@@ -28,9 +32,9 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 
+from uae_cli.claim import Claim, clear_abandoned
 from uae_cli.experiment.schema import ModelSettings
 from uae_cli.hashing import damage, digest, seal, write_json
 from uae_cli.machine import device_name, metered
@@ -48,6 +52,7 @@ _OF_KIND = {
 _ANY = (*_FIT, "arms", "attacks", "evaluation", "mi", "protocols")  # of a kind that we don't know
 _NOT_OWN = {"uae_cli", "torch", "hydra", "omegaconf", "pydantic"}
 _STDLIB = Path(ast.__file__).parent.parts
+_LOOK_EVERY = 0.1  # seconds, while another process is at a stage
 _LEAVES = (str, int, float, bytes, type(None), Path, Tensor)
 
 
@@ -72,7 +77,7 @@ class StageStore:
         device: where stages are computed.
 
     Attributes:
-        costs: per stage, in the order asked for: seconds, peak bytes and the device of its making, and
+        costs: per stage, in the order asked for: seconds, peak bytes, device and threads of its making, and
             whether it was reused.
         stages: by kind and label.
         run: what marks the stages that this run makes, by whichever of its processes.
@@ -81,7 +86,8 @@ class StageStore:
     """
 
     def __init__(self, root: Path, device: torch.device) -> None:
-        self._root, self._device = root, device
+        self._root, self._partial, self._device = root, root / ".partial", device
+        clear_abandoned(self._partial)
         self.costs: list[dict[str, Any]] = []
         self.stages: dict[str, Stage] = {}
         self._intact: set[Path] = set()
@@ -99,24 +105,60 @@ class StageStore:
             compute: writes the stage's files into the folder it is given, which may hold what an
                 interrupted attempt left there.
         """
-        key = f"{kind}-{digest({'code': code_version(kind), **inputs})}"
-        final, part = self._root / key, self._root / ".partial" / key
-        part.parent.mkdir(parents=True, exist_ok=True)
-        with self._locked(f"{kind} {label}", FileLock(part.with_name(f"{key}.lock"))):
-            stage = Stage(final, key, reused=self._whole(final))
-            if not stage.reused:
-                self.on_missing()
-                part.mkdir(exist_ok=True)
-                with metered(self._device) as cost:
-                    compute(part)
-                made = {"device": device_name(self._device), "run": self.run}
-                write_json(part / "cost.json", vars(cost) | made)
-                write_json(part / "inputs.json", inputs)
-                seal(part)
-                part.rename(final)
-                self._intact.add(final)
-        self._record(f"{kind} {label}", stage)
+        key, name = f"{kind}-{digest({'code': code_version(kind), **inputs})}", f"{kind} {label}"
+        self._partial.mkdir(parents=True, exist_ok=True)
+        stage = None
+        while stage is None:
+            with self._claimed(name, key) as claim:
+                final = self._root / key
+                if self._whole(final):
+                    stage = Stage(final, key, reused=True)
+                elif self._make(name, key, claim, inputs, compute):
+                    stage = Stage(final, key, reused=False)
+        with suppress(OSError):
+            os.utime(stage.folder)  # its last use, by which `uae runs prune` goes
+        self._record(name, stage)
         return stage
+
+    def _make(
+        self,
+        name: str,
+        key: str,
+        claim: Claim,
+        inputs: Mapping[str, Any],
+        compute: Callable[[Path], None],
+    ) -> bool:
+        """Compute a stage; False if another process has taken over meanwhile."""
+        self.on_missing()
+        final, part = self._root / key, self._take_up(key, claim)
+        try:
+            with metered(self._device) as cost:
+                compute(part)
+            threads = torch.get_num_threads()
+            made = {"device": device_name(self._device), "threads": threads, "run": self.run}
+            write_json(part / "cost.json", vars(cost) | made)
+            write_json(part / "inputs.json", inputs)
+            seal(part)
+            part.rename(final)
+        except Exception:
+            if part.exists():
+                raise
+            log.warning("%s: this process showed no sign of life for so long that another took over", name)
+            return False
+        self._intact.add(final)
+        return True
+
+    def _take_up(self, key: str, claim: Claim) -> Path:
+        """The folder to work in, with what the last attempt left."""
+        part = claim.path.with_name(f"{key}.{claim.token}")
+        left = [folder for folder in part.parent.glob(f"{key}*") if folder.is_dir()]
+        if not left:
+            part.mkdir()
+            return part
+        left[0].rename(part)
+        for half in part.rglob("*.part"):  # which it was writing
+            half.unlink()
+        return part
 
     def _whole(self, folder: Path) -> bool:
         """Whether a stage is there, undamaged; a damaged one is told and removed. Checked once a process."""
@@ -129,14 +171,21 @@ class StageStore:
         self._intact.add(folder)
         return True
 
-    def _locked(self, name: str, lock: FileLock) -> AbstractContextManager[object]:
-        something = True
-        while True:
-            try:
-                with said_if_slow(f"{name}: another process is making it; waiting for it to be done"):
-                    return lock.acquire(timeout=0 if something else -1)
-            except Timeout:
-                something = self.meanwhile()
+    @contextmanager
+    def _claimed(self, name: str, key: str) -> Iterator[Claim]:
+        """Have the stage for this process alone; while another has it, do something else, or wait."""
+        claim = Claim(self._partial / f"{key}.claim")
+        try:
+            while not claim.take():
+                if self.meanwhile():
+                    continue
+                with said_if_slow(f"{name}: waiting for {claim.holder or 'another process'}, which is at it"):
+                    while not claim.take():
+                        time.sleep(_LOOK_EVERY)
+                break
+            yield claim
+        finally:
+            claim.release()
 
     def _record(self, name: str, stage: Stage) -> None:
         cost = stage.read_json("cost.json")

@@ -1,9 +1,8 @@
-"""What a fit has done so far, and the checkpoint that lets a killed one go on."""
+"""What interrupted work leaves, so that it goes on instead of beginning again; and that of a fit."""
 
 import logging
 import pickle
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,12 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from uae_cli.hashing import write_whole
+from uae_cli.hashing import is_unharmed, remove, write_checked
 from uae_cli.text import one_line
 
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN = 20.0  # one checkpoint and the next
+_REST = (
+    50.0  # times as long as saving took, too: a large state on a slow disk must not be what takes the time
+)
 
 
 @dataclass
@@ -47,12 +49,71 @@ class History:
 
 
 class Checkpoint:
-    """The file that an interrupted fit leaves.
+    """A state that is saved now and then. The last two are kept, for when the last one is damaged.
 
     Args:
-        path: of the file, read if it is there; None keeps nothing.
-        device: of the model.
-        state: what another process read, instead.
+        path: NAME.pt; the files are NAME-NUMBER.SUM.pt beside it. The last whole one is read. None keeps
+            nothing.
+        device: where tensors go.
+        seconds_between: from one to the next, at least.
+
+    Attributes:
+        state: what was read; empty at the beginning.
+    """
+
+    def __init__(
+        self, path: Path | None, device: torch.device, seconds_between: float = SECONDS_BETWEEN
+    ) -> None:
+        self._path, self._between = path, seconds_between
+        self._began = self._saved = time.monotonic()
+        self._rest = 0.0
+        self._files = sorted(path.parent.glob(f"{path.stem}-*.*.pt"), key=_number) if path else []
+        self.state: dict[str, Any] = {}
+        while self._files and not self.state:
+            self.state = self._read(self._files[-1], device)
+        self._before = float(self.state.pop("seconds", 0))
+
+    @property
+    def seconds(self) -> float:
+        """That the work has taken, attempts before this one included."""
+        return self._before + time.monotonic() - self._began
+
+    def save_now_and_then(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Write this state, of numbers, lists, dicts and tensors, unless that was done a moment ago."""
+        now = time.monotonic()
+        if self._path is None or now - self._saved < self._between + self._rest:
+            return
+        saved = state() | {"seconds": self.seconds}
+        name = f"{self._path.stem}-{_number(self._files[-1]) + 1 if self._files else 1}.pt"
+        self._files.append(write_checked(self._path.with_name(name), lambda part: torch.save(saved, part)))
+        while len(self._files) > 2:
+            remove(self._files.pop(0))
+        self._saved = time.monotonic()
+        self._rest = _REST * min(self._saved - now, self._between)
+
+    def remove(self) -> None:
+        """The work is done."""
+        while self._files:
+            remove(self._files.pop())
+
+    def _read(self, file: Path, device: torch.device) -> dict[str, Any]:
+        """What the last file holds; one that is damaged is told and removed."""
+        problem = "" if is_unharmed(file) else "it doesn't hold what was written"
+        if not problem:
+            try:
+                state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+            except (pickle.UnpicklingError, OSError, RuntimeError, ValueError, LookupError) as error:
+                problem = one_line(error)
+            else:
+                return state
+        earlier = "the one before is used" if len(self._files) > 1 else "this work begins again"
+        log.warning("%s: damaged (%s); %s", file, problem, earlier)
+        remove(self._files.pop())
+        return {}
+
+
+class FitCheckpoint(Checkpoint):
+    """That of a fit; `read` is the state that another process read, instead.
 
     Attributes:
         history: of the fit so far.
@@ -60,54 +121,31 @@ class Checkpoint:
         training: state of what was being trained; empty at the beginning of a try.
     """
 
-    def __init__(self, path: Path | None, device: torch.device, state: dict[str, Any] | None = None) -> None:
-        self._path = path
-        self._saved_at = time.monotonic()
-        state = state or (_read(path, device) if path and path.exists() else {})
-        self.history = History(**state.get("history", {}))
-        self.best: dict[str, Tensor] = state.get("best", {})
-        self.training: dict[str, Any] = state.get("training", {})
+    def __init__(
+        self,
+        path: Path | None,
+        device: torch.device,
+        seconds_between: float = SECONDS_BETWEEN,
+        read: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(path, device, seconds_between)
+        self.state = read or self.state
+        self.history = History(**self.state.get("history", {}))
+        self.best: dict[str, Tensor] = self.state.get("best", {})
+        self.training: dict[str, Any] = self.state.get("training", {})
 
     def begin_try(self, number: int) -> None:
         """What was saved of the last try no longer counts."""
         self.history = History(tries=number, passes=self.history.passes, renewals=self.history.renewals)
         self.best, self.training = {}, {}
 
-    def save_now_and_then(self, training: Callable[[], dict[str, Any]]) -> None:
-        """Write the file with this state, unless that was done a moment ago."""
-        if self._path is None or time.monotonic() - self._saved_at < SECONDS_BETWEEN:
-            return
-        self.training = training()
-        write_whole(self._path, lambda part: torch.save(self.state(), part))
-        self.training = {}
-        self._saved_at = time.monotonic()
-
-    def state(self) -> dict[str, Any]:
-        """All of it, as it is written."""
-        return {"training": self.training, "history": asdict(self.history), "best": self.best}
-
-    def remove(self) -> None:
-        """The fit is finished."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+    def save_epoch(self, training: Callable[[], dict[str, Any]]) -> None:
+        """See `save_now_and_then`."""
+        self.save_now_and_then(
+            lambda: {"training": training(), "history": asdict(self.history), "best": self.best}
+        )
 
 
-def _read(path: Path, device: torch.device) -> dict[str, Any]:
-    """What the file holds; nothing, and a word, if it is damaged."""
-    try:
-        with zipfile.ZipFile(path) as archive:  # whose checksums torch doesn't look at
-            if damaged := archive.testzip():
-                raise ValueError(f"{damaged} doesn't hold what was written")
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except (
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-    ) as error:
-        log.warning("%s: damaged (%s); this fit begins again", path, one_line(error))
-        path.unlink() if path.is_file() else path.rmdir()
-        return {}
-    return state
+def _number(file: Path) -> int:
+    number = file.name.partition(".")[0].rpartition("-")[2]
+    return int(number) if number.isdigit() else 0

@@ -19,7 +19,7 @@ from uae_cli.errors import ConfigError
 from uae_cli.randomness import generator
 from uae_cli.settings import STRICT, Count, NonNegative
 from uae_cli.training import ranks
-from uae_cli.training.checkpoint import Checkpoint, History
+from uae_cli.training.checkpoint import SECONDS_BETWEEN, FitCheckpoint, History
 from uae_cli.training.objectives import Objective
 
 log = logging.getLogger(__name__)
@@ -187,6 +187,7 @@ class Trainer:
         labels: Tensor | None = None,
         callbacks: Callbacks = SILENT,
         renewal: Renewal | None = None,
+        seconds_between: float = SECONDS_BETWEEN,
     ) -> History:
         """Train in place on (N, *shape) samples in [0, 1].
 
@@ -195,21 +196,22 @@ class Trainer:
             x: training samples.
             epochs: passes over them.
             seed: of the shuffling and of the objective's own randomness.
-            checkpoint: file that an interrupted fit leaves, and resumes from; removed at the end.
+            checkpoint: NAME.pt; files named like it are what an interrupted fit leaves, and resumes from.
             labels: (N,) int64 classes on the device of `x`, for a supervised objective.
             callbacks: who is told.
             renewal: of the last k samples, of which `x` holds the first round; one process trains on them.
+            seconds_between: one checkpoint and the next, at the end of an epoch.
 
         Raises:
             ConfigError: the loss is no longer a number.
         """
-        saved = Checkpoint(checkpoint, x.device)
+        saved = FitCheckpoint(checkpoint, x.device, seconds_between)
         fit = _Fit(self, model, x, labels, seed, saved, callbacks, renewal)
         if renewal is not None or not self.objective.divides_batches or ranks.there() == 1:
             return fit.run(epochs)
         ranks.check_batch(self.batch_size)
         on_cpu = partial(tree_map_only, Tensor, Tensor.cpu)
-        ranks.call((self, deepcopy(model).cpu(), *on_cpu([x, labels, saved.state()]), seed, epochs))
+        ranks.call((self, deepcopy(model).cpu(), *on_cpu([x, labels, saved.state]), seed, epochs))
         with ranks.together(model, x.device):
             return fit.run(epochs)
 
@@ -243,7 +245,7 @@ def lend_a_hand(device: torch.device) -> None:
     """Take part in the fits of the first of several processes until its job is done; see `ranks`."""
     for trainer, model, x, labels, state, seed, epochs in ranks.following():
         labels = None if labels is None else labels.to(device)
-        saved = Checkpoint(None, device, state)
+        saved = FitCheckpoint(None, device, read=state)
         with ranks.together(model.to(device), device):
             _Fit(trainer, model, x.to(device), labels, seed, saved, SILENT).run(epochs)
 
@@ -257,7 +259,7 @@ class _Fit:
     x: Tensor
     labels: Tensor | None
     seed: int
-    saved: Checkpoint
+    saved: FitCheckpoint
     callbacks: Callbacks
     renewal: Renewal | None = None
 
@@ -296,7 +298,7 @@ class _Fit:
             self._renew(len(history.losses))
             self._note(self._epoch(updater, shuffler), updater)
             if self._begins_round(len(history.losses)):
-                self.saved.save_now_and_then(
+                self.saved.save_epoch(
                     lambda: {"updater": updater.state_dict(), "shuffler": shuffler.get_state()}
                 )
         history.converged = updater.loss.converged()

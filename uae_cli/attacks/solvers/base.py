@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 import pydantic.dataclasses
 import torch
@@ -13,10 +13,11 @@ from torch.profiler import record_function
 from uae_cli.attacks.criteria import BoundCriterion
 from uae_cli.attacks.rows import keep
 from uae_cli.attacks.samples import Samples, per_sample
-from uae_cli.attacks.similarities import BoundSimilarity, Goal
+from uae_cli.attacks.similarities import BoundSimilarity, Goal, Resumable
 from uae_cli.models.hooked import HookedModel
 from uae_cli.randomness import uniform
 from uae_cli.settings import STRICT, Count, Positive
+from uae_cli.training.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Problem:
         bind_similarity: makes S as it is before any learning; a solver may do so more than once.
         goal: whether S is minimised or maximised.
         require_positive: whether an iterate with S ≤ 0 is refused.
+        saved: what an interrupted attack left; and what this one leaves, if it is interrupted.
     """
 
     model: HookedModel
@@ -38,6 +40,17 @@ class Problem:
     bind_similarity: Callable[[], BoundSimilarity]
     goal: Goal
     require_positive: bool
+    saved: Checkpoint | None = None
+
+    @property
+    def left(self) -> dict[str, Any]:
+        """The state that an interrupted attack left; empty if none did."""
+        return {} if self.saved is None else self.saved.state
+
+    def save(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Save this state now and then, where that is wanted."""
+        if self.saved is not None:
+            self.saved.save_now_and_then(state)
 
     @property
     def x(self) -> Tensor:
@@ -52,6 +65,16 @@ class Trace:
     f: Tensor
     similarity: Tensor
     c: Tensor
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[Tensor, Tensor, Tensor]]) -> "Trace":
+        """That of every iteration's f, S and c, (B,) each."""
+        return cls(*(torch.stack(column, dim=1) for column in zip(*rows, strict=True)))
+
+    @property
+    def rows(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Every iteration's f, S and c, (B,) each."""
+        return list(zip(self.f.unbind(1), self.similarity.unbind(1), self.c.unbind(1), strict=True))
 
     @classmethod
     def joined(cls, traces: Sequence["Trace"]) -> "Trace":
@@ -212,6 +235,14 @@ class Best:
         self._score = torch.where(kept, score, self._score)
         self.success |= kept
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """What is kept."""
+        return {"x": self.x, "score": self._score, "success": self.success}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Keep what `state_dict` gave."""
+        self.x, self._score, self.success = state["x"], state["score"], state["success"]
+
     def found(self, trace: Trace) -> Found:
         """What is kept, with how it went."""
         similarity = (self._sign * self._score).masked_fill(~self.success, torch.nan)
@@ -229,6 +260,7 @@ def descend(
     next_c: Callable[[Tensor, Tensor, int], Tensor],
     on_iteration: Callable[[int], None],
     best: Best | None = None,
+    outer: Callable[[], dict[str, Any]] = dict,
 ) -> Found:
     """Projected descent on c·f⁺ ± S, one forward and one backward pass an iteration.
 
@@ -245,12 +277,28 @@ def descend(
         next_c: (c, f⁺, t) → c after iteration t (counted from 1).
         on_iteration: called with t after each iteration, for progress bars.
         best: what earlier descents have found, which this one goes on from; None for a new one.
+        outer: what belongs into the saved state beside the descent's own: `problem.left` gives it back. The
+            first descent of a problem goes on from there.
     """
     clip = into_box(problem.x, epsilon)
     sign = 1 if problem.goal == "minimize" else -1
     best, c, x, measure = best or Best(problem), first_c, start, problem.bind_similarity()
     history: list[tuple[Tensor, Tensor, Tensor]] = []
-    for t in range(iterations + 1):
+    t = first = 0
+    learnt = measure if isinstance(measure, Resumable) else None
+    if learnt and (left := problem.left.pop("descent", None)):
+        first, x, c, history = left["next"], left["x"], left["c"], Trace(**left["trace"]).rows
+        best.load_state_dict(left["best"])
+        learnt.load_state_dict(left["similarity"])
+        for past in range(1, first):
+            on_iteration(past)
+
+    def state() -> dict[str, Any]:
+        """All that iteration t + 1 depends on."""
+        own = {"next": t + 1, "x": x, "c": c, "trace": vars(Trace.of(history)), "best": best.state_dict()}
+        return outer() | {"descent": own | {"similarity": learnt and learnt.state_dict()}}
+
+    for t in range(first, iterations + 1):
         candidate = problem.model(x.detach().requires_grad_())
         f, similarity = problem.criterion(candidate), measure(candidate, t)
         if t > 0:
@@ -266,4 +314,6 @@ def descend(
             x = clip(step(candidate.x.detach(), gradient))
             # Or two iterations' feature maps would be alive at once
             del candidate, f, similarity, weights, losses, slopes, gradient
-    return best.found(Trace(*(torch.stack(column, dim=1) for column in zip(*history, strict=True))))
+        if learnt and 0 < t < iterations:
+            problem.save(state)
+    return best.found(Trace.of(history))

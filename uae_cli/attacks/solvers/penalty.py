@@ -49,7 +49,12 @@ class Penalty(Descent):
         best = Best(problem)
         bounds = Bounds(problem.x.new_full((len(problem.x),), self.c_start))
         traces: list[Trace] = []
-        for _ in range(searches):
+        if left := problem.left.get("searches"):
+            bounds.load_state_dict(left["bounds"])
+            traces = [Trace(**trace) for trace in left["traces"]]
+        for past in range(len(traces) * each):
+            on_iteration(past + 1)
+        while len(traces) < searches:
             done = len(traces) * each
             found = descend(
                 problem,
@@ -61,6 +66,7 @@ class Penalty(Descent):
                 next_c=lambda c, _excess, _t: c,
                 on_iteration=lambda t, done=done: on_iteration(done + t),  # type: ignore[misc]
                 best=best,
+                outer=lambda: {"searches": {"bounds": bounds.state_dict(), "traces": [*map(vars, traces)]}},
             )
             traces.append(found.trace)
             bounds.learn(best.admits(found.trace.f, found.trace.similarity).any(dim=1))
@@ -85,6 +91,14 @@ class Bounds:
         self.c = c
         self._low = torch.zeros_like(c)
         self._high = torch.full_like(c, torch.inf)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that it has learnt."""
+        return {"c": self.c, "low": self._low, "high": self._high}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what `state_dict` gave."""
+        self.c, self._low, self._high = state["c"], state["low"], state["high"]
 
     def learn(self, success: Tensor) -> None:
         """Whether each sample's attack succeeded (B,) with the present c; chooses the next."""

@@ -47,8 +47,17 @@ class Pgd(Projected):
             x = uniform_start(problem.batch, self.epsilon, self.epsilon)
         kept, least = x, x.new_full((len(x),), torch.inf)
         values: list[Tensor] = []
+        if left := problem.left:
+            x, kept, least = left["x"], left["kept"], left["least"]
+            values = list(left["values"].unbind(1))
+            for past in range(len(values)):
+                on_iteration(past + 1)
         response = problem.model(x.requires_grad_())
-        for t in range(1, self.iterations + 1):
+
+        def state() -> dict[str, Tensor]:
+            return {"x": x.detach(), "kept": kept, "least": least, "values": torch.stack(values, dim=1)}
+
+        for t in range(len(values) + 1, self.iterations + 1):
             (gradient,) = torch.autograd.grad(loss(response).sum(), response.x)
             x = clip(response.x.detach() - size * gradient.sign())
             response = problem.model(x.requires_grad_())
@@ -58,6 +67,8 @@ class Pgd(Projected):
             least = torch.where(better, f, least)
             values.append(f)
             on_iteration(t)
+            if t < self.iterations:
+                problem.save(state)
         return _found(problem.x, kept.detach(), least, torch.stack(values, dim=1))
 
     def _loss(self, problem: Problem) -> Callable[[Response], Tensor]:
