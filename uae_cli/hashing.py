@@ -3,9 +3,10 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
-from io import BufferedReader
+from collections.abc import Callable, Mapping
+from io import BufferedReader, BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,9 +42,14 @@ def fingerprint(samples: "Tensor") -> str:
 CHECKSUMS = "checksums.json"
 
 
-def seal(folder: Path) -> None:
-    """Bring every file of a folder to the disk, and write beside them what they hold, `checksums.json`."""
-    sums = {}
+def seal(folder: Path, coming: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Bring every file of a folder to the disk, and write beside them what they hold, `checksums.json`.
+
+    Args:
+        folder: sealed; logs in it, which others may still write, are left out.
+        coming: the text of files that will be written after this, by name.
+    """
+    sums = {name: _checksum(BytesIO(text.encode())) for name, text in coming.items()}
     for file in _files(folder):
         with file.open("rb") as opened:
             sums[file.relative_to(folder).as_posix()] = _checksum(opened)
@@ -66,11 +72,25 @@ def damage(folder: Path) -> str:
     return ""
 
 
+def damage_of(file: Path) -> str:
+    """How a file isn't as the `checksums.json` beside it says; empty if it is, or nothing is said of it."""
+    try:
+        sums = json.loads((file.parent / CHECKSUMS).read_text(encoding="utf-8"))
+        told = sums.get(file.name)
+    except (OSError, ValueError, AttributeError):
+        return ""
+    if told is None:
+        return ""
+    with file.open("rb") as opened:
+        return "" if _checksum(opened) == told else "doesn't hold what was written"
+
+
 def _files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if file.is_file() and file.name != CHECKSUMS)
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return sorted(file for file in files if file.name != CHECKSUMS and file.suffix != ".log")
 
 
-def _checksum(opened: BufferedReader) -> str:
+def _checksum(opened: BufferedReader | BytesIO) -> str:
     return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 

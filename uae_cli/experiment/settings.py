@@ -6,7 +6,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from uae_cli.errors import ConfigError
 from uae_cli.experiment.compose import conf_dir
 from uae_cli.experiment.refused import validation_error
 from uae_cli.settings import STRICT, Count, Location, Positive, Precision
+from uae_cli.yaml_files import read_yaml
 
 _PACKAGE = "# @package _global_"  # a user's own experiment without it is one that Hydra puts elsewhere
 # Settings that not every protocol reads
@@ -192,6 +192,7 @@ def check_own_files(folder: Path, overrides: Sequence[str]) -> None:
     for file in sorted(folder.glob("*/**/*.yaml")):
         if (conf_dir() / file.relative_to(folder)).exists():
             raise ConfigError(f"{file}: uae has a file of this name, which it would take; give yours another")
+        read_yaml(file)  # Hydra reads it without limits
     named = " ".join(override for override in overrides if override.startswith("experiment="))
     for file in sorted(folder.glob("experiment/*.yaml")):
         if file.stem in re.findall(r"[\w.-]+", named):
@@ -199,18 +200,11 @@ def check_own_files(folder: Path, overrides: Sequence[str]) -> None:
 
 
 def _check_own(file: Path) -> None:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: can't be read ({error}); save it as UTF-8 text") from error
-    if _PACKAGE not in text:
+    settings = read_yaml(file)
+    if _PACKAGE not in file.read_text(encoding="utf-8"):
         raise ConfigError(
             f"{file}: its settings would come to stand below experiment; make its first line {_PACKAGE}"
         )
-    try:
-        settings = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return  # which Hydra tells
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
     for name, value in settings.items() if isinstance(settings, dict) else ():
         if name in groups and isinstance(value, str | list):

@@ -11,6 +11,7 @@ from uae_cli.results.collect import (
     read_rows,
     read_run,
     readable,
+    unread,
 )
 from uae_cli.results.columns import (
     ARMS,
@@ -44,4 +45,5 @@ __all__ = [
     "readable",
     "to_frame",
     "unit_of",
+    "unread",
 ]
