@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from uae_cli.errors import told_if_refused
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -58,7 +60,11 @@ def seal(folder: Path, coming: Mapping[str, str] = MappingProxyType({})) -> None
 
 
 def damage(folder: Path) -> str:
-    """Which file of a sealed folder isn't as it was, and how; empty if all are."""
+    """Which file of a sealed folder isn't as it was, and how; empty if all are.
+
+    Raises:
+        OSError: the system refuses to read one, which says nothing about what it holds.
+    """
     try:
         sums: dict[str, str] = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
         for name, told in sums.items():
@@ -67,7 +73,7 @@ def damage(folder: Path) -> str:
                     return f"{folder / name}: doesn't hold what was written"
     except FileNotFoundError as error:
         return f"{error.filename}: is gone"
-    except (OSError, ValueError, AttributeError) as error:
+    except (IsADirectoryError, NotADirectoryError, ValueError, AttributeError) as error:
         return f"{folder}: can't be read ({error})"
     return ""
 
@@ -110,17 +116,21 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Have `write` fill a file beside `path` that then takes its place: readers see the whole file or none.
 
     `write` never meets a file that is there already: what an interrupted attempt left is removed first.
+
+    Raises:
+        ConfigError: the system refuses: no space, no permission, too many open files.
     """
     part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        write(part)
-        with part.open("rb") as written:
-            os.fsync(written.fileno())  # or a power cut could leave the new name without its content
-        part.replace(path)
-    finally:
-        # After a failure; and where both are links to one file, of which replacing makes nothing
+    with told_if_refused(path):
         part.unlink(missing_ok=True)
+        try:
+            write(part)
+            with part.open("rb") as written:
+                os.fsync(written.fileno())  # or a power cut could leave the new name without its content
+            part.replace(path)
+        finally:
+            # After a failure; and where both are links to one file, of which replacing makes nothing
+            part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -22,7 +22,7 @@ from uae_cli.attacks.attack import Attack, attack_batch
 from uae_cli.attacks.samples import Samples
 from uae_cli.attacks.similarities import group_of
 from uae_cli.attacks.solvers import Found
-from uae_cli.errors import ConfigError, DataError
+from uae_cli.errors import ConfigError, DataError, refusal
 from uae_cli.hashing import digest, fingerprint, write_json, write_whole
 from uae_cli.machine import is_out_of_memory
 from uae_cli.text import gib, one_line
@@ -145,6 +145,8 @@ def _kept(folder: Path, start: int) -> Path | None:
         try:
             _read(part)
         except (SafetensorError, OSError, ValueError) as error:
+            if refused := refusal(error, part):
+                raise refused from error
             log.warning("%s: damaged (%s); this chunk is made again", part, one_line(error))
             part.unlink() if part.is_file() else part.rmdir()
             return None

@@ -13,6 +13,7 @@ from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation import Watcher
 from uae_cli.experiment.schema import Experiment, from_config
+from uae_cli.experiment.settings import check_form
 from uae_cli.hashing import digest
 from uae_cli.machine import choose_device, free_bytes, use_precision
 from uae_cli.mi import RandomProjections
@@ -51,6 +52,7 @@ class Preparation:
         Raises:
             UaeError: the first thing that would stop the run.
         """
+        check_form(config)
         job = digest(config)
         experiment = self._experiments[job] = self._experiments.get(job) or from_config(config)
         device = choose_device(experiment.device)

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 from hydra import utils
 from hydra.errors import InstantiationException
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 from torch import nn
@@ -23,7 +24,7 @@ from uae_cli.experiment.refused import validation_error
 from uae_cli.experiment.settings import ArmSettings, RunSettings, check_without_torch
 from uae_cli.randomness import derive_seed
 from uae_cli.settings import STRICT, Location
-from uae_cli.text import nearest, one_line
+from uae_cli.text import nearest, one_line, printable, shortened
 from uae_cli.training import Trainer
 
 Settings = TypeVar("Settings")
@@ -208,6 +209,9 @@ def built(settings: type[Settings], config: dict[str, Any]) -> Settings:
         made: Settings = utils.instantiate({"_target_": target, "_convert_": "all", **config}, **_TRUSTED)
     except InstantiationException as error:
         raise _explained(error) from error
+    except OmegaConfBaseException as error:
+        reason, _, place = one_line(error).partition(" full_key: ")
+        raise ConfigError(f"{place.partition(' ')[0] or 'config'}: {shortened(reason)}") from error
     return made
 
 
@@ -218,7 +222,7 @@ def _explained(error: InstantiationException) -> UaeError:
         return cause
     if isinstance(cause, ValidationError):
         return validation_error(cause, place)
-    return ConfigError(f"{place or 'config'}: {one_line(cause) if cause else text}")
+    return ConfigError(f"{printable(place or 'config')}: {shortened(one_line(cause or text))}")
 
 
 def check_optimizer(factory: Callable[..., Any], place: str) -> None:

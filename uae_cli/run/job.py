@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from uae_cli import __version__
 from uae_cli.datasets import Dataset
-from uae_cli.errors import UaeError
+from uae_cli.errors import UaeError, told_if_refused
 from uae_cli.experiment.check import Preparation
 from uae_cli.hashing import seal, write_json, write_whole
 from uae_cli.machine import choose_device, choose_threads, describe, keep_freed_memory, use_precision
@@ -52,7 +52,7 @@ def run(
         UaeError: a setting or the data are unusable; the run folder is removed then, as it is after Ctrl-C.
     """
     try:
-        with ranks.leading():
+        with told_if_refused(config["outputs"]), ranks.leading():
             _run(config, folder, overrides, command, preparation or Preparation())
     except (UaeError, KeyboardInterrupt):
         logging.shutdown()

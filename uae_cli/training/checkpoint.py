@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from uae_cli.errors import refusal
 from uae_cli.hashing import write_whole
 from uae_cli.text import one_line
 
@@ -102,6 +103,8 @@ def _read(path: Path, device: torch.device) -> dict[str, Any]:
         ValueError,
         LookupError,
     ) as error:
+        if refused := refusal(error, path):
+            raise refused from error
         log.warning("%s: damaged (%s); this fit begins again", path, one_line(error))
         path.unlink() if path.is_file() else path.rmdir()
         return {}
