@@ -24,6 +24,7 @@ from uae_cli.hashing import damage, seal, write_json
         (OSError(errno.EDQUOT, "Quota", "/disk/x"), ("/disk/x: the quota is used up",)),
         (OSError(errno.EMFILE, "Too many", "/disk/x"), ("/disk/x: too many open files", "ulimit -n")),
         (SafetensorError("I/O error: File too large (os error 27)"), ("place: larger than", "ulimit -f")),
+        (RuntimeError("unable to open file <x>: Too many open files (24)"), ("too many open files",)),
         (RuntimeError("PytorchStreamWriter failed writing file data/0"), ("place: no space is left",)),
     ],
 )

@@ -62,8 +62,8 @@ _REFUSALS = {
     errno.ENAMETOOLONG: ("the name is too long", "use a shorter one"),
     errno.ENOTDIR: ("a file stands where a folder is needed", "use another folder"),
 }
-# Of libraries that have errors of their own: safetensors tells the number, torch only that it couldn't write
-_NUMBER = re.compile(r"\(os error (\d+)\)")
+# Of libraries that have errors of their own: they tell the system's number, or only that they couldn't write
+_NUMBER = re.compile(r"\(os error (\d+)\)|[a-z] \((\d+)\)$")
 _UNWRITTEN = re.compile(r"PytorchStreamWriter failed|file write failed|unexpected pos \d+ vs \d+")
 
 
@@ -77,7 +77,7 @@ def refusal(error: BaseException, place: Path | str = "") -> ConfigError | None:
     text = str(error)
     number = error.errno if isinstance(error, OSError) else None
     if found := _NUMBER.search(text):
-        number = int(found[1])
+        number = int(found[1] or found[2])
     elif isinstance(error, RuntimeError) and _UNWRITTEN.search(text):
         number = errno.ENOSPC
     if number not in _REFUSALS:

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,8 @@ _MOST_SPARE = 1000  # outputs of a classifier to each class that there is
 _FEWEST = 5  # samples in an .npy, of which one is to test
 LABELS = "N integers from 0 up"
 
+# What a damaged header makes NumPy raise, which reads it as Python; a size in it may be any
+NO_ARRAY = (ValueError, SyntaxError, TokenError, TypeError, EOFError, OSError, MemoryError, OverflowError)
 # What a damaged archive makes zipfile and zlib raise, besides BadZipFile for a wrong CRC.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
@@ -125,7 +128,7 @@ class NpzDataset(FileLoader):
     def _read_single(self, path: Path) -> Dataset:
         try:
             x = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
+        except NO_ARRAY as error:
             raise DataError(f"corrupt or no .npy file of numbers ({one_line(error)})") from None
         if x.ndim < 2 or len(x) < _FEWEST:
             found = f"{x.dtype} of shape {x.shape}"
@@ -194,7 +197,7 @@ def _check_sizes(archive: zipfile.ZipFile) -> None:
                     else np.lib.format.read_array_header_2_0
                 )
                 shape, _, dtype = read(file)
-            except (ValueError, SyntaxError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+            except (*NO_ARRAY, zipfile.BadZipFile, zlib.error):
                 continue  # which the checksum tells, or whoever reads it
             count = math.prod(shape)
             if not dtype.hasobject and file.tell() + count * dtype.itemsize != member.file_size:
@@ -210,7 +213,7 @@ def _check_sizes(archive: zipfile.ZipFile) -> None:
 def _array(arrays: Mapping[str, NDArray[Any]], key: str, expected: str) -> NDArray[Any]:
     try:
         return np.asarray(arrays[key])
-    except ValueError as error:
+    except NO_ARRAY as error:
         # NumPy's own words for pickled objects advise allow_pickle=True, which must never happen here.
         reason = "it holds Python objects" if "bject arrays" in str(error) else str(error)
         raise DataError(f"{key} is refused: {reason}; expected {expected}") from None
