@@ -23,7 +23,6 @@ import json
 import os
 import pickle
 import random
-import re
 import resource
 import shutil
 import signal
@@ -161,7 +160,8 @@ class Campaign:
         again = self.run(outputs) if first.status else first
         if again.way in ("traceback", "hang"):
             return keep(again, again.way)
-        if again.status != 0 or list(outputs.rglob("*.part")):
+        if again.status != 0 or (left := list(outputs.rglob("*.part"))):
+            print(left if again.status == 0 else "no results", file=sys.stderr)
             return keep(again, "lost")
         if results_of(outputs) != self.results:
             return keep(again, "lost" if first.status else "silent")
@@ -174,7 +174,7 @@ class Campaign:
             for _ in range(min(5, count - number)):
                 self.run(outputs, kill_after=self.draw.uniform(0, self.seconds))
             way = self.after(outputs, Called(-9, "", "", 0))
-            yield from [("kill", "a run", way)] * min(4, count - number)
+            yield from [("kill", "a run", way)] * min(5, count - number)
             shutil.rmtree(outputs, ignore_errors=True)
 
     def corruptions(self, count: int) -> Iterator[Row]:
@@ -443,7 +443,7 @@ def tried(work: Callable[[], object]) -> str:
     except UaeError as error:
         way = "told" if len(str(error).splitlines()) == 1 else "traceback"
     except Exception:
-        KEPT.append(traceback.format_exc())
+        traceback.print_exc()
         way = "traceback"
     return "hang" if time.monotonic() - started > PATIENCE else way
 
@@ -572,13 +572,11 @@ def mounted(folder: Path, kib: int) -> Iterator[None]:
         subprocess.run(["umount", folder], check=True)
 
 
-KEPT: list[str] = []  # what was said where something went wrong
-
-
 def keep(called: Called, way: str) -> str:
-    """The way; where it is a bad one, what was said is kept."""
+    """The way; where it is a bad one, what was said is told."""
     if way not in ("right", "told"):
-        KEPT.append(f"{way}, status {called.status}\n{called.out[-500:]}\n{called.err[-3000:]}")
+        said = f"{called.out[-500:]}\n{called.err[-3000:]}"
+        print(f"{way}, status {called.status}\n{said}", file=sys.stderr, flush=True)
     return way
 
 
@@ -639,8 +637,6 @@ def main() -> int:
     )
     text = f"{head}\n\n{table.to_markdown(index=False)}\n"
     print(text)
-    for said in KEPT[:20]:
-        print(re.sub(r"(?m)^", "    ", said), file=sys.stderr)
     if options.out:
         options.out.with_suffix(".md").write_text(f"# Faults\n\n{text}")
         table.to_csv(options.out.with_suffix(".csv"), index=False)

@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 
 from uae_cli import __version__
 from uae_cli.errors import ConfigError, UaeError, refusal
-from uae_cli.text import printable
 
 _TOP_HELP = """\
 Unsupervised adversarial examples: generate them, retrain on them, measure what they change.
@@ -153,7 +152,7 @@ def main(argv: list[str] | None = None) -> int:
     except UaeError as error:
         if os.environ.get("UAE_DEBUG"):
             raise
-        print(f"uae: {printable(error)}", file=sys.stderr)
+        print(f"uae: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         way = "the same command goes on after the last finished chunk or saved epoch"

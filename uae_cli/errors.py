@@ -8,9 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from uae_cli.text import printable
+
 
 class UaeError(Exception):
-    """Base of every error that is shown without a traceback; the command line exits with status 2."""
+    """Base of every error that is shown without a traceback; the command line exits with status 2.
+
+    Args:
+        message: one line; what can't be printed of the values in it is written as in Python.
+    """
+
+    def __init__(self, message: object) -> None:
+        super().__init__(printable(message))
 
 
 class ConfigError(UaeError):
