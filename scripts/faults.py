@@ -8,7 +8,8 @@ Each fault meets `uae` in a process of its own, forked when torch is loaded, and
     right      exit status 0 (after a rerun, where the fault stopped it) and the results of an undisturbed run
     told       one line, status 2, and nothing else; after it, a rerun without the fault is right
     silent     status 0, other results, and nobody was told
-    lost       a rerun without the fault isn't right, or something that no rerun uses is left behind
+    left       right in the end, but a half-written file or a run's folder without results is left behind
+    lost       a rerun without the fault isn't right
     traceback  any
     hang       over 5 s (60 s where there is work to do)
 
@@ -54,13 +55,13 @@ from uae_cli.results.collect import read_rows
 from uae_cli.yaml_files import read_yaml
 
 TINY = [
-    *("run", "experiment=digits_conv_ae", "scale=smoke", "arm=[replicate,mine_uae,matched_noise]"),
+    *("run", "experiment=digits_conv_ae", "scale=smoke", "arm=[replicate,mine_uae]"),
     *("threads=1", "jobs=1", "chunk_size=8", "data.train_size=24", "data.test_size=12"),
     *("model.trainer.epochs=2", "model.trainer.refit_epochs=2", "augmentation.draws=1"),
     *("attack.iterations=3", "similarity.steps=2"),
 ]
 PATIENCE, LONG = 5.0, 60.0  # seconds: of a mistake; of a whole run
-WAYS = ("right", "told", "silent", "lost", "traceback", "hang")
+WAYS = ("right", "told", "left", "silent", "lost", "traceback", "hang")
 Row = tuple[str, str, str]  # kind of fault, what it met, how it came out
 
 
@@ -160,11 +161,13 @@ class Campaign:
         again = self.run(outputs) if first.status else first
         if again.way in ("traceback", "hang"):
             return keep(again, again.way)
-        if again.status != 0 or (left := list(outputs.rglob("*.part"))):
-            print(left if again.status == 0 else "no results", file=sys.stderr)
+        if again.status != 0:
             return keep(again, "lost")
         if results_of(outputs) != self.results:
             return keep(again, "lost" if first.status else "silent")
+        dead = [log for log in outputs.rglob("run.log") if not (log.parent / "results.csv").exists()]
+        if dead or list(outputs.rglob("*.part")):
+            return "left"
         return "told" if first.status == 2 else "right"
 
     def kills(self, count: int) -> Iterator[Row]:
@@ -574,7 +577,7 @@ def mounted(folder: Path, kib: int) -> Iterator[None]:
 
 def keep(called: Called, way: str) -> str:
     """The way; where it is a bad one, what was said is told."""
-    if way not in ("right", "told"):
+    if way not in WAYS[:3]:
         said = f"{called.out[-500:]}\n{called.err[-3000:]}"
         print(f"{way}, status {called.status}\n{said}", file=sys.stderr, flush=True)
     return way
@@ -591,27 +594,27 @@ def table_of(rows: list[Row]) -> pd.DataFrame:
     )
 
 
-def campaign(scratch: Path, *, small: bool, seed: int) -> list[Row]:
-    """All faults, as (fault, target, way)."""
-    faults, rows = Campaign(scratch, seed), list[Row]()
-    for one in (
-        faults.kills(2 if small else 100),
-        [] if small else faults.corruptions(200),
-        faults.full_disks(1 if small else 8),
-        faults.settings(150 if small else 10_000),
-        faults.files(15 if small else 500),
-        [] if small else faults.bombs(),
-        [] if small else faults.attempts(),
-    ):
-        for row in one:
-            rows.append(row)
-            if not small and len(rows) % 50 == 0:
-                print(
-                    f"{len(rows)} faults: {dict(Counter(way for *_, way in rows))}",
-                    file=sys.stderr,
-                    flush=True,
-                )
-    return rows
+def campaign(scratch: Path, *, small: bool, seed: int) -> Iterator[list[Row]]:
+    """All faults, kind by kind, as (fault, target, way)."""
+    faults = Campaign(scratch, seed)
+    yield list(faults.settings(150 if small else 10_000))
+    yield list(faults.files(15 if small else 500))
+    yield list(faults.kills(2 if small else 100))
+    yield list(faults.full_disks(1 if small else 8))
+    if not small:
+        yield list(faults.attempts())
+        yield list(faults.bombs())
+        yield list(faults.corruptions(200))
+
+
+def report(rows: list[Row], seed: int, seconds: float) -> tuple[str, pd.DataFrame]:
+    """What was done where, and what came of it, for people; and the table."""
+    table = table_of(rows)
+    total = table[["count", *WAYS]].sum()
+    machine = describe(torch.device("cpu"))["device"]
+    ways = ", ".join(f"{total[way]:,} {way}" for way in WAYS)
+    head = f"`scripts/faults.py --seed {seed}`, {machine}, commit {commit() or 'unknown'}, {seconds / 60:.0f} min"
+    return f"{head}: {total['count']:,} faults; {ways}.\n\n{table.to_markdown(index=False)}\n", table
 
 
 def main() -> int:
@@ -620,27 +623,20 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--small", action="store_true")
-    parser.add_argument("--out", type=Path, help="written with .csv and .md")
+    parser.add_argument("--out", type=Path, help="written with .csv and .md, anew after each kind of fault")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    started = time.monotonic()
+    started, rows, text = time.monotonic(), list[Row](), ""
     with tempfile.TemporaryDirectory() as scratch:
-        rows = campaign(Path(scratch), small=options.small, seed=options.seed)
-    table = table_of(rows)
-    total = table[["count", *WAYS]].sum()
-    machine = describe(torch.device("cpu"))
-    head = (
-        f"`scripts/faults.py --seed {options.seed}`, {machine['device']}, commit {commit() or 'unknown'}, "
-        f"{(time.monotonic() - started) / 60:.0f} min: {total['count']:,} faults; "
-        + ", ".join(f"{total[way]:,} {way}" for way in WAYS)
-    )
-    text = f"{head}\n\n{table.to_markdown(index=False)}\n"
+        for kind in campaign(Path(scratch), small=options.small, seed=options.seed):
+            rows += kind
+            text, table = report(rows, options.seed, time.monotonic() - started)
+            if options.out:
+                options.out.with_suffix(".md").write_text(f"# Faults\n\n{text}")
+                table.to_csv(options.out.with_suffix(".csv"), index=False)
     print(text)
-    if options.out:
-        options.out.with_suffix(".md").write_text(f"# Faults\n\n{text}")
-        table.to_csv(options.out.with_suffix(".csv"), index=False)
-    return int(any(total[way] for way in WAYS[2:]))
+    return int(any(way in WAYS[3:] for *_, way in rows))
 
 
 if __name__ == "__main__":

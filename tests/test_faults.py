@@ -13,4 +13,4 @@ SCRIPT = Path(__file__).parents[1] / "scripts" / "faults.py"
 def test_nothing_is_lost_silent_or_told_by_a_traceback() -> None:
     done = subprocess.run([sys.executable, str(SCRIPT), "--small"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert " 0 silent, 0 lost, 0 traceback, 0 hang" in done.stdout
+    assert " 0 silent, 0 lost, 0 traceback, 0 hang." in done.stdout
