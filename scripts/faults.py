@@ -613,8 +613,9 @@ def report(rows: list[Row], seed: int, seconds: float) -> tuple[str, pd.DataFram
     total = table[["count", *WAYS]].sum()
     machine = describe(torch.device("cpu"))["device"]
     ways = ", ".join(f"{total[way]:,} {way}" for way in WAYS)
-    head = f"`scripts/faults.py --seed {seed}`, {machine}, commit {commit() or 'unknown'}, {seconds / 60:.0f} min"
-    return f"{head}: {total['count']:,} faults; {ways}.\n\n{table.to_markdown(index=False)}\n", table
+    head = f"`scripts/faults.py --seed {seed}`, {machine}, commit {commit() or 'unknown'}"
+    told = f"{head}, {seconds / 60:.0f} min: {total['count']:,} faults; {ways}."
+    return f"{told}\n\n{table.to_markdown(index=False)}\n", table
 
 
 def main() -> int:
