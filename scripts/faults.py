@@ -463,7 +463,9 @@ def formats(folder: Path) -> dict[str, tuple[Path, Callable[[], object]]]:
     np.savez(folder / "a.npz", x_train=x, y_train=y, x_test=x, y_test=y)
     np.save(folder / "a.npy", x)
     table.to_csv(folder / "a.csv", index=False)
-    savemat(folder / "isolet_subset.mat", {"X": draw.uniform(-1, 1, (78, 617)), "Y": np.arange(78) % 26 + 1})
+    savemat(
+        folder / "isolet_subset.mat", {"X": draw.uniform(-1, 1, (260, 617)), "Y": np.arange(260) % 26 + 1}
+    )
     model = nn.Linear(6, 3)
     save_file(model.state_dict(), folder / "a.safetensors")
     torch.save(model.state_dict(), folder / "a.pt")

@@ -149,6 +149,14 @@ def test_a_disk_too_small_for_what_will_be_written_is_told_before_any_work(
     assert "unless enough of it is there already" in caplog.text
 
 
+def test_a_network_larger_than_memory_is_refused_before_it_is_made() -> None:
+    line = r"^model.network: its weights take [\d.e+]+ GiB or more, .* make it smaller"
+    with pytest.raises(ConfigError, match=line):
+        Preparation().whole(
+            config("model=dense_ae", "sampling=random", "model.network.latent_dim=100000000000")
+        )
+
+
 MATRICES = "similarity.sampling.matrices=true"
 
 
