@@ -196,7 +196,7 @@ class Campaign:
                 for kind, spoil in DAMAGES.items():
                     outputs = self.scratch / "spoilt"
                     shutil.copytree(place, outputs)
-                    found = sorted(outputs.rglob(name))
+                    found = sorted(path for path in outputs.rglob(name) if ".hydra" not in path.parts)
                     file = self.draw.choice([path for path in found if "stages" in path.parts] or found)
                     spoil(file, self.draw)
                     count -= 1
