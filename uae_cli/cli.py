@@ -1,6 +1,8 @@
 """The command line: `uae run`, `compare`, `attack`, `table`, `figure`, `runs`, `data`, `bench`, `paper`."""
 
 import argparse
+import contextlib
+import io
 import logging
 import os
 import signal
@@ -11,7 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from uae_cli import __version__
-from uae_cli.errors import ConfigError, UaeError
+from uae_cli.errors import ConfigError, UaeError, refusal
 
 _TOP_HELP = """\
 Unsupervised adversarial examples: generate them, retrain on them, measure what they change.
@@ -177,6 +179,8 @@ def main(argv: list[str] | None = None) -> int:
         stopped_by = number
         raise KeyboardInterrupt
 
+    _open_streams()
+    logging.raiseExceptions = False  # a log that can't be written is no reason to fill the terminal
     if threading.current_thread() is threading.main_thread():
         # What timeout, Slurm and systemd send leaves as little behind as Ctrl-C
         signal.signal(signal.SIGTERM, stop)
@@ -193,10 +197,35 @@ def main(argv: list[str] | None = None) -> int:
         print(f"uae: interrupted; {way}", file=sys.stderr)
         return 128 + stopped_by
     except BrokenPipeError:
-        # The reader (head, less) has left; Python would complain once more while it shuts down
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader (head, less) has left
+        _mute()
         return 141
+    except OSError as error:
+        line = refusal(error, "standard output")
+        if line is None or os.environ.get("UAE_DEBUG"):
+            raise
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        _mute()
+        print(f"uae: {line}", file=sys.stderr)
+        return 2
     return status
+
+
+def _open_streams() -> None:
+    """What was closed is opened on nothing; what can't be told in the terminal's letters becomes a ?."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - to the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _mute() -> None:
+    """Python would complain once more while it shuts down."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Parser(argparse.ArgumentParser):

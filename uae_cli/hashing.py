@@ -4,11 +4,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from uae_cli.errors import refusal, told_if_refused
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,9 +47,14 @@ def fingerprint(samples: "Tensor") -> str:
 CHECKSUMS = "checksums.json"
 
 
-def seal(folder: Path) -> None:
-    """Bring every file of a folder to the disk, and write beside them what they hold, `checksums.json`."""
-    sums = {}
+def seal(folder: Path, coming: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Bring every file of a folder to the disk, and write beside them what they hold, `checksums.json`.
+
+    Args:
+        folder: sealed; logs in it, which others may still write, are left out.
+        coming: the text of files that will be written after this, by name.
+    """
+    sums = {name: _checksum(BytesIO(text.encode())) for name, text in coming.items()}
     for file in _files(folder):
         with file.open("rb") as opened:
             sums[file.relative_to(folder).as_posix()] = _checksum(opened)
@@ -55,7 +63,11 @@ def seal(folder: Path) -> None:
 
 
 def damage(folder: Path) -> str:
-    """Which file of a sealed folder isn't as it was, and how; empty if all are."""
+    """Which file of a sealed folder isn't as it was, and how; empty if all are.
+
+    Raises:
+        OSError: the system refuses to read one, which says nothing about what it holds.
+    """
     try:
         sums: dict[str, str] = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
         for name, told in sums.items():
@@ -64,9 +76,22 @@ def damage(folder: Path) -> str:
                     return f"{folder / name}: doesn't hold what was written"
     except FileNotFoundError as error:
         return f"{error.filename}: is gone"
-    except (OSError, ValueError, AttributeError) as error:
+    except (IsADirectoryError, NotADirectoryError, ValueError, AttributeError) as error:
         return f"{folder}: can't be read ({error})"
     return ""
+
+
+def damage_of(file: Path) -> str:
+    """How a file isn't as the `checksums.json` beside it says; empty if it is, or nothing is said of it."""
+    try:
+        sums = json.loads((file.parent / CHECKSUMS).read_text(encoding="utf-8"))
+        told = sums.get(file.name)
+    except (OSError, ValueError, AttributeError):
+        return ""
+    if told is None:
+        return ""
+    with file.open("rb") as opened:
+        return "" if _checksum(opened) == told else "doesn't hold what was written"
 
 
 def remove(path: Path) -> None:
@@ -78,11 +103,11 @@ def remove(path: Path) -> None:
 
 
 def _files(folder: Path) -> list[Path]:
-    files = (file for file in folder.rglob("*") if file.is_file() and file.suffix != ".claim")
+    files = (file for file in folder.rglob("*") if file.is_file() and file.suffix not in (".claim", ".log"))
     return sorted(file for file in files if file.name != CHECKSUMS)
 
 
-def _checksum(opened: BufferedReader) -> str:
+def _checksum(opened: BufferedReader | BytesIO) -> str:
     return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
@@ -106,6 +131,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Have `write` fill a file beside `path` that then takes its place: readers see the whole file or none.
 
     `write` never meets a file that is there already: what an interrupted attempt left is removed first.
+
+    Raises:
+        ConfigError: the system refuses: no space, no permission, too many open files.
     """
     with _beside(path) as part:
         write(part)
@@ -126,23 +154,30 @@ def write_checked(path: Path, write: Callable[[Path], object]) -> Path:
 
 
 def is_unharmed(path: Path) -> bool:
-    """Whether a file that `write_checked` wrote holds what its name tells."""
+    """Whether a file that `write_checked` wrote holds what its name tells.
+
+    Raises:
+        ConfigError: the system refuses to open it, which is no damage.
+    """
     try:
         with path.open("rb") as opened:
             return _checksum(opened) == path.suffixes[-2][1:]
-    except (OSError, IndexError):
+    except (OSError, IndexError) as error:
+        if refused := refusal(error, path):
+            raise refused from error
         return False
 
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
     part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
-    try:
-        yield part
-    finally:
-        # After a failure; and where both are links to one file, of which replacing makes nothing
+    with told_if_refused(path):
         part.unlink(missing_ok=True)
+        try:
+            yield part
+        finally:
+            # After a failure; and where both are links to one file, of which replacing makes nothing
+            part.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

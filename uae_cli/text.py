@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
-_LONGEST_VALUE = 60
+_LONGEST_VALUE, _LONGEST_SENTENCE = 60, 300
 _LONGEST_LIST, _LONGEST_GUESS = 15, 6
 _LONGEST_UNLIKE = 60  # list of names where none is alike, so that any may have been meant
 _LIKE = 0.6  # the least likeness at which one name may have been meant for another
@@ -50,11 +50,21 @@ def one_line(error: object) -> str:
     return " ".join(str(error).split())
 
 
+def printable(text: object) -> str:
+    """Text of any origin as part of one line: what can't be printed is written as in Python."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(text))
+
+
+def shortened(text: str) -> str:
+    """A foreign sentence, which may quote what a file holds, cut where it gets too long for a line."""
+    return f"{text[:_LONGEST_SENTENCE]}…" if len(text) > _LONGEST_SENTENCE else text
+
+
 def shown(value: object) -> str:
     """A value as a user would write it on the command line, shortened if long."""
     if value is None:
         return "null"
-    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = printable(str(value).lower() if isinstance(value, bool) else value)
     if len(text) > _LONGEST_VALUE:
         return f"{text[:_LONGEST_VALUE]}…"
     return text or "''"

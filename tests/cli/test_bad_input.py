@@ -1,5 +1,6 @@
 """Every mistake: one line that names the setting and the way out, status 2, nothing left behind."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,6 +199,21 @@ def test_results_that_cannot_be_written(uae: Uae, npz: Npz, tmp_path: Path, sett
     assert "cannot be written" in line
     assert not list(tmp_path.rglob("results.csv"))
     assert not list(tmp_path.rglob(".hydra"))
+
+
+def test_a_disk_that_is_full_before_the_run_begins(
+    uae: Uae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("hydra.core.utils._save_config", full)
+    called = uae("run", *TINY)
+    assert called.status == 2
+    assert called.mistake.startswith("uae: ")
+    assert "no space is left" in called.mistake
+    assert len(called.mistake.splitlines()) == 1
+    assert not list(tmp_path.rglob("results.csv"))
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -174,3 +175,16 @@ def test_no_library_is_imported_before_it_is_used():
     code = f"import sys, uae_cli.datasets.command; sys.exit(str({slow} & set(sys.modules) or ''))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
+
+
+def test_a_changed_digit_is_not_called_verified(conf, root, capsys):
+    real = Path(os.environ.get("UAE_DATA", "none")) / "Data_Cortex_Nuclear.csv"
+    if not real.exists():
+        pytest.skip("Mice Protein isn't here")
+    (conf / "dataset/mice_protein.yaml").write_text((CONF / "dataset/mice_protein.yaml").read_text())
+    for change, state in (("0.5", "0.5"), "verified"), (("0.5", "0.6"), "present"):
+        (root / real.name).write_text(real.read_text().replace(*change, 1))
+        data_command(root, True, conf)
+        out = capsys.readouterr().out
+        assert states(out)["mice_protein"] == state
+        assert ("Not verified" in out) == (state == "present")

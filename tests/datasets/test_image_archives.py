@@ -39,7 +39,7 @@ def test_views_are_split_by_object(tmp_path, views):
     assert torch.equal(data.y_test, data.test_rows // 72)
     other = Coil20(name="coil20", split_seed=1).load(tmp_path, download=False)
     assert not torch.equal(other.test_rows, data.test_rows)
-    assert "no checksum is known" in COIL.check(tmp_path, verify=True).note
+    assert COIL.check(tmp_path, verify=True).unknown == ("coil-20-proc.zip",)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import published
@@ -153,6 +154,11 @@ def shifted(images, value):
         ("y_train", lambda y: y[:, None], "y_train is int64 of shape (6, 1)"),
         ("y_train", lambda y: y[:5], "6 samples but 5 labels"),
         ("y_train", lambda y: y - 1, "y_train goes from -1 to 4"),
+        (
+            "y_train",
+            lambda y: y * 2_000_000,
+            "6 different labels, of which the largest is 10000000",
+        ),
         ("y_train", lambda y: y + 0.5, "no whole numbers"),
         ("y_train", lambda y: y * np.nan, "no whole numbers"),
         ("y_train", lambda y: y.astype(str), "y_train is <U21"),
@@ -277,3 +283,24 @@ def test_real_partial_sets(load_real, name, shape, sizes, classes):
     assert (len(data.x_train), len(data.x_test)) == sizes
     assert data.y_train.unique().tolist() == list(range(classes))
     assert data.note.startswith("PARTIAL")
+
+
+def test_more_than_memory_holds_is_refused_before_it_is_unpacked(tmp_path, arrays, monkeypatch):
+    path = save(tmp_path, arrays)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=100))
+    unpacked = []
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda archive: unpacked.append(archive))
+    assert "GiB of memory is free" in refusal(tmp_path)
+    assert not unpacked
+    assert path.exists()
+
+
+def test_an_array_of_another_size_than_its_header_says_is_refused(tmp_path, arrays):
+    path = save(tmp_path, arrays)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["x_train.npy"] = members["x_train.npy"].replace(b"(6, 4, 5, 3)", b"(9, 4, 5, 3)")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert "x_train.npy is shorter or longer than its header says" in refusal(tmp_path)

@@ -46,7 +46,7 @@ def test_the_published_split(tmp_path, files):
     assert torch.equal(data.test_rows, torch.arange(4252, 5744))
     assert torch.equal(data.x_train[:, 0].argsort(), torch.arange(4252))
     assert ACTIVITY.check(tmp_path, verify=False).note == ""
-    assert "no checksum is known of this final_X_train.txt" in ACTIVITY.check(tmp_path, verify=True).note
+    assert "final_X_train.txt" in ACTIVITY.check(tmp_path, verify=True).unknown
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_split_of_mice(tmp_path, table):
     assert (data.shape, len(data.x_train), len(data.x_test)) == ((77,), 864, 216)
     assert data.y_test.bincount().tolist() == [27] * 8
     assert [MICE_CLASSES[y] for y in data.y_train] == table["class"][data.train_rows.numpy()].tolist()
-    assert f"no checksum is known of this {MICE_FILE}" in MICE.check(tmp_path, verify=True).note
+    assert MICE.check(tmp_path, verify=True).unknown == (MICE_FILE,)
 
 
 def test_means_on_the_training_split_do_not_see_the_test_rows(tmp_path, table):

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from uae_cli.datasets import Dataset, Digits
 from uae_cli.errors import ConfigError, DataError
-from uae_cli.experiment.check import Preparation
+from uae_cli.experiment.check import Preparation, check_room
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
 
 
@@ -132,6 +133,28 @@ def test_checking_leaves_the_settings_as_they_are() -> None:
         ready.experiment.model.build(ready.data.shape, 0, classes=10).state_dict() for _ in range(2)
     )
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_disk_too_small_for_what_will_be_written_is_told_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ready = Preparation().whole(config(f"outputs={tmp_path / 'new'}"))
+    check_room(ready)
+    room = SimpleNamespace(free=10_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: room)
+    with pytest.raises(ConfigError, match=r"new: takes about 0\.\d MiB, and 0\.0 MiB is free"):
+        check_room(ready)
+    (tmp_path / "new/stages").mkdir(parents=True)
+    check_room(ready)
+    assert "unless enough of it is there already" in caplog.text
+
+
+def test_a_network_larger_than_memory_is_refused_before_it_is_made() -> None:
+    line = r"^model.network: its weights take [\d.e+]+ GiB or more, .* make it smaller"
+    with pytest.raises(ConfigError, match=line):
+        Preparation().whole(
+            config("model=dense_ae", "sampling=random", "model.network.latent_dim=100000000000")
+        )
 
 
 MATRICES = "similarity.sampling.matrices=true"

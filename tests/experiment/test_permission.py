@@ -7,6 +7,7 @@ import pytest
 
 from uae_cli.errors import ConfigError
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
+from uae_cli.experiment.permission import check_said
 
 
 class Trap:
@@ -37,6 +38,10 @@ def compose(*overrides: str, extra_dir: Path | None = None) -> None:
         "+hydra.callbacks.mine._target_=os.system",
         "+hydra.callbacks.mine._target_=hydra.utils.get_object",
         "+hydra.job_logging.handlers.mine={class: subprocess.Popen}",
+        "+hydra.job_logging.handlers.mine={class: logging.handlers.QueueHandler}",
+        "hydra.launcher._target_=hydra_plugins.x.os.system",
+        "hydra.launcher._target_=hydra.test_utils.test_utils.subprocess.Popen",
+        "+hydra.sweeper.custom_search_space=os.system",
     ],
 )
 def test_what_is_not_ours_is_refused(override: str) -> None:
@@ -57,6 +62,39 @@ def test_the_pickle_of_a_strangers_experiment_is_not_opened(tmp_path: Path) -> N
     assert not mark.exists()
 
 
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("+hydra.job_logging.handlers.file.mode=w", "only added to"),
+        ("hydra.job_logging.handlers.file.filename=/etc/passwd", "in the run's folder"),
+        ("hydra.job_logging.handlers.console.level='ext://antigravity'", "ext://sys.stdout or"),
+        ("hydra.job_logging.handlers.console.stream='cfg://handlers'", "ext://sys.stdout or"),
+        ("hydra.job_logging.handlers.console.stream='${hydra.job.name}'", "must not refer"),
+        ("hydra.job.name='../../x'", "must be letters"),
+    ],
+)
+def test_logging_imports_nothing_and_writes_nowhere_else(override: str, line: str) -> None:
+    with pytest.raises(ConfigError, match=line):
+        compose(override)
+
+
+def test_what_a_cluster_runs_beside_the_job_is_said_on_the_command_line() -> None:
+    hydra = {"job": {"name": "uae"}, "launcher": {"setup": ["rm -r outputs"]}}
+    check_said({}, hydra, ["hydra.launcher.setup=['rm -r outputs']"])
+    with pytest.raises(ConfigError, match=r"launcher\.setup: stands in a file"):
+        check_said({}, hydra, [])
+
+
+@pytest.mark.parametrize("group", ["job_logging", "hydra_logging"])
+@pytest.mark.parametrize("choice", ["default", "none", "disabled", "stdout", "colorlog"])
+def test_hydras_own_logging_is_allowed(group: str, choice: str) -> None:
+    if (group, choice) != ("hydra_logging", "stdout"):
+        try:
+            compose(f"hydra/{group}={choice}")
+        except ConfigError as error:
+            assert "no such choice" in str(error)  # noqa: PT017 - a plugin that isn't installed
+
+
 @pytest.mark.parametrize("plugins", ["plugins=[collections]", "plugins=[os,collections.abc,collections]"])
 def test_a_module_is_allowed_by_its_name(plugins: str) -> None:
     compose("protocol._target_=collections.OrderedDict", plugins)
@@ -75,7 +113,7 @@ def test_a_name_that_only_begins_like_an_allowed_one_is_refused() -> None:
         (
             "data: {hidden: {(): pandas.read_pickle}}\n"
             "hydra: {job_logging: {formatters: {mine: '${data.hidden}'}}}",
-            "must not refer to another part",
+            "must not refer",
         ),
     ],
 )

@@ -1,12 +1,15 @@
 """`uae figure`: where the paper's figures lie among finished runs."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from uae_cli.cli import main
 from uae_cli.paper.page import how
 from uae_cli.results import FinishedRun
+from uae_cli.results.columns import LATER
 from uae_cli.tables import Figure, contents
 
 SMALL = ("threads=1", "data.train_size=8", "data.test_size=4", "attack.iterations=2", "similarity.steps=2")
@@ -42,16 +45,17 @@ def test_it_is_found_and_copied(here: Path, capsys: pytest.CaptureFixture[str]) 
     ],
 )
 def test_how_it_was_made_is_told(scale: str, attacked: int, told: str) -> None:
-    assert how(FinishedRun(Path("run"), "a_name", scale, 0, attacked, "job", "commit")) == told
+    assert how(FinishedRun(Path("run/results.csv"), "a_name", scale, 0, attacked, "job", "commit")) == told
 
 
 def test_a_run_of_an_older_uae_that_says_not_which_job_it_was_is_found(
-    here: Path, capsys: pytest.CaptureFixture[str]
+    here: Path, finish: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = here / "outputs" / "runs" / "old"
-    (folder / "figures").mkdir(parents=True)
+    table = finish("runs/old", {"experiment": "digits_conv_ae", "seed": 4})
+    pd.read_csv(table).drop(columns=[*LATER]).to_csv(table, index=False)
+    folder = table.parent
+    (folder / "figures").mkdir()
     (folder / "figures" / "mine_uae_largest.png").touch()
-    (folder / "results.csv").write_text("experiment,scale,seed\ndigits_conv_ae,full,4\n")
     assert main(["figure", "5"]) == 0
     assert "digits_conv_ae, seed 4: outputs/runs/old" in capsys.readouterr().out
 

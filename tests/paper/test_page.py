@@ -225,7 +225,7 @@ def test_a_run_whose_record_is_damaged_is_told_by_its_device(tmp_path: Path, rec
     else:
         path.write_text(record)
     run = FinishedRun(
-        tmp_path, experiment="e", scale="full", seed=0, n_attacked=0, job="j",
+        tmp_path / "results.csv", experiment="e", scale="full", seed=0, n_attacked=0, job="j",
         commit="abcdef0123", device="a card", started="2026-01-02T03:04:05",
     )  # fmt: skip
     write_page(tmp_path / "page.html", [], {"j": run}, tmp_path / "none", [])

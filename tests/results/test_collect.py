@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from uae_cli.results import MeanResult, collect, finished_runs, over_seeds, read_run
+from uae_cli.hashing import seal
+from uae_cli.results import MeanResult, collect, finished_runs, over_seeds, read_run, unread
 from uae_cli.results.columns import COLUMNS, LATER
 
 Finish = Callable[..., Path]
@@ -66,10 +67,11 @@ def test_the_latest_of_a_repeated_run_wins_across_time_zones(outputs: Path, fini
     assert only(outputs).mean == 0.002
 
 
-def test_a_repeated_run_is_replaced_whole(outputs: Path, finish: Finish) -> None:
+def test_a_later_file_replaces_the_rows_that_it_has(outputs: Path, finish: Finish) -> None:
     finish("a", {"value": 0.001}, {"arm": "l2_uae", "value": 0.005})
     finish("b", {"value": 0.002, "started": "2025-02-01T10:00:00"})
-    assert [(row.arm, row.mean) for row in over_seeds(collect(outputs))] == [("mine_uae", 0.002)]
+    found = {row.arm: row.mean for row in over_seeds(collect(outputs))}
+    assert found == {"mine_uae": 0.002, "l2_uae": 0.005}
 
 
 def test_a_diverged_seed_is_not_passed_over(outputs: Path, finish: Finish) -> None:
@@ -122,6 +124,31 @@ def test_a_nonsense_value_leaves_the_file_out(
     finish("bad", change)
     assert collect(outputs).empty
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("change", [("60000", "1e300"), ("test_mse", "test_msd")])
+def test_a_damaged_value_leaves_the_file_out(outputs: Path, finish: Finish, change: tuple[str, str]) -> None:
+    path = finish("bad", {})
+    path.write_text(path.read_text().replace(*change))
+    assert collect(outputs).empty
+
+
+def test_a_row_changed_after_its_run_leaves_the_file_out(outputs: Path, finish: Finish) -> None:
+    path = finish("a", {"value": 0.004})
+    seal(path.parent)
+    assert len(collect(outputs)) == 1
+    path.write_text(path.read_text().replace("0.004", "0.003"))
+    assert unread(outputs) == [f"{path}: doesn't hold what was written"]
+    assert finished_runs(outputs) == []
+
+
+def test_a_folder_or_a_dead_link_in_place_of_a_file_stops_nothing(outputs: Path, finish: Finish) -> None:
+    finish("good", {})
+    (outputs / "bad/results.csv").mkdir(parents=True)
+    (outputs / "folder.csv").mkdir()
+    (outputs / "link.csv").symlink_to("nowhere")
+    assert len(collect(outputs)) == len(finished_runs(outputs)) == 1
+    assert [line.partition(":")[0] for line in unread(outputs)] == [str(outputs / "bad/results.csv")]
 
 
 def test_twice_the_same_row_leaves_the_file_out(outputs: Path, finish: Finish) -> None:

@@ -128,6 +128,34 @@ def test_no_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "start one with `uae run`" in refused(tmp_path, capsys)
 
 
+def test_runs_of_which_only_a_tables_file_is_left(
+    outputs: Path, finish: Finish, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seeds = [{"seed": seed, "job": f"{seed}abcdef0123", "value": 0.003 - seed / 1000} for seed in (0, 1)]
+    finish("kept", *seeds).rename(outputs / "table4.csv")
+    rows = listed(outputs, capsys, "--best", "test_mse")
+    assert [row[0] for row in rows[1:]] == ["table4.csv:1abcde", "table4.csv:0abcde"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a: [1", "not YAML"),
+        (b"\xff\xfea\x00:\x00", "UTF-8"),
+        ("name: Zürich".encode("latin-1"), "UTF-8"),
+        (b"a: !!timestamp x", "not YAML"),
+    ],
+)
+def test_a_damaged_config_is_told(
+    three_runs: Path, capsys: pytest.CaptureFixture[str], content: bytes, said: str
+) -> None:
+    (three_runs / FIRST / "config.yaml").write_bytes(content)
+    line = refused(three_runs, capsys, "diff", "1a2b3c", "4d5e6f")
+    assert said in line
+    assert "config.yaml" in line
+    assert line.count("\n") == 1
+
+
 def test_a_damaged_file_is_left_out(three_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = three_runs / SECOND / RESULTS_FILE
     table.write_text(table.read_text().replace("80.0", "eighty"))

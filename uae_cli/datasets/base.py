@@ -135,7 +135,8 @@ class Dataset:
 class Availability:
     """Whether a dataset is at hand: the answer of `uae data`.
 
-    `path` is the file or folder found, or the first place looked at; `problem` says what is wrong with
+    `path` is the file or folder found, or the first place looked at; `unknown` names files of which no
+    checksum is known, so that only their content was checked; `problem` says what is wrong with
     what is there (empty: nothing), `remedy` how to get what is missing or to mend what is wrong.
     """
 
@@ -146,6 +147,7 @@ class Availability:
     remedy: str = ""
     note: str = ""
     problem: str = ""
+    unknown: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -212,6 +214,10 @@ class FileLoader(ABC):
         """The way out of a `problem` of files that are there."""
         return "replace it with an intact copy"
 
+    def unknown(self, files: list[Path]) -> tuple[str, ...]:  # noqa: ARG002 - of files that bring their own
+        """The files whose checksum isn't the known one, or of which none is known."""
+        return ()
+
     def inspect(self, files: list[Path], *, verify: bool) -> str:
         """The note on files that are there; only with `verify` are their numbers read.
 
@@ -229,6 +235,7 @@ class FileLoader(ABC):
         if not files:
             return Availability(present=False, path=place, source=source, remedy=self.remedy(root))
         note = problem = ""
+        unknown = self.unknown(files) if verify else ()
         try:
             note = self.inspect(files, verify=verify)
         except UaeError as error:
@@ -239,6 +246,7 @@ class FileLoader(ABC):
             size_bytes=sum(path.stat().st_size for path in files),
             source=source,
             note=note,
+            unknown=unknown,
             problem=problem,
             remedy=self.mend(problem) if problem else "",
         )

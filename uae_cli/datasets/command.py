@@ -120,7 +120,7 @@ def _line(widest: int, cells: tuple[Text, ...] = ()) -> Table:
 
 
 def _cells(name: str, found: Availability, root: Path, *, verify: bool) -> tuple[Text, ...]:
-    state = "corrupt" if found.problem else "verified" if verify else "present"
+    state = "corrupt" if found.problem else "verified" if verify and not found.unknown else "present"
     size = decimal(found.size_bytes) if found.size_bytes else "–"
     # Text, not markup: a path may hold [brackets].
     about, path = Text(), found.path
@@ -130,7 +130,11 @@ def _cells(name: str, found: Availability, root: Path, *, verify: bool) -> tuple
         about.append(str(path.relative_to(root) if path.is_relative_to(root) and path != root else path))
     if not found.present or found.source != str(path):
         about.append(f"{' · ' if about else ''}{found.source}", style="dim")
-    for line in (found.problem, found.remedy, found.note):
+    names = ", ".join(found.unknown)
+    unknown = (
+        f"Not verified, checked by content alone: no checksum is known of this {names}." if names else ""
+    )
+    for line in (found.problem, found.remedy, found.note, unknown):
         if line:
             about.append("\n" + line, style="italic")
     return Text(name), Text(state, style=_COLOURS[state]), Text(size), about

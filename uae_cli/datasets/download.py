@@ -59,12 +59,9 @@ class PublishedDataset(FileLoader):
         """Another copy, or another download."""
         return f"{super().mend(problem)}, or delete it and {DOWNLOAD}"
 
-    def inspect(self, files: list[Path], *, verify: bool) -> str:
-        """With `verify`, the note also names files of which no checksum is known."""
-        note = super().inspect(files, verify=verify)
-        unknown = [path.name for path in files if verify and not intact(path, self.sha256.get(path.name, ""))]
-        told = f" Checked by content; no checksum is known of this {', '.join(unknown)}." if unknown else ""
-        return (note + told).lstrip()
+    def unknown(self, files: list[Path]) -> tuple[str, ...]:
+        """Publishers pack their files anew: one of another checksum is told, not refused."""
+        return tuple(path.name for path in files if not intact(path, self.sha256.get(path.name, "")))
 
     def load(self, root: Path, *, download: bool) -> Dataset:
         """Read the set, fetching it first if it is missing and `download` is set.

@@ -1,13 +1,16 @@
 """Arrays in one `.npz` or `.npy` file: a user's own data, the partial sets, and any set kept offline."""
 
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 from pydantic.dataclasses import dataclass
 
@@ -15,16 +18,19 @@ from uae_cli.datasets.base import ROOT_HINT, Dataset, FileLoader
 from uae_cli.datasets.tabular import SplitSeed, Table, random_split
 from uae_cli.errors import ConfigError, DataError, UaeError
 from uae_cli.settings import STRICT
-from uae_cli.text import listed, one_line
+from uae_cli.text import gib, listed, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 SAMPLES = "uint8 images (N×H×W or N×H×W×C) or floats in [0, 1] (N×d, N×H×W or N×H×W×C)"
+_MOST_SPARE = 1000  # outputs of a classifier to each class that there is
 _FEWEST = 5  # samples in an .npy, of which one is to test
 LABELS = "N integers from 0 up"
 
+# What a damaged header makes NumPy raise, which reads it as Python; a size in it may be any
+NO_ARRAY = (ValueError, SyntaxError, TokenError, TypeError, EOFError, OSError, MemoryError, OverflowError)
 # What a damaged archive makes zipfile and zlib raise, besides BadZipFile for a wrong CRC.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
@@ -146,7 +152,7 @@ def read_array(path: Path) -> NDArray[Any]:
             if name is None and len(read.files) != 1:
                 raise DataError(f"holds {listed(read.files) or 'nothing'}; call the samples x")
             return _array(read, name or read.files[0], SAMPLES)
-    except (ValueError, *_BROKEN) as error:
+    except (*NO_ARRAY, *_BROKEN) as error:
         kind = f"{path.suffix} file of numbers"
         raise DataError(f"corrupt or no {kind} ({one_line(error)})") from None
 
@@ -183,6 +189,8 @@ def _check_archive(path: Path, *, verify: bool) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
+            if verify:
+                _check_sizes(archive)
             damaged = archive.testzip() if verify else None
     except _BROKEN as error:
         raise DataError(f"corrupt or no .npz file ({error})") from None
@@ -193,10 +201,36 @@ def _check_archive(path: Path, *, verify: bool) -> None:
         raise DataError(f"{lacks}")
 
 
+def _check_sizes(archive: zipfile.ZipFile) -> None:
+    """See whether the arrays are as large as they say, and fit into memory, before any is unpacked."""
+    needed = 0
+    for member in archive.infolist():
+        with archive.open(member) as file:
+            try:
+                version = np.lib.format.read_magic(file)
+                read = (
+                    np.lib.format.read_array_header_1_0
+                    if version == (1, 0)
+                    else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read(file)
+            except (*NO_ARRAY, zipfile.BadZipFile, zlib.error):
+                continue  # which the checksum tells, or whoever reads it
+            count = math.prod(shape)
+            if not dtype.hasobject and file.tell() + count * dtype.itemsize != member.file_size:
+                raise DataError(f"corrupt: {member.filename} is shorter or longer than its header says")
+            needed += count * (dtype.itemsize + 4)  # as it is, and as float32
+    free = int(psutil.virtual_memory().available)
+    if needed > free:
+        raise DataError(
+            f"its arrays take {gib(needed)} GiB, and {gib(free)} GiB of memory is free; use fewer samples"
+        )
+
+
 def _array(arrays: Mapping[str, NDArray[Any]], key: str, expected: str) -> NDArray[Any]:
     try:
         return np.asarray(arrays[key])
-    except ValueError as error:
+    except NO_ARRAY as error:
         # NumPy's own words for pickled objects advise allow_pickle=True, which must never happen here.
         reason = "it holds Python objects" if "bject arrays" in str(error) else str(error)
         raise DataError(f"{key} is refused: {reason}; expected {expected}") from None
@@ -238,6 +272,11 @@ def _labels(arrays: Mapping[str, NDArray[Any]], key: str) -> "Tensor":
         raise DataError(f"{key} holds values that are no whole numbers; expected {LABELS}")
     if len(array) and not (array.min() >= 0 and array.max() < 2**31):
         raise DataError(f"{key} goes from {array.min()} to {array.max()}; expected {LABELS}")
+    if len(array) and array.max() >= _MOST_SPARE * (1 + len(np.unique(array))):
+        raise DataError(
+            f"{key} has {len(np.unique(array))} different labels, of which the largest is {array.max()}; "
+            "a classifier has an output for each number up to it: count the classes from 0 up"
+        )
     return torch.from_numpy(array.astype(np.int64))
 
 

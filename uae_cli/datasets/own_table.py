@@ -175,8 +175,17 @@ def read_table(path: Path) -> "pd.DataFrame":
         raise DataError(
             f"dataset.path = {path}: reading Parquet needs pyarrow; pip install pyarrow, or save it as CSV"
         ) from None
-    # pandas' and pyarrow's own errors for what is no table are ValueErrors
-    except (ValueError, OSError, EOFError, csv.Error, pd.errors.ParserWarning) as error:
+    # pandas' and pyarrow's own errors for what is no table are ValueErrors; what pandas itself wrote beside a
+    # Parquet's columns it takes for granted
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        LookupError,
+        TypeError,
+        csv.Error,
+        pd.errors.ParserWarning,
+    ) as error:
         raise DataError(f"dataset.path = {path}: can't be read as a table: {one_line(error)}") from None
     table.columns = table.columns.map(str)
     if not len(table):

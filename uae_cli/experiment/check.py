@@ -1,5 +1,7 @@
 """Everything that is checked before a run begins: a mistake costs seconds and leaves nothing behind."""
 
+import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,6 +15,7 @@ from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation import Watcher
 from uae_cli.experiment.schema import Experiment, from_config
+from uae_cli.experiment.settings import check_form
 from uae_cli.hashing import digest
 from uae_cli.machine import choose_device, free_bytes, use_precision
 from uae_cli.mi import RandomProjections
@@ -22,6 +25,8 @@ from uae_cli.randomness import generator
 from uae_cli.text import gib, one_line
 
 Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Preparation:
         Raises:
             UaeError: the first thing that would stop the run.
         """
+        check_form(config)
         job = digest(config)
         experiment = self._experiments[job] = self._experiments.get(job) or from_config(config)
         device = choose_device(experiment.device)
@@ -112,6 +118,41 @@ def check_fit(experiment: Experiment, data: Dataset, device: torch.device) -> No
             evaluation.check(model, data)
     experiment.protocol.check_data(experiment, data)
     _check_memory(experiment, model, data, device)
+
+
+def check_room(ready: Prepared) -> None:
+    """See whether the disk holds what the run will write: samples of every attack, weights of every fit.
+
+    Where earlier runs have left finished stages, some of it may be there already, so that it is only told.
+
+    Raises:
+        ConfigError: there is too little room, and nothing is there yet.
+    """
+    experiment, data = ready.experiment, ready.data
+    plan = experiment.protocol.plan(experiment, data)
+    sample = 4 * data.x_train[0].numel()
+    attacks = [attack.samples * sample for attack in plan.attacks]
+    sizes: dict[str, int] = {}
+    for fit in plan.fits:
+        if (key := repr(fit.model)) not in sizes:
+            state = fit.model.build(data.shape, 0, classes=data.classes).state_dict()
+            sizes[key] = sum(value.nbytes for value in state.values())
+    fits = [sizes[repr(fit.model)] for fit in plan.fits]
+    # While an attack's chunks become one file, they are there twice; a checkpoint holds weights and moments
+    needed = sum(attacks) + sum(fits) + max(max(attacks, default=0), 4 * max(fits, default=0))
+    outputs = experiment.outputs
+    place = next(folder for folder in (outputs.absolute(), *outputs.absolute().parents) if folder.is_dir())
+    if needed <= (free := shutil.disk_usage(place).free):
+        return
+    line = f"outputs = {outputs}: takes about {_mib(needed)}, and {_mib(free)} is free; use another disk"
+    if (outputs / "stages").exists():
+        log.warning("%s, unless enough of it is there already", line)
+    else:
+        raise ConfigError(line)
+
+
+def _mib(size: int) -> str:
+    return f"{gib(size)} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
 def _check_similarity(name: str, attack: Attack, model: nn.Module, samples: Tensor) -> None:

@@ -190,6 +190,8 @@ def _hydra(overrides: list[str], extra_dir: str | None) -> Iterator[_Hydra]:
             if isinstance(error, AttributeError) and "full_key: " not in str(error):
                 raise  # not OmegaConf's
             raise explained(error, overrides, hydra.get_group_options) from error
+        except RecursionError as error:
+            raise ConfigError("a setting is nested deeper than can be read; write it plainly") from error
 
 
 def _job(hydra: _Hydra, own: list[str], overrides: Sequence[str], *, multirun: bool) -> Job:

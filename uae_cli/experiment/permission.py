@@ -15,14 +15,31 @@ _OURS = re.compile(
     r"uae_cli\.(arms|attacks|contrastive|datasets|evaluation|mi|models|protocols|training)\.[A-Z]\w*"
     r"|torch\.optim\.[A-Z]\w*"
 )
-# What Hydra's launchers and sweepers are, and the logging that it sets up
+# Hydra's launchers and sweepers, what the latter sample by, and what its logging is made of
 _HYDRAS = re.compile(
-    r"hydra(\.\w+)*\.[A-Z]\w*|hydra_plugins(\.\w+)+|colorlog\.[A-Z]\w*|logging(\.handlers)?\.[A-Z]\w*"
+    r"hydra\._internal\.core_plugins\.(basic_launcher\.BasicLauncher|basic_sweeper\.BasicSweeper)"
+    r"|hydra_plugins\.hydra_joblib_launcher\.joblib_launcher\.JoblibLauncher"
+    r"|hydra_plugins\.hydra_submitit_launcher\.submitit_launcher\.(Local|Slurm)Launcher"
+    r"|hydra_plugins\.hydra_ray_launcher\.ray_launcher\.RayLauncher"
+    r"|hydra_plugins\.hydra_rq_launcher\.rq_launcher\.RQLauncher"
+    r"|hydra_plugins\.hydra_optuna_sweeper\.optuna_sweeper\.OptunaSweeper"
+    r"|hydra_plugins\.hydra_ax_sweeper\.ax_sweeper\.AxSweeper"
+    r"|hydra_plugins\.hydra_nevergrad_sweeper\.nevergrad_sweeper\.NevergradSweeper"
+    r"|optuna\.samplers\.\w+Sampler"
+    r"|logging\.(StreamHandler|FileHandler|NullHandler)|colorlog\.ColoredFormatter"
 )
-
+_CALLING = ("_target_", "class", "()", "custom_search_space", "queue", "listener")
+# Python's logging imports what follows ext://, wherever it stands; and opens files that a handler names
+_LOGGING = ("job_logging", "hydra_logging")
+_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+_LOGS = ("${hydra.runtime.output_dir}/run.log", "${hydra.runtime.output_dir}/${hydra.job.name}.log")
+_FORMAT = "${uae_line:${hydra.mode},${oc.select:hydra.job.num,null}}"
+_PLAIN_NAME = re.compile(r"\w[\w.+-]*")
 
 # Values of these parts of Hydra's section become arguments of what it calls
-_BUILT = ("callbacks", "job_logging", "hydra_logging", "launcher")
+_BUILT = ("callbacks", "launcher")
+# What a launcher runs beside the job
+_SAID = (("job", "env_set"), ("launcher", "setup"), ("launcher", "python"))
 _ELSEWHERE = re.compile(r"\$\{(?!hydra[.:]|uae_|now:|oc\.env:|oc\.select:hydra\.)")
 
 
@@ -42,14 +59,24 @@ def check_said(config: dict[str, Any], hydra: dict[str, Any], overrides: Sequenc
         raise ConfigError(
             f"plugins = {config['plugins']}: stands in a file; allow modules on the command line, plugins=[…]"
         )
-    if hydra.get("job", {}).get("env_set") and "env_set" not in said:
-        raise ConfigError("hydra.job.env_set: stands in a file; set environment variables in your shell")
+    for section, name in _SAID:
+        part = hydra.get(section)
+        if isinstance(part, dict) and part.get(name) and name not in said:
+            raise ConfigError(
+                f"hydra.{section}.{name}: stands in a file; only a command line may say what runs beside uae"
+            )
     for part in _BUILT:
         for place, value in _texts(hydra.get(part), f"hydra.{part}"):
             if _ELSEWHERE.search(value):
                 raise ConfigError(
                     f"{place} = {value}: must not refer to another part of the config; write it out"
                 )
+    for part in _LOGGING:
+        for place, value in _texts(hydra.get(part), f"hydra.{part}"):
+            _check_logged(place, value)
+    name = str(hydra.get("job", {}).get("name"))
+    if not _PLAIN_NAME.fullmatch(name):
+        raise ConfigError(f"hydra.job.name = {name}: must be letters, digits and . _ + -, for a log has it")
 
 
 def check_allowed(config: dict[str, Any], hydra: dict[str, Any]) -> None:
@@ -66,13 +93,26 @@ def check_allowed(config: dict[str, Any], hydra: dict[str, Any]) -> None:
     if not isinstance(plugins, list) or not all(isinstance(name, str) and name for name in plugins):
         raise ConfigError(f"plugins = {plugins}: must be a list of modules, as in plugins=[my_pkg]")
     called = [(*found, _OURS) for found in _texts(config, "", ("_target_",))]
-    called += [(*found, _HYDRAS) for found in _texts(hydra, "hydra", ("_target_", "class", "()"))]
+    called += [(*found, _HYDRAS) for found in _texts(hydra, "hydra", _CALLING)]
     for setting, named, known in called:
         if not known.fullmatch(named) and not any(named.startswith(f"{plugin}.") for plugin in plugins):
             raise ConfigError(
                 f"{setting} = {named}: calls what this package doesn't bring; if you trust that module, "
                 f"allow it: plugins=[{','.join([*plugins, named.partition('.')[0]])}]"
             )
+
+
+def _check_logged(place: str, value: str) -> None:
+    """See whether logging would import something, or write elsewhere than into the run's folder."""
+    key = place.rpartition(".")[2]
+    if key == "filename" and value not in _LOGS:
+        raise ConfigError(f"{place} = {value}: a log belongs in the run's folder; write {_LOGS[0]}")
+    if key == "mode" and value != "a":
+        raise ConfigError(f"{place} = {value}: a log is only added to; write a")
+    if "://" in value and value not in _STREAMS:
+        raise ConfigError(f"{place} = {value}: must be {' or '.join(_STREAMS)}")
+    if "${" in value and value not in (*_LOGS, _FORMAT):
+        raise ConfigError(f"{place} = {value}: must not refer to anything else; write it out")
 
 
 def _texts(node: object, place: str, keys: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:

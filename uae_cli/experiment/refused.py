@@ -120,6 +120,7 @@ _WORDINGS = (
 # Reasons that only repeat the value
 _REDUNDANT = re.compile(r", (unable to (parse|interpret)|got a number with a fractional part).*|, not 0$")
 _RANGE = re.compile(r"(\d+)-(\d+)")
+_MOST_PROBLEMS = 3  # told of one section
 _OF_NUMBERS = ("int_", "float_", "greater_", "less_")  # what pydantic calls their problems
 
 
@@ -127,7 +128,9 @@ def validation_error(error: ValidationError, place: str) -> ConfigError:
     """What pydantic refused at `place` ("attack", "model.trainer", …), as one line."""
     problems = _without_alternatives(error)
     if len(problems) > 1:
-        return ConfigError("; ".join(str(_one(problem, place)) for problem in problems))
+        told = [str(_one(problem, place)) for problem in problems]
+        more = f"; and {len(told) - _MOST_PROBLEMS} more" if len(told) > _MOST_PROBLEMS else ""
+        return ConfigError("; ".join(told[:_MOST_PROBLEMS]) + more)
     return _one(problems[0], place)
 
 

@@ -1,7 +1,8 @@
 """A whole experiment, checked before any data is read: what `conf/` composes, as objects."""
 
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -9,9 +10,11 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 from hydra import utils
 from hydra.errors import InstantiationException
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from pydantic.dataclasses import dataclass
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from uae_cli.arms import Arm
 from uae_cli.attacks import Attack, Criterion, Method, Similarity, Solver
@@ -21,9 +24,10 @@ from uae_cli.errors import ConfigError, SettingError, UaeError
 from uae_cli.evaluation.base import Evaluation
 from uae_cli.experiment.refused import validation_error
 from uae_cli.experiment.settings import ArmSettings, RunSettings, check_without_torch
+from uae_cli.machine import free_bytes
 from uae_cli.randomness import derive_seed
 from uae_cli.settings import STRICT, Location
-from uae_cli.text import nearest, one_line
+from uae_cli.text import gib, nearest, one_line, printable, shortened
 from uae_cli.training import Trainer
 
 Settings = TypeVar("Settings")
@@ -31,6 +35,28 @@ Settings = TypeVar("Settings")
 # Hydra 1.4 asks which classes a config may name: any, since users name their own there
 _ANY_CLASS = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 _TRUSTED = {} if _ANY_CLASS is None else {"_execution_whitelist_": _ANY_CLASS}
+
+
+class _WithinMemory(TorchFunctionMode):
+    """Refuses a network before its weights take more memory than is free: the system would kill us."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._free, self._taken = free_bytes(torch.device("cpu")), 0
+
+    def __torch_function__(
+        self, func: Any, types: object, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Called by torch for every function; layers make their weights with `empty`."""
+        if func is torch.empty:
+            self._taken += 4 * math.prod(args[0] if isinstance(args[0], Sequence) else args)
+            if self._taken > self._free:
+                needed, free = gib(self._taken), gib(self._free)
+                raise ConfigError(
+                    f"model.network: its weights take {needed} GiB or more, and {free} GiB are free; "
+                    "make it smaller"
+                )
+        return func(*args, **(kwargs or {}))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -59,7 +85,7 @@ class ModelSettings:
     def build(self, shape: tuple[int, ...], seed: int, *, classes: int) -> nn.Module:
         """A fresh network for samples of this shape; what its constructor draws, the seed decides."""
         try:
-            with torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(devices=[]), _WithinMemory():
                 torch.default_generator.manual_seed(derive_seed(seed, "weights"))
                 return self.network(shape=shape, **({"classes": classes} if self.supervised else {}))
         except ValidationError as error:
@@ -223,6 +249,9 @@ def built(settings: type[Settings], config: dict[str, Any]) -> Settings:
         made: Settings = utils.instantiate({"_target_": target, "_convert_": "all", **config}, **_TRUSTED)
     except InstantiationException as error:
         raise _explained(error) from error
+    except OmegaConfBaseException as error:
+        reason, _, place = one_line(error).partition(" full_key: ")
+        raise ConfigError(f"{place.partition(' ')[0] or 'config'}: {shortened(reason)}") from error
     return made
 
 
@@ -233,7 +262,7 @@ def _explained(error: InstantiationException) -> UaeError:
         return cause
     if isinstance(cause, ValidationError):
         return validation_error(cause, place)
-    return ConfigError(f"{place or 'config'}: {one_line(cause) if cause else text}")
+    return ConfigError(f"{printable(place or 'config')}: {shortened(one_line(cause or text))}")
 
 
 def check_optimizer(factory: Callable[..., Any], place: str) -> None:

@@ -1,19 +1,20 @@
 """What of settings, command line and a user's own files is checked before torch is loaded."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from uae_cli.errors import ConfigError
+from uae_cli.errors import ConfigError, SettingError
 from uae_cli.experiment.compose import conf_dir
 from uae_cli.experiment.refused import validation_error
 from uae_cli.settings import STRICT, Count, Location, Positive, Precision
+from uae_cli.text import shown
+from uae_cli.yaml_files import read_yaml
 
 _PACKAGE = "# @package _global_"  # a user's own experiment without it is one that Hydra puts elsewhere
 # Settings that not every protocol reads
@@ -123,6 +124,7 @@ def check_without_torch(config: dict[str, Any]) -> None:
     Raises:
         ConfigError: one isn't.
     """
+    check_form(config)
     arms = {name: value for name, value in config.get("augmentation", {}).items() if name != "chain"}
     run = {field.name: config[field.name] for field in fields(RunSettings) if field.name in config}
     for place, settings, values in (("augmentation", ArmSettings, arms), ("", RunSettings, run)):
@@ -130,6 +132,52 @@ def check_without_torch(config: dict[str, Any]) -> None:
             TypeAdapter(settings).validate_python(values)
         except ValidationError as error:
             raise validation_error(error, place) from error
+
+
+# What Hydra reads of a section beside its settings
+_FLAGS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "_target_": (
+        lambda value: isinstance(value, str) and value != "",
+        "must name a class, as in uae's own files",
+    ),
+    "_partial_": (lambda value: isinstance(value, bool), "must be true or false"),
+    "_recursive_": (lambda value: isinstance(value, bool), "must be true or false"),
+    "_convert_": (
+        lambda value: value in ("none", "partial", "object", "all"),
+        "must be none, partial, object or all",
+    ),
+}
+_SECTIONS = ("data", "scale", "augmentation", "arm", "method", "evaluation")
+
+
+def check_form(config: dict[str, Any]) -> None:
+    """See whether a config has the form that whatever reads it relies on.
+
+    Raises:
+        ConfigError: a value is left open (`???`), a name is no text, one of Hydra's own flags has another
+            type, or there is no section where one belongs.
+    """
+    _check_node(config, "")
+    for name in _SECTIONS:
+        if name in config and not isinstance(config[name], dict):
+            raise SettingError(name, shown(config[name]), "must be a section of settings")
+
+
+def _check_node(node: object, place: str) -> None:
+    if isinstance(node, str) and node == "???":
+        raise ConfigError(f"{place}: must be given, e.g. {place}=…")
+    if isinstance(node, list):
+        for number, value in enumerate(node):
+            _check_node(value, f"{place}.{number}")
+    for name, value in node.items() if isinstance(node, dict) else ():
+        inner = f"{place}.{name}".lstrip(".")
+        if not isinstance(name, str):
+            raise ConfigError(f"{inner}: a setting's name must be text, not {shown(name)}")
+        if name in _FLAGS:
+            fits, reason = _FLAGS[name]
+            if not fits(value):
+                raise SettingError(inner, shown(value), reason)
+        _check_node(value, inner)
 
 
 def check_reads(overrides: Sequence[str], configs: Sequence[dict[str, Any]]) -> None:
@@ -196,6 +244,7 @@ def check_own_files(folder: Path, overrides: Sequence[str]) -> None:
     for file in sorted(folder.glob("*/**/*.yaml")):
         if (conf_dir() / file.relative_to(folder)).exists():
             raise ConfigError(f"{file}: uae has a file of this name, which it would take; give yours another")
+        read_yaml(file)  # Hydra reads it without limits
     named = " ".join(override for override in overrides if override.startswith("experiment="))
     for file in sorted(folder.glob("experiment/*.yaml")):
         if file.stem in re.findall(r"[\w.-]+", named):
@@ -203,18 +252,11 @@ def check_own_files(folder: Path, overrides: Sequence[str]) -> None:
 
 
 def _check_own(file: Path) -> None:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: can't be read ({error}); save it as UTF-8 text") from error
-    if _PACKAGE not in text:
+    settings = read_yaml(file)
+    if _PACKAGE not in file.read_text(encoding="utf-8"):
         raise ConfigError(
             f"{file}: its settings would come to stand below experiment; make its first line {_PACKAGE}"
         )
-    try:
-        settings = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return  # which Hydra tells
     groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
     for name, value in settings.items() if isinstance(settings, dict) else ():
         if name in groups and isinstance(value, str | list):

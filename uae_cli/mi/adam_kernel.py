@@ -9,15 +9,29 @@ bias and head (H,); parts p = a uᵀ + bias and q = b vᵀ, and their slopes, (H
 coordinates are given, so that every inner loop runs along memory.
 """
 
+import logging
 from functools import cache
 
 import numpy as np
 from numba import njit
 
+from uae_cli.text import one_line
+
+log = logging.getLogger(__name__)
+
 _FIRST, _SECOND, _EPSILON = 0.9, 0.999, 1e-8  # Adam's decay rates and ε: torch's defaults
 _SERIES = tuple(1.0 / factorial for factorial in (1, 1, 2, 6, 24, 120, 720, 5040))
 _OPTIONS = {"fastmath": {"contract", "reassoc", "nsz", "arcp"}, "error_model": "numpy"}
 _INLINED = {"inline": "always", **_OPTIONS}
+
+
+def _compiled(function):
+    """Compiled at its first call, and kept on disk for the next process where a folder can be written."""
+    try:
+        return njit(nogil=True, cache=True, **_OPTIONS)(function)
+    except RuntimeError as error:  # "no locator available": neither beside this file nor in the user's cache
+        log.warning("compiled anew in every process, up to half a minute: %s", one_line(error))
+        return njit(nogil=True, **_OPTIONS)(function)
 
 
 def constants(dtype, learning_rate):
@@ -26,7 +40,7 @@ def constants(dtype, learning_rate):
     return np.array(_SERIES, dtype), np.array(adam, dtype), np.array([0, 1 / 64, -60], dtype)
 
 
-@njit(nogil=True, cache=True, **_OPTIONS)
+@_compiled
 def ascend(weights, moments, coordinates, found, orders, all_pairs, learn, steps_before, constants):
     """Adam ascent on every sample's bound, one step per row of `orders`, in place; or only its judgement.
 
@@ -307,7 +321,7 @@ def series_of(dtype):
     return series, numbers
 
 
-@njit(nogil=True, cache=True, **_OPTIONS)
+@_compiled
 def mixed_slopes(
     p, from_g, from_h, head, bias, of_u, of_g, of_h, slope_bias, slope_head, order, series, numbers
 ):

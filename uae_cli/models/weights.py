@@ -1,16 +1,16 @@
 """A user's own weights: a plain state dict, as safetensors or as torch.save wrote it."""
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from uae_cli.errors import ConfigError
+from uae_cli.errors import ConfigError, refusal
 from uae_cli.text import listed, one_line
 
 _INNER = ("state_dict", "model_state_dict", "model", "net", "weights")  # in checkpoints of training loops
@@ -84,8 +84,14 @@ def _read(path: Path, place: str) -> tuple[dict[str, Tensor], str]:
         if path.suffix == ".safetensors":
             content = load_file(path)
         else:
+            if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as archive:  # whose checksums torch doesn't look at
+                    if damaged := archive.testzip():
+                        raise ValueError(f"{damaged} doesn't hold what was written")
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged pickle makes torch's reader stumble in every way there is
+        if refused := refusal(error, path):
+            raise refused from error
         reason = one_line(error).partition(". ")[0]
         if isinstance(error, pickle.UnpicklingError):
             reason = "a pickle of more than plain tensors, which may run code"

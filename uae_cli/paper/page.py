@@ -15,7 +15,7 @@ from uae_cli.paper.jobs import Outcome
 from uae_cli.paper.plot import LEFT, ROW, TOP, WIDTH, Panel, panels
 from uae_cli.paper.status import Status
 from uae_cli.paper.summary import summary
-from uae_cli.results import FinishedRun, MeanResult, collect, over_seeds, readable
+from uae_cli.results import FinishedRun, MeanResult, collect, over_seeds, readable, unread
 from uae_cli.tables import (
     NOTHING,
     Block,
@@ -120,6 +120,7 @@ def write_page(
         plot={"width": WIDTH, "left": LEFT, "row": ROW, "top": TOP},
         machines=_machines(finished.values()),
         failures=failures,
+        unread=unread(outputs),
         version=__version__,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )

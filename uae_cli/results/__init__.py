@@ -13,6 +13,7 @@ from uae_cli.results.collect import (
     read_run,
     readable,
     run_folders,
+    unread,
 )
 from uae_cli.results.columns import (
     ARMS,
@@ -48,4 +49,5 @@ __all__ = [
     "run_folders",
     "to_frame",
     "unit_of",
+    "unread",
 ]

@@ -5,12 +5,14 @@ import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 
-from uae_cli.results.columns import COLUMNS, LATER, NUMBERS, RENAMED, RESULTS_FILE, WHOLE
+from uae_cli.hashing import damage_of
+from uae_cli.results.columns import COLUMNS, LATER, METRICS, NUMBERS, RENAMED, RESULTS_FILE, WHOLE
 from uae_cli.text import one_line
 
 log = logging.getLogger(__name__)
@@ -20,6 +22,8 @@ IDENTITY = ("experiment", "dataset", "model", "settings", "scale", "n_train", "n
 CLAIM = "run.claim"  # in a run's folder while the run goes on
 RUN_ID = re.compile(r"-([0-9a-f]{6})(/\d+)?$")  # of a run folder; of a sweep's job, with its number
 _ROW = (*IDENTITY, "seed", "arm", "metric")
+_RUN = ("experiment", "scale", "seed", "n_attacked", "job", "commit", "device", "started")
+_LARGEST = 2**53  # whole number that a file's numbers, read as floats, can tell from the next
 INTERVAL_SEEDS = 3  # the fewest that an interval is told of
 
 
@@ -69,12 +73,12 @@ class MeanResult:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run's folder, and what all its rows say; `job` is empty if an older uae made it.
+    """The file with a run's rows, and what all of them say; `job` is empty if an older uae made it.
 
-    For a run of which only its rows in a table's file are left, the folder is that of the file.
+    Of a run of which only its rows in a table's file are left, the file is that one.
     """
 
-    folder: Path
+    file: Path
     experiment: str
     scale: str
     seed: int
@@ -84,15 +88,31 @@ class FinishedRun:
     device: str = ""
     started: str = ""
 
+    @property
+    def folder(self) -> Path:
+        """Of the run, or of the table's file."""
+        return self.file.parent
+
+    def rows(self) -> pd.DataFrame:
+        """Its own rows, as of `collect`."""
+        frame = read_rows(self.file)
+        own = [frame[name] == getattr(self, name) for name in _RUN]
+        return cast(pd.DataFrame, frame[pd.concat(own, axis=1).all(axis=1)])
+
 
 def finished_runs(outputs: Path) -> list[FinishedRun]:
     """All finished runs at any depth below `outputs`, of each job the latest, in the order they ended.
 
-    What can't be read, or isn't in today's format, is passed over.
+    A file that can't be read, or isn't in today's format, is left out with one warning.
     """
     paths = sorted(_files(outputs), key=lambda path: path.stat().st_mtime)
-    runs = [run for path in paths for run in _finished(path)]
-    return list({run.job or (run.folder, run.experiment, run.scale, run.seed): run for run in runs}.values())
+    runs = [
+        FinishedRun(path, **cast(dict[str, Any], run))
+        for path in paths
+        if (frame := read_or_warn(path)) is not None
+        for run in frame[list(_RUN)].drop_duplicates().to_dict("records")
+    ]
+    return list({run.job or (run.file, run.experiment, run.scale, run.seed): run for run in runs}.values())
 
 
 def run_folders(outputs: Path) -> list[Path]:
@@ -105,10 +125,15 @@ def collect(outputs: Path) -> pd.DataFrame:
     """Rows of all finished runs at any depth below `outputs`, with the columns of `COLUMNS`.
 
     Files right in `outputs` that hold rows of several runs (`uae table N --format runs`) count as well. Of
-    runs with the same settings, scale and seed only the one started last is kept. A file that can't be
-    read, or isn't in today's format, is left out with one warning. No runs: an empty table.
+    a row that was measured again with the same settings, scale and seed the latest is kept. A file that
+    can't be read, or isn't in today's format, is left out with one warning. No runs: an empty table.
     """
     return latest([frame for path in _files(outputs) if (frame := read_or_warn(path)) is not None])
+
+
+def unread(outputs: Path) -> list[str]:
+    """One line for every file of rows below `outputs` that can't be read."""
+    return [found for path in _files(outputs) if isinstance(found := _read(path), str)]
 
 
 def read_run(folder: Path) -> pd.DataFrame:
@@ -120,8 +145,11 @@ def read_rows(path: Path) -> pd.DataFrame:
     """Rows of a run's `results.csv`, or of several runs' in one file, as of `collect`.
 
     Raises:
-        ValueError: its file isn't in today's format, or holds nonsense.
+        OSError: the file can't be read.
+        ValueError: it isn't in today's format, holds nonsense, or not what its run wrote.
     """
+    if problem := damage_of(path):
+        raise ValueError(problem)
     # Everything as text first: a hash such as 12e34567 must not become a number.
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     frame = frame.assign(**{name: value for name, value in LATER.items() if name not in frame})
@@ -131,6 +159,8 @@ def read_rows(path: Path) -> pd.DataFrame:
         raise ValueError(f"not in today's format, no column {missing[0]}{others}")
     if frame.empty:
         raise ValueError("no rows")
+    if not (frame["metric"].str.partition("_gain_vs_")[0].isin({*METRICS, *RENAMED})).all():
+        raise ValueError("column metric holds something else than measures")
     frame = frame[list(COLUMNS)].replace({"metric": RENAMED})
     for column in NUMBERS:
         frame[column] = pd.to_numeric(frame[column]).astype(float)
@@ -143,16 +173,15 @@ def read_rows(path: Path) -> pd.DataFrame:
 
 
 def latest(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """All rows, save those of runs that were repeated later.
+    """All rows, save those that were measured again later.
 
     Files that hold rows of one and the same run complete each other; a tie goes to the one read last.
     """
     if not frames:
         return pd.DataFrame(columns=list(COLUMNS))
     rows = pd.concat(frames, ignore_index=True).assign(_started=lambda rows: _started(rows))
-    newest = rows.groupby([*IDENTITY, "seed"])["_started"].transform("max")
-    rows = rows[rows["_started"] == newest].drop_duplicates(list(_ROW), keep="last")
-    return rows[list(COLUMNS)].reset_index(drop=True)
+    last = rows.sort_values("_started", kind="stable").drop_duplicates(list(_ROW), keep="last")
+    return last.sort_index()[list(COLUMNS)].reset_index(drop=True)
 
 
 def over_seeds(rows: pd.DataFrame) -> list[MeanResult]:
@@ -165,44 +194,48 @@ def over_seeds(rows: pd.DataFrame) -> list[MeanResult]:
 
 
 def _files(outputs: Path) -> list[Path]:
-    return sorted([*outputs.rglob(RESULTS_FILE), *filter(_holds_runs, outputs.glob("*.csv"))])
+    paths = [*outputs.rglob(RESULTS_FILE), *filter(_holds_runs, outputs.glob("*.csv"))]
+    return sorted(path for path in paths if path.exists())  # a link may lead nowhere
 
 
 def _holds_runs(path: Path) -> bool:
     """Whether a file beside the runs, whatever its name, has the columns of `results.csv`."""
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        header = next(csv.reader(file), [])
-    return path.name != RESULTS_FILE and set(COLUMNS) <= {*header, *LATER}
-
-
-def _finished(path: Path) -> list[FinishedRun]:
-    runs: dict[FinishedRun, None] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for line in csv.DictReader(file):
-                row = {"device": "", "started": "", **LATER, **line}
-                text = {name: row[name] for name in ("experiment", "scale", "job", "commit", "device")}
-                seed, n_attacked = int(row["seed"]), int(row["n_attacked"])
-                run = FinishedRun(
-                    path.parent, seed=seed, n_attacked=n_attacked, started=row["started"], **text
-                )
-                runs[run] = None
-    except (OSError, ValueError, TypeError, KeyError, csv.Error):
-        return []
-    return list(runs)
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            header = next(csv.reader(file), [])
+    except (OSError, csv.Error):  # a folder, or no table
+        return False
+    return path.name != RESULTS_FILE and set(COLUMNS) <= {*header, *LATER}
 
 
 def read_or_warn(path: Path) -> pd.DataFrame | None:
     """Rows of this results.csv; of one that can't be read None, after a warning."""
+    found = _read(path)
+    return None if isinstance(found, str) else found
+
+
+def _read(path: Path) -> pd.DataFrame | str:
+    """The rows of a file, or a line that says why there are none."""
+    try:
+        about = path.stat()
+    except OSError as error:
+        return f"{path}: {one_line(error)}"
+    return _read_once(path, (about.st_mtime_ns, about.st_size, about.st_ino))
+
+
+@cache
+def _read_once(path: Path, _version: tuple[int, ...]) -> pd.DataFrame | str:
+    """Each version of a file is read, and its line told, once a process."""
     try:
         return read_rows(path)
-    except (OSError, ValueError) as error:
-        log.warning("left out %s: %s", path, one_line(error))
-        return None
+    except (OSError, ValueError, TypeError, LookupError, OverflowError, csv.Error) as error:
+        told = f"{path}: {one_line(error)}"
+        log.warning("left out %s", told)
+        return told
 
 
 def _whole(numbers: "pd.Series[Any]") -> "pd.Series[Any]":
-    if not (numbers % 1 == 0).all():
+    if not ((numbers % 1 == 0) & (numbers.abs() < _LARGEST)).all():
         raise ValueError(f"column {numbers.name} holds something other than whole numbers")
     return numbers.astype(int)
 

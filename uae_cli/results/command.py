@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from uae_cli.errors import ConfigError
-from uae_cli.results.collect import RUN_ID, finished_runs, read_or_warn
+from uae_cli.hashing import damage_of
+from uae_cli.results.collect import RUN_ID, FinishedRun, finished_runs
 from uae_cli.results.columns import METRICS, RESULTS_FILE
-from uae_cli.text import nearest, shown
+from uae_cli.text import nearest, one_line, shown
+from uae_cli.yaml_files import read_yaml
 
 _PIPED_WIDTH = 200
 _ABSENT = "–"
@@ -38,8 +39,7 @@ def runs_command(outputs: Path, experiment: str | None, best: str | None) -> int
         known = {run.experiment for run in finished_runs(outputs)}
         of = f" of {experiment}; {nearest(experiment, known)}" if experiment and known else ""
         raise ConfigError(f"no finished runs below {outputs}{of or '; start one with `uae run`'}")
-    frames = {run_id(run.folder, outputs): read_or_warn(run.folder / RESULTS_FILE) for run in runs}
-    rows = pd.concat([frame.assign(run=name) for name, frame in frames.items() if frame is not None])
+    rows = pd.concat([run.rows().assign(run=run_id(run, outputs)) for run in runs])
     chosen = _best(rows, best) if best else rows.drop_duplicates("run").sort_values("started", kind="stable")
     table = Table(box=None, pad_edge=False, header_style="bold")
     headings = ["run", "started", "experiment", "scale", "seed", *(["arm", best] if best else []), "set"]
@@ -79,9 +79,14 @@ def diff_command(outputs: Path, first: str, second: str) -> int:
     return 0
 
 
-def run_id(folder: Path, outputs: Path) -> str:
-    """What a run is called in a list: the six digits of its folder, or the folder itself without such."""
-    path = folder.relative_to(outputs).as_posix()
+def run_id(run: FinishedRun, outputs: Path) -> str:
+    """What a run is called in a list: the six digits of its folder, or the folder itself without such.
+
+    A run of which only its rows in a table's file are left is called by the file and the digits of its job.
+    """
+    if run.file.name != RESULTS_FILE:
+        return f"{run.file.relative_to(outputs).as_posix()}:{run.job[:6] or f'seed{run.seed}'}"
+    path = run.folder.relative_to(outputs).as_posix()
     found = RUN_ID.search(path)
     return f"{found[1]}{found[2] or ''}" if found else path
 
@@ -103,7 +108,7 @@ def _gains(metric: str) -> str | None:
 def _found(name: str, outputs: Path) -> Path:
     if (Path(name) / "config.yaml").is_file():
         return Path(name)
-    runs = {run_id(run.folder, outputs): run.folder for run in finished_runs(outputs)}
+    runs = {run_id(run, outputs): run.folder for run in finished_runs(outputs)}
     if name not in runs:
         raise ConfigError(f"{name}: no finished run below {outputs}; {nearest(name, runs)}")
     return runs[name]
@@ -112,9 +117,11 @@ def _found(name: str, outputs: Path) -> Path:
 def _settings(folder: Path) -> dict[str, Any]:
     path = folder / "config.yaml"
     try:
-        return _flat(yaml.safe_load(path.read_text(encoding="utf-8")), "")
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: can't be read ({error}); name another run") from error
+        if problem := damage_of(path):
+            raise ConfigError(f"{path}: {problem}")
+        return _flat(read_yaml(path), "")
+    except (OSError, ConfigError) as error:
+        raise ConfigError(f"{one_line(error)}; name another run") from error
 
 
 def _flat(node: Any, place: str) -> dict[str, Any]:

@@ -115,8 +115,10 @@ def check_jobs(jobs: list[Job], preparation: "Preparation", options: argparse.Na
     for job in jobs:
         with hints(options, job.config):
             preparation.settings(job.config)
+    from uae_cli.experiment.check import check_room
+
     for job in jobs:
-        preparation.whole(job.config)
+        check_room(preparation.whole(job.config))
     for job in jobs:
         check_writable("outputs", Path(job.config["outputs"]), _OURS)
         check_writable("hydra.run.dir or hydra.sweep.dir", job.above, _OURS)

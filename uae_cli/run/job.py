@@ -20,9 +20,9 @@ from omegaconf import OmegaConf
 from uae_cli import __version__
 from uae_cli.claim import Claim
 from uae_cli.datasets import Dataset
-from uae_cli.errors import UaeError
+from uae_cli.errors import UaeError, told_if_refused
 from uae_cli.experiment.check import Preparation
-from uae_cli.hashing import write_json, write_whole
+from uae_cli.hashing import seal, write_json, write_whole
 from uae_cli.machine import choose_device, choose_threads, describe, keep_freed_memory, use_precision
 from uae_cli.progress import Bars
 from uae_cli.protocols import Runnable
@@ -59,7 +59,7 @@ def run(
     outputs, claim = Path(config["outputs"]), Claim(folder / CLAIM)
     claim.take()
     try:
-        with ranks.leading():
+        with told_if_refused(config["outputs"]), ranks.leading():
             clear_dead_runs(outputs)
             _run(config, folder, overrides, command, preparation or Preparation())
     except (UaeError, KeyboardInterrupt):
@@ -119,8 +119,10 @@ def _run(
         "draws": {line.arm: line.draws for line in result.lines},
     }
     write_json(folder / "results.json", record)
+    table = to_frame(rows).to_csv(index=False)
+    seal(folder, {RESULTS_FILE: table})
     # Last: with it, a run is finished
-    write_whole(folder / RESULTS_FILE, lambda part: to_frame(rows).to_csv(part, index=False))
+    write_whole(folder / RESULTS_FILE, lambda part: part.write_text(table, encoding="utf-8"))
     log.info("finished in %.1f s", told["seconds"])
 
 

@@ -73,8 +73,8 @@ class Document:
     missing: str = ""
 
 
-def document(table: Table, rows: Iterable[MeanResult]) -> Document:
-    """The paper's table from the results that belong in it."""
+def document(table: Table, rows: Iterable[MeanResult], unread: Iterable[str] = ()) -> Document:
+    """The paper's table from the results that belong in it; `unread` says which files could not be read."""
     rows = list(rows)
     runs = experiments(table, rows)
     notes = tuple(dict.fromkeys(_note(run[0]) for run in runs if run[0].note))
@@ -84,7 +84,7 @@ def document(table: Table, rows: Iterable[MeanResult]) -> Document:
         number=table.number,
         title=table.title,
         blocks=tuple(_block(table, run, notes, ambiguous) for run in runs),
-        legend=(*legend(table, runs), *left_out(table, rows)),
+        legend=(*legend(table, runs), *left_out(table, rows), *(f"Left out: {line}" for line in unread)),
         footnotes=notes,
         missing=missing_line(table, runs),
     )

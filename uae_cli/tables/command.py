@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 
 from uae_cli.errors import ConfigError
-from uae_cli.results import IDENTITY, MeanResult, collect, latest, over_seeds, read_rows
+from uae_cli.results import IDENTITY, MeanResult, collect, latest, over_seeds, read_rows, unread
 from uae_cli.tables.build import document, experiments, missing_line, run_document
 from uae_cli.tables.contents import find_table
 from uae_cli.tables.notes import shortfalls
@@ -47,10 +47,10 @@ def table_command(number: str, outputs: Path, fmt: Format, out: Path | None) -> 
         if missing := missing_line(table, experiments(table, rows)):
             print(missing, file=sys.stderr)
     elif fmt == "text" and out is None and sys.stdout.isatty():
-        print_document(document(table, rows), Console())
+        print_document(document(table, rows, unread(outputs)), Console())
     else:
         write = {"text": plain_text, "markdown": markdown, "latex": latex}[fmt]
-        _deliver(write(document(table, rows)), out)
+        _deliver(write(document(table, rows, unread(outputs))), out)
     return 0
 
 
@@ -113,7 +113,7 @@ def _of_each_seed(table: Table, found: pd.DataFrame, out: Path | None) -> pd.Dat
     if out is not None and out.exists():
         try:
             kept = latest([read_rows(out), kept])
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise ConfigError(
                 f"{out} is there and isn't made of the rows of runs ({error}); choose another file"
             ) from error

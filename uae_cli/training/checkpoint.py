@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from uae_cli.errors import refusal
 from uae_cli.hashing import is_unharmed, remove, write_checked
 from uae_cli.text import one_line
 
@@ -103,6 +104,8 @@ class Checkpoint:
             try:
                 state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
             except (pickle.UnpicklingError, OSError, RuntimeError, ValueError, LookupError) as error:
+                if refused := refusal(error, file):
+                    raise refused from error
                 problem = one_line(error)
             else:
                 return state

@@ -1,8 +1,10 @@
 """The MinMax solver (paper §3.3, Algorithm 1)."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -18,11 +20,12 @@ class MinMax(Descent):
         beta: β in (0, 1], step size of c.
         c_start: c₀ ≥ 0: 0 in the paper's text, 1e-3 in its program.
         c_decay_exponent: r in c ← max(0, (1 − β/t^r) c + β f⁺): 1/4, and 1/2 for SimCLR.
+            Above 1 only the first iterations differ; t^r must stay a number.
     """
 
     beta: UnitInterval
     c_start: NonNegative
-    c_decay_exponent: NonNegative
+    c_decay_exponent: Annotated[float, Field(ge=0, le=50)]
 
     def run(self, problem: Problem, *, on_iteration: Callable[[int], None] = lambda _: None) -> Found:
         """See `Solver.run`."""
