@@ -143,6 +143,8 @@ def test_what_a_page_says_can_be_done(page: Path) -> None:
 
 
 def command(words: list[str], *, run: bool) -> None:
+    if words[0] == "torchrun":
+        words = ["uae", *words[words.index("uae_cli") + 1 :]]
     if words[0] == "uae":
         (is_run if run else is_checked)(words[1:])
     elif words[0] != "sbatch" and not words[0].startswith("scripts/"):
