@@ -21,6 +21,7 @@ import contextlib
 import copy
 import io
 import json
+import math
 import os
 import pickle
 import random
@@ -138,7 +139,7 @@ class Campaign:
     def __init__(self, scratch: Path, seed: int) -> None:
         self.scratch, self.draw = scratch, random.Random(seed)
         register_resolvers()
-        self.good, self.half = scratch / "good", scratch / "half"
+        self.good = scratch / "good"
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             uae([*TINY, f"outputs={scratch / 'warm'}"])  # forks then have all that is imported and compiled
         started = time.monotonic()
@@ -146,10 +147,16 @@ class Campaign:
         assert done.status == 0, done.err
         self.seconds = time.monotonic() - started
         self.results = results_of(self.good)
-        self.run(self.half, before=stop_half_way)
-        shutil.rmtree(self.half / "runs")
-        assert list(self.half.rglob("chunk-*")), "no attack was stopped half way"
-        assert list(self.half.rglob("checkpoint.pt")), "no fit was stopped half way"
+        self.half = {
+            "chunk-*.safetensors": stop_unmerged,
+            "checkpoint-*.pt": stop_after("checkpoint"),
+            "iterations-*.pt": stop_after("iterations"),
+        }
+        for name, stop in self.half.items():
+            stopped = scratch / name.partition("-")[0]
+            self.run(stopped, before=stop)
+            shutil.rmtree(stopped / "runs")
+            assert list(stopped.rglob(name)), f"nothing was stopped with {name}"
 
     def run(self, outputs: Path, **how: Any) -> Called:
         """The small run, into this folder."""
@@ -190,7 +197,7 @@ class Campaign:
                     (self.good, name)
                     for name in ("cost.json", "inputs.json", "seconds.json", "checksums.json")
                 ),
-                *((self.half, name) for name in ("chunk-*.safetensors", "checkpoint.pt")),
+                *((self.scratch / name.partition("-")[0], name) for name in self.half),
                 *((self.good, name) for name in ("results.csv", "results.json", "config.yaml")),
             ):
                 for kind, spoil in DAMAGES.items():
@@ -369,21 +376,29 @@ def results_of(outputs: Path) -> tuple[dict[str, str], str]:
     return tensors, rows[["arm", "metric", "value", "n_train", "epochs"]].to_csv(index=False)
 
 
-def stop_half_way() -> None:
-    """Have this process die with an attack's chunks written, but not merged, and with a fit's checkpoint."""
+def stop_unmerged() -> None:
+    """Have this process die with an attack's chunks written, but not merged."""
     from uae_cli.attacks import dataset
+
+    dataset._merge = lambda *_: os._exit(9)
+
+
+def stop_after(name: str) -> Callable[[], None]:
+    """Have this process die once it has saved a checkpoint of this name."""
     from uae_cli.training import checkpoint
 
-    checkpoint.SECONDS_BETWEEN = 0.0
-    dataset._merge = lambda *_: os._exit(9)
-    remove = checkpoint.Checkpoint.remove
+    save = checkpoint.Checkpoint.save_now_and_then
 
-    def copied(self: checkpoint.Checkpoint) -> None:
-        shutil.copy(self._path, kept := self._path.with_name("kept"))
-        remove(self)
-        kept.rename(self._path)
+    def saved_at_once(self: checkpoint.Checkpoint, state: Callable[[], dict[str, Any]]) -> None:
+        self._saved = self._rest = -math.inf
+        save(self, state)
+        if self._path is not None and self._path.stem.startswith(name):
+            os._exit(9)
 
-    checkpoint.Checkpoint.remove = copied  # type: ignore[method-assign]
+    def patch() -> None:
+        checkpoint.Checkpoint.save_now_and_then = saved_at_once  # type: ignore[method-assign]
+
+    return patch
 
 
 def flip(file: Path, draw: random.Random) -> None:

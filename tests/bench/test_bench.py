@@ -104,7 +104,8 @@ def again(folder: Path) -> dict[str, Any]:
 
 
 def fits(folder: Path) -> set[int]:
-    return {path.stat().st_mtime_ns for path in (folder / "outputs" / "stages").glob("fit-*")}
+    models = (folder / "outputs" / "stages").glob("fit-*/model.safetensors")
+    return {path.stat().st_mtime_ns for path in models}
 
 
 def test_a_second_call_trains_no_model(folder, again):

@@ -73,7 +73,7 @@ def test_what_the_shell_is_answered(
 
 def test_every_command_is_offered(uae: Uae, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMP_LINE", "uae ")
-    commands = ["run", "attack", "table", "figure", "runs", "data", "bench", "paper", "doctor"]
+    commands = ["run", "compare", "attack", "table", "figure", "runs", "data", "bench", "paper", "doctor"]
     assert uae("-sc", "query=bash").out.split() == commands
 
 
