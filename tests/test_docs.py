@@ -109,7 +109,7 @@ def is_checked(arguments: list[str]) -> None:
     jobs = compose_jobs(overrides, multirun=options.multirun, extra_dir=options.config_dir)
     check_reads(overrides, [job.config for job in jobs])
     for job in jobs:
-        from_config(job.config)
+        from_config(job.config | {"tracker": None})  # whose package may be missing
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ NOT_SETTINGS = (
     "memory_budget",
     "outputs",
     "plugins",
+    "tracker",
 )
 _PLACES = ("root", "download")
 _CHANGES_NOTHING = {"validation_share": 0}  # in data: what a config that lacks the setting says by that

@@ -12,7 +12,7 @@ from uae_cli.errors import ConfigError
 
 # Classes that packages of ours export, and torch's optimisers
 _OURS = re.compile(
-    r"uae_cli\.(arms|attacks|contrastive|datasets|evaluation|mi|models|protocols|training)\.[A-Z]\w*"
+    r"uae_cli\.(arms|attacks|contrastive|datasets|evaluation|mi|models|protocols|stages|training)\.[A-Z]\w*"
     r"|torch\.optim\.[A-Z]\w*"
 )
 # Hydra's launchers and sweepers, what the latter sample by, and what its logging is made of

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -166,6 +166,15 @@ class ProtocolSettings(Protocol):
         ...
 
 
+@runtime_checkable
+class TrackerSettings(Protocol):
+    """Settings of an experiment tracker; `conf/tracker/` names them."""
+
+    def begin(self, name: str, settings: Mapping[str, object], tags: Mapping[str, str]) -> Any:
+        """Tell it of a new run: its name, its settings by dotted name, and what it may be found by."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Experiment(RunSettings):
     """Dataset × model × attack × arms.
@@ -175,6 +184,7 @@ class Experiment(RunSettings):
         evaluation: what trained models are judged by, by name.
         arm: what the model is retrained on, by name; `original` and `replicate` always run.
         method: the ways to attack that are compared, by name (protocol=attack, robustness).
+        tracker: is told of the run beside TensorBoard, or null.
     """
 
     dataset: Loader
@@ -187,6 +197,7 @@ class Experiment(RunSettings):
     augmentation: Augmentation
     method: dict[str, Method] = field(default_factory=dict)
     evaluation: dict[str, Evaluation] = field(default_factory=dict)
+    tracker: TrackerSettings | None = None
 
     def most_at_once(self, device: torch.device) -> int:
         """Samples evaluated at once, and the most that are attacked at once."""

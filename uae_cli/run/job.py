@@ -22,13 +22,21 @@ from uae_cli.claim import Claim
 from uae_cli.datasets import Dataset
 from uae_cli.errors import UaeError, told_if_refused
 from uae_cli.experiment.check import Preparation
-from uae_cli.hashing import seal, write_json, write_whole
-from uae_cli.machine import choose_device, choose_threads, describe, keep_freed_memory, use_precision
+from uae_cli.experiment.schema import Experiment
+from uae_cli.hashing import seal, settings_of, write_json, write_whole
+from uae_cli.machine import (
+    choose_device,
+    choose_threads,
+    commit,
+    describe,
+    keep_freed_memory,
+    use_precision,
+)
 from uae_cli.progress import Bars
 from uae_cli.protocols import Runnable
 from uae_cli.results import CLAIM, RESULTS_FILE, run_folders, to_frame
 from uae_cli.run.rows import provenance, result_rows
-from uae_cli.stages import Stages, TensorBoard
+from uae_cli.stages import Stages, TensorBoard, Tracked
 from uae_cli.training import lend_a_hand, ranks
 
 log = logging.getLogger(__name__)
@@ -91,7 +99,8 @@ def _run(
     keep_freed_memory()
     log.info("%s on %s: %d training samples from %s", experiment.name, device, len(data.x_train), data.source)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
-    tensorboard = TensorBoard(folder / "tensorboard")
+    tracked = _tracked(experiment, config, folder)
+    tensorboard = TensorBoard(folder / "tensorboard", tracked)
     stages = Stages(experiment, data, device, Bars(), tensorboard.epoch)
     assert isinstance(experiment.protocol, Runnable)
     result = experiment.protocol.run(stages)
@@ -123,7 +132,27 @@ def _run(
     seal(folder, {RESULTS_FILE: table})
     # Last: with it, a run is finished
     write_whole(folder / RESULTS_FILE, lambda part: part.write_text(table, encoding="utf-8"))
+    if tracked is not None:
+        files = [folder / "config.yaml", folder / RESULTS_FILE, *sorted((folder / "figures").glob("*.png"))]
+        tracked.finish({f"{row.metric}/{row.arm}": row.value for row in rows}, files)
     log.info("finished in %.1f s", told["seconds"])
+
+
+def _tracked(experiment: Experiment, config: dict[str, Any], folder: Path) -> Tracked | None:
+    if experiment.tracker is None:
+        return None
+    (flat,) = pd.json_normalize(settings_of(config)).to_dict("records")
+    tags = {
+        "dataset": config["dataset"]["name"],
+        "model": experiment.model.name,
+        "scale": experiment.scale.name,
+        "seed": str(experiment.seed),
+        "commit": commit() or "none",
+    }
+    begun: Tracked = experiment.tracker.begin(
+        f"{experiment.name} {folder.name}", {str(key): value for key, value in flat.items()}, tags
+    )
+    return begun
 
 
 def _write_split(path: Path, data: Dataset) -> None:

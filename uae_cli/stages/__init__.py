@@ -3,5 +3,16 @@
 from uae_cli.stages.ahead import side_by_side
 from uae_cli.stages.stages import Fitted, Metrics, Stages
 from uae_cli.stages.tensorboard import TensorBoard
+from uae_cli.stages.trackers import MLflow, Tracked, Trackio, Wandb
 
-__all__ = ["Fitted", "Metrics", "Stages", "TensorBoard", "side_by_side"]
+__all__ = [
+    "Fitted",
+    "MLflow",
+    "Metrics",
+    "Stages",
+    "TensorBoard",
+    "Tracked",
+    "Trackio",
+    "Wandb",
+    "side_by_side",
+]
