@@ -28,16 +28,18 @@ import random
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -45,7 +47,7 @@ import torch
 from safetensors.torch import save_file
 
 from uae_cli.cli import main as uae
-from uae_cli.datasets import CsvTable, ImageFolder, IsoletSubset, NpzDataset
+from uae_cli.datasets import Coil20, CsvTable, ImageFolder, IsoletSubset, NpzDataset, TorchvisionDataset
 from uae_cli.errors import UaeError
 from uae_cli.experiment.check import Preparation
 from uae_cli.experiment.compose import compose_jobs, register_resolvers
@@ -467,6 +469,13 @@ def tried(work: Callable[[], object]) -> str:
     return "hang" if time.monotonic() - started > PATIENCE else way
 
 
+class SmallCoil(Coil20):
+    """Of the same format, with fewer images."""
+
+    objects: ClassVar[int] = 2
+    views: ClassVar[int] = 4
+
+
 def formats(folder: Path) -> dict[str, tuple[Path, Callable[[], object]]]:
     """A valid file of every format, and what reads it."""
     from PIL import Image
@@ -503,6 +512,19 @@ def formats(folder: Path) -> dict[str, tuple[Path, Callable[[], object]]]:
     def npz(name: str) -> Callable[[], object]:
         return lambda: NpzDataset(name="a", path=folder / name).load(folder, download=False)
 
+    raw = folder / "MNIST/raw"  # never the published bytes: checksums stand before the parser
+    raw.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(
+            struct.pack(">4i", 0x803, 10, 28, 28) + draw.bytes(10 * 28 * 28)
+        )
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 0x801, 10) + bytes(range(10)))
+    mnist = TorchvisionDataset(name="mnist")
+    with zipfile.ZipFile(folder / "coil-20-proc.zip", "w") as archive:
+        for number in range(8):
+            Image.fromarray(draw.integers(0, 255, (128, 128), np.uint8)).save(folder / "view.png")
+            archive.write(folder / "view.png", f"obj{number // 4 + 1}__{number % 4}.png")
+    coil = SmallCoil(name="coil20", split_seed=0)
     images = ImageFolder(name="a", path=folder / "images", size=None, gray=True, labels=False, split_seed=0)
     matrix = IsoletSubset(name="isolet_subset", scaler_fit="train", split_seed=0)
     found: dict[str, tuple[Path, Callable[[], object]]] = {
@@ -517,6 +539,8 @@ def formats(folder: Path) -> dict[str, tuple[Path, Callable[[], object]]]:
         "torch.save": (folder / "a.pt", lambda: load_weights(nn.Linear(6, 3), folder / "a.pt")),
         "yaml": (folder / "a.yaml", lambda: read_yaml(folder / "a.yaml")),
         "json": (folder / "sealed/checksums.json", lambda: damage(folder / "sealed")),
+        "idx": (raw / "train-images-idx3-ubyte", lambda: mnist.load(folder, download=False)),
+        "zip": (folder / "coil-20-proc.zip", lambda: coil.load(folder, download=False)),
         "png": (folder / "images/0.png", lambda: images.load(folder, download=False)),
     }
     with contextlib.suppress(ImportError):
