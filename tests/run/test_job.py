@@ -1,6 +1,7 @@
 """What becomes of an unfinished run's folder, and what identifies a finished one."""
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -49,13 +50,19 @@ def test_a_folder_of_the_users_is_not(tmp_path: Path) -> None:
 
 def test_what_killed_runs_left_is_removed_by_the_next(tmp_path: Path, dead: Callable[[Path], None]) -> None:
     below = tmp_path / "runs" / "digits_conv_ae"
-    names = ("killed", "finished", "live", "failed", "failed long ago", "elsewhere")
+    names = ("killed", "finished", "live", "failed", "failed long ago", "elsewhere", "young", "never begun")
     folders = {name: below / f"2025-01-01_10-00-00-{i:06x}" for i, name in enumerate(names)}
     folders["job"] = tmp_path / "multirun" / "digits_conv_ae" / "2025-01-01_10-00-00-1a2b3c" / "10"
     folders["elsewhere"] = tmp_path / "runs" / "mine" / "notes"
     for folder in folders.values():
         (folder / "tensorboard").mkdir(parents=True)
         (folder / "run.log").touch()
+    minutes_ago = time.time() - 300
+    for name in ("failed", "failed long ago"):
+        (folders[name] / "config.yaml").touch()
+        os.utime(folders[name] / "config.yaml", (minutes_ago, minutes_ago))
+    for path in (folders["never begun"], *folders["never begun"].rglob("*")):
+        os.utime(path, (minutes_ago, minutes_ago))
     for name in ("killed", "finished", "job", "elsewhere"):
         dead(folders[name] / CLAIM)
     (folders["finished"] / RESULTS_FILE).touch()
@@ -69,6 +76,7 @@ def test_what_killed_runs_left_is_removed_by_the_next(tmp_path: Path, dead: Call
     assert {name for name, folder in folders.items() if folder.exists()} == {
         "finished",
         "live",
+        "young",
         "failed",
         "elsewhere",
     }

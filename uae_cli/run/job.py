@@ -41,7 +41,7 @@ from uae_cli.training import lend_a_hand, ranks
 
 log = logging.getLogger(__name__)
 
-_A_DAY = 86400.0  # seconds
+_A_DAY, _A_MINUTE = 86400.0, 60.0  # seconds
 
 
 def run(
@@ -194,7 +194,8 @@ def link_file(source: Path, target: Path) -> None:
 def clear_dead_runs(outputs: Path) -> None:
     """Remove what runs that were killed have left: folders without results whose process is gone.
 
-    So are those of an error that showed its traceback, when nothing in them has changed for a day.
+    So are those of an error that showed its traceback, when nothing in them has changed for a day, and those
+    that Hydra could not even fill, after a minute.
     """
     for folder in run_folders(outputs):
         if not (folder / RESULTS_FILE).exists() and _dead(folder):
@@ -208,7 +209,8 @@ def _dead(folder: Path) -> bool:
         return claim.abandoned
     with suppress(OSError):  # it goes on, or is removed, while we look
         changed = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-        return time.time() - changed > _A_DAY
+        begun = (folder / "config.yaml").exists()
+        return time.time() - changed > (_A_DAY if begun else _A_MINUTE)
     return False
 
 
