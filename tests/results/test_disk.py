@@ -176,9 +176,7 @@ def test_what_a_live_process_has_used_since_it_began_stays(folder: Path) -> None
     assert not going.exists()
 
 
-def test_remains_of_killed_processes_go_and_repeated_runs(
-    folder: Path, finish: Finish, dead: Dead, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_remains_of_killed_processes_go_and_no_finished_run(folder: Path, finish: Finish, dead: Dead) -> None:
     partial = folder / "stages" / ".partial"
     live, unfinished = partial / "fit-00000000000000aa.1", partial / "fit-00000000000000bb.2"
     killed = folder / "runs" / "digits_conv_ae" / "2025-01-02_10-00-00-bbbbbb"
@@ -190,8 +188,7 @@ def test_remains_of_killed_processes_go_and_repeated_runs(
     finish("runs/mnist_conv_ae/2025-01-03_10-00-00-cccccc", {"job": "a"})
     assert runs(folder, "prune", "--yes") == 0
     assert [one.exists() for one in (live, unfinished, killed)] == [True, False, False]
-    assert not (folder / FIRST).exists()
-    assert "the same run was repeated later" in capsys.readouterr().out
+    assert (folder / FIRST).exists(), "also where the run was repeated later"
     claim.release()
 
 

@@ -60,7 +60,7 @@ class FreshAttack:
         target_key: identifies the target; empty for the model in training.
         x: (N, *shape) the training samples.
         target: the attacked model; None: the one in training.
-        chunk_size: samples attacked at once, whole groups of coupled ones; the outcome doesn't depend on it.
+        chunk_size: samples attacked at once, whole groups of coupled ones; it changes nothing but rounding.
     """
 
     attack: Attack

@@ -90,8 +90,8 @@ def generate(
                 parts.append(_save(folder, start, found, batch.index, saved))
                 saved.remove()
             except (RuntimeError, MemoryError) as error:
-                saved.remove()
                 size = _halved(len(batch), group, attacked.device, sample_bytes, error)
+                saved.remove()
                 on_iteration(-sum(told))
     _merge(parts, folder / RESULT)
 

@@ -152,7 +152,7 @@ def notes(comparison: Comparison) -> list[str]:
             "What a gain with the most samples is worth, or a loss with the fewest costs, can't be told."
         )
     if len(comparison.cells) > 1:
-        told.append(f"{EVERYWHERE.capitalize()}: seeds are resampled within each of them.")
+        told.append(f"{EVERYWHERE.capitalize()}: a seed is resampled with all its cells.")
     return told
 
 

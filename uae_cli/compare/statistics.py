@@ -4,7 +4,6 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +35,7 @@ def estimate(gains: Sequence[float]) -> Estimate:
 def estimate_over(cells: Sequence[Sequence[float]]) -> Estimate:
     """The same of the mean over cells, each with the gains of the same n seeds.
 
-    Seeds are resampled within each cell (a stratified bootstrap). A seed's sign is flipped in all cells at
+    A seed is resampled with all its cells (every cell is in every resample), and its sign flipped in all at
     once, since its runs there may share data and initial weights.
     """
     values = np.asarray(cells, dtype=float)  # (cells, n)
@@ -48,22 +47,18 @@ def estimate_over(cells: Sequence[Sequence[float]]) -> Estimate:
 def _bootstrapped(values: NDArray[np.float64]) -> tuple[float, float]:
     if not np.isfinite(values).all():
         return math.nan, math.nan
-    moving = values[np.ptp(values, axis=1) > 0]  # a cell without spread only shifts the mean
-    if not len(moving):
+    seeds = values.mean(axis=0)  # every cell is in every resample
+    if np.ptp(seeds) == 0:
         return float(values.mean()), float(values.mean())
     from scipy.stats import bootstrap
 
-    def mean_of(*samples: NDArray[np.float64], axis: int) -> Any:
-        return sum(sample.mean(axis=axis) for sample in samples) / len(values)
-
-    still = (values.sum() - moving.sum()) / values.size
     for method in ("BCa", "percentile"):  # BCa may find no interval for very few values
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = bootstrap(
-                tuple(moving), mean_of, n_resamples=_RESAMPLES, method=method, rng=np.random.default_rng(0)
+                (seeds,), np.mean, n_resamples=_RESAMPLES, method=method, rng=np.random.default_rng(0)
             ).confidence_interval
-        low, high = float(found.low + still), float(found.high + still)
+        low, high = float(found.low), float(found.high)
         if math.isfinite(low) and math.isfinite(high):
             break
     return low, high
@@ -142,8 +137,12 @@ class LearningCurve:
         self._grid = PchipInterpolator(logs, self._values)(self._logs)
 
     def loss(self, size: int) -> float:
-        """At one of its own sizes; NaN where there is no curve."""
-        return float(self._values[self.sizes.index(size)]) if self._falls else math.nan
+        """At one of its own sizes; NaN where there is no curve, or it is level there."""
+        if not self._falls:
+            return math.nan
+        at = self.sizes.index(size)
+        around = self._values[max(at - 1, 0) : at + 2]
+        return float(self._values[at]) if len(set(around)) == len(around) else math.nan
 
     def samples(self, loss: float) -> float:
         """With how many samples it comes down to this loss.

@@ -23,7 +23,7 @@ from rich.text import Text
 from uae_cli.claim import Claim
 from uae_cli.errors import ConfigError
 from uae_cli.hashing import CHECKSUMS, damage, is_unharmed
-from uae_cli.results.collect import CLAIM, RUN_ID, finished_runs, read_run, run_folders
+from uae_cli.results.collect import CLAIM, RUN_ID, read_run, run_folders
 from uae_cli.results.columns import RESULTS_FILE
 from uae_cli.text import duration, one_line, plural
 
@@ -72,8 +72,9 @@ def prune_command(
 ) -> int:
     """Remove what nobody needs, or say what would be removed.
 
-    That is: what killed runs have left, runs that were repeated later, unfinished stages, and stages that no
-    run that stays has used. Whatever a live process is at, or has used since it began, stays.
+    That is: what killed runs have left, unfinished stages, and stages that no run that stays has used.
+    Whatever a live process is at, or has used since it began, stays; so do all stages while a finished run
+    doesn't tell which it has used.
 
     Args:
         outputs: the folder.
@@ -148,7 +149,7 @@ class _Space:
 
 
 def _doomed(outputs: Path, names: Sequence[str], age: float | None) -> Iterator[_Doomed]:
-    folders, listed = run_folders(outputs), {run.folder for run in finished_runs(outputs)}
+    folders = run_folders(outputs)
     live = [claim for folder in folders if (claim := _live(folder / CLAIM))]
     live += [claim for path in outputs.glob("stages/.partial/*.claim") if (claim := _live(path))]
     began = min((_since(claim) for claim in live), default=float("inf")) - _A_MOMENT
@@ -156,15 +157,16 @@ def _doomed(outputs: Path, names: Sequence[str], age: float | None) -> Iterator[
     going = {}
     for folder in folders:
         used = max((path.stat().st_mtime for path in (folder, *folder.glob("*"))), default=0.0)
-        why = "named" if names else "old" if age is not None else _useless(folder, listed, used)
+        why = "named" if names else "old" if age is not None else _useless(folder, used)
         if why and not _live(folder / CLAIM) and _is_named(folder, outputs, names) and used <= before:
             going[folder] = _Doomed(folder, used, why)
     _check_names(outputs, names, folders)
     yield from going.values()
     theirs = {key for folder in going for key in _used_by(folder)}
-    staying = {folder for folder in (*folders, *listed) if folder not in going and folder != outputs}
-    needed = {key for folder in staying for key in _used_by(folder)}
-    for folder in _stages(outputs):
+    staying = {folder: _used_by(folder) for folder in folders if folder not in going}
+    needed = {key for keys in staying.values() for key in keys}
+    untold = any(not keys and (folder / RESULTS_FILE).exists() for folder, keys in staying.items())
+    for folder in () if untold else _stages(outputs):
         used = folder.stat().st_mtime
         if folder.name not in needed and used < min(began, before) and (not names or folder.name in theirs):
             yield _Doomed(folder, used, "no run that stays has used it")
@@ -174,12 +176,12 @@ def _doomed(outputs: Path, names: Sequence[str], age: float | None) -> Iterator[
             yield _Doomed(folder, used, "unfinished")
 
 
-def _useless(folder: Path, listed: set[Path], used: float) -> str:
-    """Why a run's folder is of no use; empty if it is."""
+def _useless(folder: Path, used: float) -> str:
+    """Why a run's folder is of no use; empty if it is of some."""
     if not (folder / RESULTS_FILE).exists():
         begins = not (folder / CLAIM).exists() and time.time() - used < _AN_HOUR
         return "" if begins else "no results: its run was stopped"
-    return "" if folder in listed or _problem(folder) else "the same run was repeated later"
+    return ""
 
 
 def _is_named(folder: Path, outputs: Path, names: Sequence[str]) -> bool:
@@ -234,11 +236,14 @@ def _finished(outputs: Path) -> list[Path]:
 
 
 def _used_by(folder: Path) -> set[str]:
-    """The stages of a run, as its log names them."""
-    try:
-        return set(_USED.findall((folder / "run.log").read_text(encoding="utf-8", errors="replace")))
-    except OSError:
-        return set()
+    """The stages of a run, as its record or its log names them."""
+    found = set[str]()
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        found |= {stage["key"] for stage in record["stages"]}
+    with suppress(OSError):
+        found |= set(_USED.findall((folder / "run.log").read_text(encoding="utf-8", errors="replace")))
+    return found
 
 
 def _live(path: Path) -> Claim | None:

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from uae_cli import __version__
 from uae_cli.claim import Claim
 from uae_cli.datasets import Dataset
-from uae_cli.errors import UaeError, told_if_refused
+from uae_cli.errors import ConfigError, UaeError, told_if_refused
 from uae_cli.experiment.check import Preparation
 from uae_cli.experiment.schema import Experiment
 from uae_cli.hashing import seal, settings_of, write_json, write_whole
@@ -65,7 +65,11 @@ def run(
         UaeError: a setting or the data are unusable; the run folder is removed then, as it is after Ctrl-C.
     """
     outputs, claim = Path(config["outputs"]), Claim(folder / CLAIM)
-    claim.take()
+    with told_if_refused(folder):
+        if not claim.take():
+            raise ConfigError(
+                f"hydra.run.dir = {folder}: {claim.holder or 'another run'} writes there; use another"
+            )
     try:
         with told_if_refused(config["outputs"]), ranks.leading():
             clear_dead_runs(outputs)

@@ -192,7 +192,7 @@ class StageStore:
         known = any(stage.key == other.key for other in self.stages.values())
         reused = cost.pop("run", None) != self.run or known
         self.stages[name] = stage
-        self.costs.append({"stage": name, "reused": reused, **cost})
+        self.costs.append({"stage": name, "key": stage.key, "reused": reused, **cost})
         log.info("%s: %s", name, "reused" if reused else f"{cost['seconds']:.1f} s")
         log.debug("%s is %s", name, stage.key)  # for run.log; no news to people
 

@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from uae_cli.text import one_line
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 500  # metrics; MLflow's servers take 1,000
+_UNNAMEABLE = re.compile(r"[^/\w.\- :]")  # to MLflow: the + of arms one after another
 
 
 class _Run(Protocol):
@@ -93,7 +95,7 @@ class _MLflowRun:
             self._client.log_batch(self._run, params=params[start : start + 100])
 
     def point(self, name: str, value: float, step: int) -> None:
-        self._points.append(self._metric(name, value, int(1000 * time.time()), step))
+        self._points.append(self._metric(_UNNAMEABLE.sub("_", name), value, int(1000 * time.time()), step))
         if len(self._points) >= _AT_ONCE:
             self._send()
 
