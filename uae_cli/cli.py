@@ -163,6 +163,7 @@ Exit status 1 if something is in the way.
 """
 
 _FORMATS: dict[str | None, Any] = {".csv": "csv", ".md": "markdown", ".tex": "latex"}
+_PATIENCE = 10.0  # seconds from a signal until all should have been cleared up
 _COMMANDS = ("run", "compare", "attack", "table", "figure", "runs", "data", "bench", "paper", "doctor")
 
 
@@ -176,7 +177,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def stop(number: int, _frame: FrameType | None) -> None:
         nonlocal stopped_by
-        stopped_by = number
+        stopped_by = stopped_by if number == signal.SIGALRM else number
+        # Once more if nothing comes of it: in a callback of a compiler's, say, exceptions are lost
+        signal.signal(signal.SIGALRM, stop)
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
         raise KeyboardInterrupt
 
     _open_streams()
@@ -184,6 +188,8 @@ def main(argv: list[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         # What timeout, Slurm and systemd send leaves as little behind as Ctrl-C
         signal.signal(signal.SIGTERM, stop)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, stop)
     try:
         status = _call(arguments)
         sys.stdout.flush()
@@ -193,6 +199,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"uae: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         way = "the same command goes on after the last saved epoch or iteration"
         print(f"uae: interrupted; {way}", file=sys.stderr)
         return 128 + stopped_by
