@@ -84,11 +84,20 @@ class _MLflowRun:
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
 
+        files = None
         if where.uri.startswith("sqlite:///"):
-            Path(where.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            database = Path(where.uri.removeprefix("sqlite:///")).absolute()
+            database.parent.mkdir(parents=True, exist_ok=True)
+            files = (
+                database.parent / "mlartifacts"
+            ).as_uri()  # by default it would be below where one stands
         self._client, self._metric, self._points = MlflowClient(where.uri), Metric, list[Any]()
         found = self._client.get_experiment_by_name(where.experiment)
-        group = found.experiment_id if found else self._client.create_experiment(where.experiment)
+        group = (
+            found.experiment_id
+            if found
+            else self._client.create_experiment(where.experiment, artifact_location=files)
+        )
         self._run = self._client.create_run(group, tags=dict(tags), run_name=name).info.run_id
         params = [Param(key, str(value)[:500]) for key, value in settings.items()]
         for start in range(0, len(params), 100):  # as many as a server takes
