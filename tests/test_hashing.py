@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from uae_cli.hashing import write_json, write_whole
+from uae_cli.hashing import seal, write_checked, write_json, write_whole
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -39,3 +41,20 @@ def test_what_an_interrupted_attempt_left_is_never_written_into(tmp_path: Path) 
     assert (other.read_text(), path.read_text()) == ("another's own", "new")
     write_whole(path, lambda part: os.link(path, part))
     assert sorted(tmp_path.iterdir()) == [path, other]
+
+
+@pytest.mark.parametrize("way", ["whole", "checked", "sealed"])
+def test_who_may_read_other_files_may_read_tensors_too(way: str, tmp_path: Path) -> None:
+    def save(path: Path) -> None:
+        save_file({"x": torch.zeros(2)}, path)
+
+    other = tmp_path / "other"
+    other.touch()
+    folder = tmp_path / "made"
+    folder.mkdir()
+    if way == "sealed":
+        save(folder / "x.safetensors")
+        seal(folder)
+    else:
+        {"whole": write_whole, "checked": write_checked}[way](folder / "x.safetensors", save)
+    assert {file.stat().st_mode for file in folder.iterdir()} == {other.stat().st_mode}

@@ -184,3 +184,15 @@ def test_the_devices_free_memory_is_the_smaller(monkeypatch):
     assert free_bytes(CPU) <= psutil.virtual_memory().total
     monkeypatch.setattr("uae_cli.machine.granted_bytes", lambda: None)
     assert MIB < free_bytes(CPU) <= psutil.virtual_memory().total
+
+
+def test_no_second_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("joblib.externals.loky.ProcessPoolExecutor", refuse)
+    with (
+        pytest.raises(ConfigError, match=r"^jobs: .*Broken pipe.*use jobs=1"),
+        machine.worker_processes(1, print),
+    ):
+        pass

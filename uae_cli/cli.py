@@ -5,6 +5,7 @@ import contextlib
 import io
 import logging
 import os
+import select
 import signal
 import sys
 import threading
@@ -204,7 +205,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"uae: interrupted; {way}", file=sys.stderr)
         return 128 + stopped_by
     except BrokenPipeError:
-        # The reader (head, less) has left
+        if not _reader_left():
+            raise
         _mute()
         return 141
     except OSError as error:
@@ -227,6 +229,15 @@ def _open_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - to the end
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads standard output or error (head, less) any more."""
+    watched = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # tests have streams of their own
+            watched.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in watched.poll(0))
 
 
 def _mute() -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from types import MappingProxyType
@@ -47,6 +47,9 @@ def fingerprint(samples: "Tensor") -> str:
 
 CHECKSUMS = "checksums.json"
 
+_UMASK = os.umask(0o077)  # which can't be read without being set
+os.umask(_UMASK)
+
 
 def seal(folder: Path, coming: Mapping[str, str] = MappingProxyType({})) -> None:
     """Bring every file of a folder to the disk, and write beside them what they hold, `checksums.json`.
@@ -57,6 +60,7 @@ def seal(folder: Path, coming: Mapping[str, str] = MappingProxyType({})) -> None
     """
     sums = {name: _checksum(BytesIO(text.encode())) for name, text in coming.items()}
     for file in _files(folder):
+        _open_to_others(file)
         with file.open("rb") as opened:
             sums[file.relative_to(folder).as_posix()] = _checksum(opened)
             os.fsync(opened.fileno())
@@ -138,6 +142,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """
     with _beside(path) as part:
         write(part)
+        _open_to_others(part)
         with part.open("rb") as written:
             os.fsync(written.fileno())  # or a power cut could leave the new name without its content
         part.replace(path)
@@ -147,6 +152,7 @@ def write_checked(path: Path, write: Callable[[Path], object]) -> Path:
     """As `write_whole`, under a name that tells what the file holds, NAME.SUM.SUFFIX, which is returned."""
     with _beside(path) as part:
         write(part)
+        _open_to_others(part)
         with part.open("rb") as written:
             told = path.with_name(f"{path.stem}.{_checksum(written)}{path.suffix}")
             os.fsync(written.fileno())
@@ -167,6 +173,12 @@ def is_unharmed(path: Path) -> bool:
         if refused := refusal(error, path):
             raise refused from error
         return False
+
+
+def _open_to_others(file: Path) -> None:
+    """Give a file the permissions of any new one: safetensors lets its owner alone read what it writes."""
+    with suppress(PermissionError):  # a link to another user's file, whose permissions stay
+        file.chmod(0o666 & ~_UMASK)
 
 
 @contextmanager

@@ -120,10 +120,16 @@ def worker_processes(
     """A pool of so many processes, which end with the block, and with this process however that ends.
 
     Each calls `begin` with `settings` first; all must be picklable.
+
+    Raises:
+        ConfigError: the system lets this process start no other.
     """
     from joblib.externals.loky import ProcessPoolExecutor
 
-    pool = ProcessPoolExecutor(count, initializer=_begin_worker, initargs=(os.getpid(), begin, settings))
+    try:
+        pool = ProcessPoolExecutor(count, initializer=_begin_worker, initargs=(os.getpid(), begin, settings))
+    except OSError as error:
+        raise ConfigError(f"jobs: no second process can be started here ({error}); use jobs=1") from error
     with warnings.catch_warnings():
         # loky replaces a process whose memory has grown, and says so
         warnings.filterwarnings("ignore", "A worker stopped while some jobs were given")

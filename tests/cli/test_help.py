@@ -1,6 +1,9 @@
 """The help teaches, and what it says is true."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +78,12 @@ def test_no_command_at_all(uae: Uae) -> None:
     called = uae()
     assert called.status == 0
     assert "uae run --help" in called.out
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "uae_cli", "doctor"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
