@@ -83,6 +83,7 @@ def examples(count: int) -> settings:
     )
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a failure's config
 @seed(0)
 @examples(500)
 @given(which=st.integers(0, len(LINES) - 1), at=st.integers(0, 999), name=st.none() | names, value=wild)

@@ -1,5 +1,6 @@
 """From `conf/` and the command line to the configs of every job, exactly as Hydra will compose them."""
 
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -169,7 +170,14 @@ class _Hydra:
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The config of one job, with Hydra's own section."""
-        return compose(CONFIG_NAME, [*self._search_path, *overrides], return_hydra_config=True)
+        try:
+            return compose(CONFIG_NAME, [*self._search_path, *overrides], return_hydra_config=True)
+        except TypeError as error:  # Hydra takes every choice in a list for text
+            wrong = [override for override in overrides if re.search(r"\[.*\bnull\b", override)]
+            if not wrong:
+                raise
+            way = "null is no choice; leave it out, as in arm=[replicate]"
+            raise ConfigError(f"{wrong[0]}: {way}") from error
 
     def get_group_options(
         self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG
