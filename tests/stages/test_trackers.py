@@ -49,6 +49,25 @@ def test_wandb_writes_offline_what_can_be_sent_later(tmp_path):
     assert b"training_loss/replicate" in kept.read_bytes()
 
 
+def test_a_run_that_stops_is_marked_as_failed(tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("alembic")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("uae_cli.run.job.result_rows", interrupted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(KeyboardInterrupt):
+            finished(tmp_path, "tracker=mlflow")
+        client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+        [kept] = client.search_runs([client.get_experiment_by_name("uae").experiment_id])
+        curve = client.get_metric_history(kept.info.run_id, "training_loss/replicate")
+    assert kept.info.status == "FAILED"
+    assert curve
+
+
 def test_a_tracker_that_fails_is_told_once_and_left(caplog):
     def begin():
         raise OSError("no route to host")
@@ -57,6 +76,7 @@ def test_a_tracker_that_fails_is_told_once_and_left(caplog):
     with caplog.at_level(logging.WARNING):
         tracked.point("loss", 1.0, 1)
         tracked.finish({}, [])
+        tracked.__exit__(KeyboardInterrupt)
     assert [line for line in caplog.messages if "this run is no longer told to it" in line] == caplog.messages
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -71,9 +71,9 @@ def run(
                 f"hydra.run.dir = {folder}: {claim.holder or 'another run'} writes there; use another"
             )
     try:
-        with told_if_refused(config["outputs"]), ranks.leading():
+        with told_if_refused(config["outputs"]), ranks.leading(), ExitStack() as at_end:
             clear_dead_runs(outputs)
-            _run(config, folder, overrides, command, preparation or Preparation())
+            _run(config, folder, overrides, command, preparation or Preparation(), at_end)
     except (UaeError, KeyboardInterrupt):
         logging.shutdown()
         _discard(folder, outputs)
@@ -94,7 +94,12 @@ def follow(config: Mapping[str, Any]) -> bool:
 
 
 def _run(
-    config: dict[str, Any], folder: Path, overrides: list[str], command: str, preparation: Preparation
+    config: dict[str, Any],
+    folder: Path,
+    overrides: list[str],
+    command: str,
+    preparation: Preparation,
+    at_end: ExitStack,
 ) -> None:
     started = datetime.now(UTC)
     ready = preparation.whole(config)
@@ -103,7 +108,8 @@ def _run(
     keep_freed_memory()
     log.info("%s on %s: %d training samples from %s", experiment.name, device, len(data.x_train), data.source)
     (folder / "config.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
-    tracked = _tracked(experiment, config, folder)
+    if tracked := _tracked(experiment, config, folder):
+        at_end.enter_context(tracked)
     tensorboard = TensorBoard(folder / "tensorboard", tracked)
     stages = Stages(experiment, data, device, Bars(), tensorboard.epoch)
     assert isinstance(experiment.protocol, Runnable)

@@ -27,14 +27,25 @@ class _Run(Protocol):
 
     def finish(self, results: Mapping[str, float], files: list[Path]) -> None: ...
 
+    def fail(self) -> None: ...
+
 
 class Tracked:
-    """A run under way; what goes wrong with a tracker is told once, and ends the tracking, not the run."""
+    """A run under way; what goes wrong with a tracker is told once, and ends the tracking, not the run.
+
+    An exception that leaves its block marks the run as failed.
+    """
 
     def __init__(self, name: str, begin: Callable[[], _Run]) -> None:
         self._name, self._failed = name, False
         self._run: _Run
         self._try(lambda: setattr(self, "_run", begin()))
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None:
+            self._try(lambda: self._run.fail())
 
     def point(self, name: str, value: float, step: int) -> None:
         """One point of a curve."""
@@ -120,6 +131,10 @@ class _MLflowRun:
             self._client.log_artifact(self._run, str(file))
         self._client.set_terminated(self._run)
 
+    def fail(self) -> None:
+        self._send()
+        self._client.set_terminated(self._run, "FAILED")
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Wandb:
@@ -201,6 +216,12 @@ class _WandbRun:
             for file in files:
                 self._run.save(str(file), base_path=str(file.parent), policy="now")
         self._run.finish()
+
+    def fail(self) -> None:
+        if hasattr(self._run, "save"):
+            self._run.finish(exit_code=1)
+        else:  # trackio knows no failures
+            self._run.finish()
 
 
 def _imported(package: str) -> Any:
