@@ -115,6 +115,13 @@ def test_arms_that_stay_are_known_as_before(run):
             "arm.replicate_extra.of = gaussian_1e-2: not an arm of adversarial examples",
         ),
         (
+            (
+                "arm=[replicate,exact_uae_fresh,replicate_extra]",
+                "model.trainer.early_stopping={patience:3,min_delta:0}",
+            ),
+            "arm.replicate_extra: costs as much as another arm, which model.trainer.early_stopping leaves",
+        ),
+        (
             ("attack=penalty", "arm=[replicate,exact_uae_fresh]", "arm.exact_uae_fresh.iterations=0"),
             "arm.exact_uae_fresh.iterations = 0: must be",
         ),
@@ -130,4 +137,5 @@ def test_what_will_be_done_counts_every_round(make_stages):
     plan = stages.experiment.protocol.plan(stages.experiment, stages.data)
     assert [planned.samples for planned in plan.attacks] == [N * EPOCHS]
     assert plan.attacks[0].attack.solver.total_iterations == 2
+    assert [planned.epochs for planned in plan.fits[1:]] == [EPOCHS] * 5 + [2 * EPOCHS]
     assert augmentation._rounds(stages.experiment.arm["exact_uae_fresh"], 5) == 5

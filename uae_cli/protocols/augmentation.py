@@ -48,7 +48,7 @@ from uae_cli.protocols.base import (
 from uae_cli.settings import STRICT
 from uae_cli.stages import Fitted, Metrics, Stages, TensorBoard, side_by_side
 from uae_cli.stages.tensorboard import similarity_quartiles
-from uae_cli.training import Renewal
+from uae_cli.training import Renewal, Trainer
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,8 @@ class Augment:
         for name, arm in (*experiment.arm.items(), *steps.items()):
             if isinstance(arm, MatchedNoise | ReplicateExtra):
                 _check_of(name, arm, experiment.arm)
+            if isinstance(arm, ReplicateExtra):
+                _check_epochs(name, experiment.model.trainer)
         for arm in experiment.arm.values():
             if isinstance(arm, ChangesTraining):
                 arm.objective(experiment.model.trainer.objective)
@@ -116,10 +118,15 @@ class Augment:
         """See `ProtocolSettings.plan`; chains are counted with one part for each of their steps."""
         model, samples = experiment.model, len(data.x_train)
         fits = [PlannedFit(model, samples, model.trainer.epochs)] if model.weights is None else []
+        found = attacks_of(arms_of(experiment))
         for arm in arms_of(experiment).values():
             parts = len(arm.steps) if isinstance(arm, Chain) else 1
-            fits += [PlannedFit(model, (1 + parts) * samples, model.trainer.refit_epochs)] * arm.draws
-        found = attacks_of(arms_of(experiment))
+            epochs = model.trainer.refit_epochs
+            if isinstance(arm, ReplicateExtra):
+                cost = found[arm.of].iterations or self.attacks(experiment)[arm.of].solver.total_iterations
+                rounds = _rounds(found[arm.of], epochs)
+                epochs += math.ceil(cost * rounds / (2 * model.trainer.objective.passes))
+            fits += [PlannedFit(model, (1 + parts) * samples, epochs)] * arm.draws
         attacks = [
             PlannedAttack(model, attack, samples * _rounds(found[name], model.trainer.refit_epochs))
             for name, attack in self.attacks(experiment).items()
@@ -322,6 +329,19 @@ def _check_of(name: str, arm: MatchedNoise | ReplicateExtra, arms: Mapping[str, 
         )
     if not isinstance(arms[arm.of], Adversarial):
         raise ConfigError(f"arm.{name}.of = {arm.of}: not an arm of adversarial examples; use mine_uae")
+
+
+def _check_epochs(name: str, trainer: Trainer) -> None:
+    """Equal compute needs epochs that are known beforehand."""
+    for setting, plain, open_ in (
+        ("early_stopping", "null", trainer.early_stopping is not None),
+        ("tries", "1", trainer.tries > 1),
+    ):
+        if open_:
+            way = f"use model.trainer.{setting}={plain}, or leave the arm out"
+            raise ConfigError(
+                f"arm.{name}: costs as much as another arm, which model.trainer.{setting} leaves open; {way}"
+            )
 
 
 def _draw(
