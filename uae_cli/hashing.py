@@ -1,6 +1,7 @@
 """What makes work equal: digests of settings and samples; and files that are written whole or not at all."""
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -29,6 +30,7 @@ NOT_SETTINGS = (
     "tracker",
 )
 _PLACES = ("root", "download")
+_FILES = ("weights", "path")
 _CHANGES_NOTHING = {"validation_share": 0}  # in data: what a config that lacks the setting says by that
 
 
@@ -128,8 +130,33 @@ def settings_of(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def job_identity(config: dict[str, Any]) -> str:
-    """Equal for jobs that would give the same result, as far as the config tells."""
-    return digest({**settings_of(config), "seed": config["seed"]})
+    """Equal for jobs that would give the same result, as far as the config and the user's own files tell.
+
+    Files are the weights, arrays and tables that it names, and the modules of the classes in it; what lies in
+    a folder of images isn't looked at.
+    """
+    files = {str(file): _content(file) for file in sorted(set(_own_files(config)))}
+    return digest({**settings_of(config), "seed": config["seed"], **({"files": files} if files else {})})
+
+
+def _own_files(node: Any) -> Iterator[Path]:
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, dict | list):
+            yield from _own_files(value)
+        elif not isinstance(value, str):
+            continue
+        elif key in _FILES and Path(value).is_file():
+            yield Path(value)
+        elif key == "_target_" and not value.startswith(("uae_cli.", "torch.")):
+            with suppress(ImportError, ValueError):
+                found = importlib.util.find_spec(value.rpartition(".")[0])
+                if found and found.origin and Path(found.origin).is_file():
+                    yield Path(found.origin)
+
+
+def _content(file: Path) -> str:
+    with file.open("rb") as opened:
+        return _checksum(opened)
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -121,6 +121,22 @@ def test_no_share_set_aside_is_no_setting() -> None:
     assert job_identity(old) == job_identity(plain) != job_identity(config("data.validation_share=0.2"))
 
 
+def test_other_content_of_an_own_file_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    weights, module = tmp_path / "w.safetensors", tmp_path / "an_own_module.py"
+    own = {**config(), "model": {"weights": str(weights), "network": {"_target_": "an_own_module.Net"}}}
+    found = set()
+    for file, text in (
+        (weights, "1"),
+        (weights, "2"),
+        (module, "class Net: ..."),
+        (module, "class Net: x = 1"),
+    ):
+        file.write_text(text)
+        found.add(job_identity(own))
+    assert len(found) == 4
+
+
 @pytest.mark.parametrize("other", ["attack.alpha=0.02", "data.train_size=32", "model.trainer.epochs=2"])
 def test_settings_that_do(other: str) -> None:
     assert settings_hash(config(other), DATA) != settings_hash(config(), DATA)
