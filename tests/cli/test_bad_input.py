@@ -49,6 +49,7 @@ def assert_one_line(called: Called, folder: Path, *parts: str) -> None:
         ("sampling=foo", ["sampling = foo", "conv, none, random"]),
         ("attack=5", ["attack = 5", "minmax"]),
         ("arm=[replicate,mine]", ["arm = mine", "did you mean mine_uae or mine_uae_fresh?", "matched_noise"]),
+        ("+_partial_=true", ["_partial_: no such setting"]),
         ("arm=[replicate,null]", ["arm=[replicate,null]: null is no choice"]),
         ("-m experiment=digits_conv_ae,foo", ["experiment = foo", "digits_conv_ae"]),
         # Unknown settings

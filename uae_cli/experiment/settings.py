@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from uae_cli.errors import ConfigError, SettingError
+from uae_cli.errors import ConfigError, SettingError, UnknownSettingError
 from uae_cli.experiment.compose import conf_dir
 from uae_cli.experiment.refused import validation_error
 from uae_cli.settings import STRICT, Count, Location, Positive, Precision
@@ -158,6 +158,8 @@ def check_form(config: dict[str, Any]) -> None:
             type, or there is no section where one belongs.
     """
     _check_node(config, "")
+    if flags := [name for name in _FLAGS if name in config]:
+        raise UnknownSettingError(flags[0])  # of all of it, which is no section
     for name in _SECTIONS:
         if name in config and not isinstance(config[name], dict):
             raise SettingError(name, shown(config[name]), "must be a section of settings")
