@@ -34,7 +34,7 @@ class Spy:
     trained_on: list[Tensor] = field(default_factory=list)
     model: nn.Module = field(default_factory=nn.Identity)
 
-    def attacked(self, label: str, similarity: Similarity, iterations: int | None) -> ExtraSamples:
+    def attacked(self, label: str, similarity: Similarity, *_: object) -> ExtraSamples:
         self.log.append((f"attack {label}", round(10 * self.level)))
         return ExtraSamples(
             torch.full_like(self.x, self.level),

@@ -16,7 +16,7 @@ class Inputs:
     uae: Tensor
     seed: int = 0
 
-    def attacked(self, arm: str, similarity: Similarity, iterations: int | None) -> ExtraSamples:
+    def attacked(self, arm: str, similarity: Similarity, *_: object) -> ExtraSamples:
         return ExtraSamples(self.uae, similarity=torch.full((len(self.x),), float(arm == "mine_uae")))
 
     def extra(self, arm: str) -> ExtraSamples:

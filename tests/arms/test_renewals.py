@@ -6,7 +6,7 @@ from torch import nn
 
 from uae_cli.arms import FreshAttack, Gaussian
 from uae_cli.arms.base import FreshTransform
-from uae_cli.arms.conventional import FreshNoise
+from uae_cli.arms.conventional import AnyWay, FreshNoise
 from uae_cli.attacks import Attack, GaussianInformation, MinMax, Reconstruction, squared_error
 
 SOLVER = MinMax(
@@ -37,7 +37,7 @@ def renewal(request, x, attack, trained_ae):
     if request.param == "transform":
         return FreshTransform(Gaussian(sigma=0.1, draws=1, fresh=True), 0, "gaussian/0", x)
     if request.param == "noise":
-        return FreshNoise(0, "noise/0", "digest", 1, torch.full((1, len(x)), 0.5), x)
+        return FreshNoise(0, "noise/0", "digest", 1, AnyWay(), torch.full((1, len(x)), 0.5), x)
     return FreshAttack(attack, 1, 0, "key", x, trained_ae, 16)
 
 
@@ -58,7 +58,7 @@ def test_what_identifies_it_leaves_samples_and_addresses_out(renewal):
 def test_noise_drawn_anew_has_the_sizes_of_its_round(x):
     sizes = torch.rand(3, len(x)) + 0.1
     sizes[:, 0] = 0
-    noise = FreshNoise(0, "noise/0", "digest", 2, sizes, x)
+    noise = FreshNoise(0, "noise/0", "digest", 2, AnyWay(), sizes, x)
     for epoch, number in ((0, 0), (1, 0), (2, 1), (5, 2), (9, 2)):
         got = (noise.samples(nn.Identity(), epoch) - x).flatten(1).norm(dim=1)
         assert torch.allclose(got, sizes[number], rtol=0.01, atol=0)

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from uae_cli.arms.base import Arm, ArmInputs, ExtraSamples, Transform
-from uae_cli.attacks import Attack, Samples, Similarity, attack_batch
+from uae_cli.attacks import Attack, FittedMoves, Moves, Samples, Similarity, attack_batch
 from uae_cli.errors import ConfigError
 from uae_cli.randomness import derive_seed
 from uae_cli.settings import STRICT, Count
@@ -26,6 +26,7 @@ class Adversarial:
 
     Attributes:
         similarity: what the solver optimises beside the criterion.
+        moves: the ways that samples may go; None: every value by itself.
         fresh: whether they are made anew during the training. From δ = 0 (attack.delta_start=zero) a
             similarity without random numbers would find the same ones again.
         target: of the rounds after the first: the original model, or the current one in training.
@@ -34,6 +35,7 @@ class Adversarial:
     """
 
     similarity: Similarity
+    moves: Moves | None = None
     fresh: bool = False
     target: Literal["original", "current"] = "original"
     every: Count = 1
@@ -42,11 +44,17 @@ class Adversarial:
 
     def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:  # noqa: ARG002
         """See `Arm.make`; what is told of an attack is of the first round."""
-        found = inputs.attacked(name, self.similarity, self.iterations)
+        moves = self.fitted_moves(inputs.x)
+        found = replace(inputs.attacked(name, self.similarity, self.iterations, moves), moves=moves)
         if not self.fresh:
             return found
-        renewal = inputs.renewed(self.similarity, self.iterations, self.every, self.target == "current")
+        current = self.target == "current"
+        renewal = inputs.renewed(self.similarity, self.iterations, moves, self.every, current)
         return replace(found, renewal=renewal)
+
+    def fitted_moves(self, x: Tensor) -> FittedMoves | None:
+        """The ways that training samples x (N, *shape) may go; None: any."""
+        return None if self.moves is None else self.moves.fit(x)
 
 
 @plain_dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from uae_cli.attacks import Similarity
+from uae_cli.attacks import FittedMoves, Similarity
 from uae_cli.training import Renewal
 
 
@@ -26,6 +26,7 @@ class ExtraSamples:
         vectors: K that S was estimated from; 0 where it is no estimate.
         passes: forward and backward passes of one sample that all attacks took.
         renewal: how they are made anew while a model is trained on them; None: they stay.
+        moves: the ways that samples could go; None: every value by itself.
         further_epochs: of training on them, beside those of every arm.
     """
 
@@ -40,6 +41,7 @@ class ExtraSamples:
     vectors: int = 0
     passes: int = 0
     renewal: Renewal | None = None
+    moves: FittedMoves | None = None
     further_epochs: int = 0
 
     @property
@@ -56,10 +58,10 @@ class ArmInputs:
         x: (N, *shape) training samples.
         seed: the experiment's.
         attacked: adversarial examples of the current model for every training sample, by a label, what the
-            solver optimises beside the criterion, and its iterations, None for the solver's own (a cached
-            stage).
-        renewed: the same made anew during training: similarity, iterations, epochs between two rounds, and
-            whether the model in training is attacked instead of the current one.
+            solver optimises beside the criterion, its iterations, None for the solver's own, and the ways
+            that samples go, None for any (a cached stage).
+        renewed: the same made anew during training: similarity, iterations, ways, epochs between two rounds,
+            and whether the model in training is attacked instead of the current one.
         extra: the first draw of another arm, by its name.
         sizes: ‖δ‖₂ (rounds, N) of another arm's samples while a model was trained on them, by its name, and
             the epochs between two rounds; one round where they stay.
@@ -70,8 +72,8 @@ class ArmInputs:
 
     x: Tensor
     seed: int
-    attacked: Callable[[str, Similarity, int | None], ExtraSamples]
-    renewed: Callable[[Similarity, int | None, int, bool], Renewal]
+    attacked: Callable[[str, Similarity, int | None, FittedMoves | None], ExtraSamples]
+    renewed: Callable[[Similarity, int | None, FittedMoves | None, int, bool], Renewal]
     extra: Callable[[str], ExtraSamples]
     sizes: Callable[[str], tuple[Tensor, int]]
     epochs_for: Callable[[str], int]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -216,25 +216,53 @@ class MatchedNoise:
         draws: independent draws.
         fresh: whether directions are drawn anew in every epoch; the sizes are those that the other arm's
             samples had at that epoch, where they are made anew, too.
+        same_moves: whether it goes only ways that the other arm's samples may go: random coefficients of the
+            same components or warps, or a random partner.
     """
 
     of: str
     draws: Count
     fresh: bool = False
+    same_moves: bool = False
 
     def make(self, name: str, inputs: ArmInputs, draw: int) -> ExtraSamples:
         """See `Arm.make`."""
-        wanted = (inputs.extra(self.of).x - inputs.x).flatten(1).norm(dim=1)
-        noise = _normal(inputs.x, inputs.seed, f"{name}/{draw}")
+        matched, stream = inputs.extra(self.of), f"{name}/{draw}"
+        moves: Moving = (self.same_moves and matched.moves) or AnyWay()
+        wanted = (matched.x - inputs.x).flatten(1).norm(dim=1)
+        noise = moves.directions(inputs.x, inputs.seed, stream)
         parts = zip(inputs.x.split(AT_ONCE), noise.split(AT_ONCE), wanted.split(AT_ONCE), strict=True)
-        x = torch.cat([_noise_of_norm(*part) for part in parts])
+        x = torch.cat([_noise_of_norm(moves, *part) for part in parts])
         if not self.fresh:
             return ExtraSamples(x)
         sizes, every = inputs.sizes(self.of)
-        stream = f"{name}/{draw}"
-        return ExtraSamples(
-            x, renewal=FreshNoise(inputs.seed, stream, fingerprint(sizes), every, sizes, inputs.x)
-        )
+        renewal = FreshNoise(inputs.seed, stream, fingerprint(sizes), every, moves, sizes, inputs.x)
+        return ExtraSamples(x, renewal=renewal)
+
+
+class Moving(Protocol):
+    """Of `FittedMoves`, what noise needs."""
+
+    def directions(self, x: Tensor, seed: int, stream: str) -> Tensor:
+        """See `FittedMoves.directions`."""
+        ...
+
+    def moved(self, x: Tensor, directions: Tensor, scale: Tensor) -> Tensor:
+        """See `FittedMoves.moved`."""
+        ...
+
+
+@plain_dataclass(frozen=True)
+class AnyWay:
+    """Every value by itself, and then clipped to [0, 1]."""
+
+    def directions(self, x: Tensor, seed: int, stream: str) -> Tensor:
+        """See `FittedMoves.directions`: standard normal values."""
+        return _normal(x, seed, stream)
+
+    def moved(self, x: Tensor, directions: Tensor, scale: Tensor) -> Tensor:
+        """See `FittedMoves.moved`."""
+        return (x + per_sample(scale, x) * directions).clamp_(0, 1)
 
 
 @plain_dataclass(frozen=True)
@@ -246,6 +274,7 @@ class FreshNoise:
         stream: of its random numbers.
         digest: identifies the sizes.
         round: epochs that each round of sizes lasts.
+        moves: where it may go.
         sizes: (rounds, N) ‖δ‖₂; the last round goes on.
         x: (N, *shape) the training samples.
     """
@@ -254,6 +283,7 @@ class FreshNoise:
     stream: str
     digest: str
     round: int
+    moves: Moving
     sizes: Tensor = field(repr=False)
     x: Tensor = field(repr=False)
     every: int = 1
@@ -262,13 +292,13 @@ class FreshNoise:
     def samples(self, model: nn.Module, epoch: int) -> Tensor:  # noqa: ARG002
         """See `Renewal.samples`; one sample's noise depends on (seed, epoch, index) and its size."""
         wanted = self.sizes[min(epoch // self.round, len(self.sizes) - 1)]
-        direction = _normal(self.x, self.seed, f"{self.stream}/epoch {epoch}")
-        scale = wanted / direction.flatten(1).norm(dim=1).clamp_min(1e-12)
+        directions = self.moves.directions(self.x, self.seed, f"{self.stream}/epoch {epoch}")
+        scale = wanted / directions.flatten(1).norm(dim=1).clamp_min(1e-12)
         for _ in range(
             _CORRECTIONS
         ):  # of what the box cuts off; a bisection would take longer than the epoch
-            scale = scale * wanted / _clipped_norm(self.x, direction, scale).clamp_min(1e-12)
-        return _moved(self.x, direction, scale)
+            scale = scale * wanted / _norm(self.moves, self.x, directions, scale).clamp_min(1e-12)
+        return self.moves.moved(self.x, directions, scale)
 
 
 def _normal(x: Tensor, seed: int, stream: str) -> Tensor:
@@ -277,32 +307,28 @@ def _normal(x: Tensor, seed: int, stream: str) -> Tensor:
     return torch.randn(x.shape, generator=source, dtype=x.dtype)
 
 
-def _noise_of_norm(x: Tensor, direction: Tensor, wanted: Tensor) -> Tensor:
-    """X + s·direction clipped to [0, 1], with s found by bisection so that ‖δ‖₂ = `wanted` (N,).
+def _noise_of_norm(moves: Moving, x: Tensor, directions: Tensor, wanted: Tensor) -> Tensor:
+    """X moved as far along its direction as makes ‖δ‖₂ = `wanted` (B,), found by bisection.
 
-    Clipping shortens a perturbation, so a closed form would fall short. The norm grows with s. Where
-    the box leaves no room for the wanted norm, the largest s tried is used.
+    Clipping shortens a perturbation, so a closed form would fall short. The norm grows with the scale. Where
+    the box leaves no room for the wanted norm, the largest scale tried is used.
     """
     low = torch.zeros_like(wanted)
-    high = wanted / direction.flatten(1).norm(dim=1).clamp_min(1e-12)
+    high = wanted / directions.flatten(1).norm(dim=1).clamp_min(1e-12)
     for _ in range(20):
-        short = _clipped_norm(x, direction, high) < wanted
+        short = _norm(moves, x, directions, high) < wanted
         if not bool(short.any()):
             break
         high = torch.where(short, 2 * high, high)
     for _ in range(24):
         middle = (low + high) / 2
-        short = _clipped_norm(x, direction, middle) < wanted
+        short = _norm(moves, x, directions, middle) < wanted
         low, high = torch.where(short, middle, low), torch.where(short, high, middle)
-    return _moved(x, direction, high)
+    return moves.moved(x, directions, high)
 
 
-def _moved(x: Tensor, direction: Tensor, scale: Tensor) -> Tensor:
-    return (x + per_sample(scale, x) * direction).clamp_(0, 1)
-
-
-def _clipped_norm(x: Tensor, direction: Tensor, scale: Tensor) -> Tensor:
-    norm: Tensor = (_moved(x, direction, scale) - x).flatten(1).norm(dim=1)
+def _norm(moves: Moving, x: Tensor, directions: Tensor, scale: Tensor) -> Tensor:
+    norm: Tensor = (moves.moved(x, directions, scale) - x).flatten(1).norm(dim=1)
     return norm
 
 

@@ -12,6 +12,13 @@ from uae_cli.attacks.criteria import (
 )
 from uae_cli.attacks.dataset import RESULT, SECONDS, generate, unfinished
 from uae_cli.attacks.feature_scattering import FeatureScattering
+from uae_cli.attacks.moves import (
+    FittedMoves,
+    Moves,
+    Partners,
+    PrincipalComponents,
+    Warp,
+)
 from uae_cli.attacks.samples import Samples, per_sample
 from uae_cli.attacks.similarities import (
     Comparison,
@@ -35,22 +42,27 @@ __all__ = [
     "CosineDistance",
     "Criterion",
     "FeatureScattering",
+    "FittedMoves",
     "GaussianInformation",
     "L2Distance",
     "Method",
     "MinMax",
     "Mine",
     "Misclassification",
+    "Moves",
     "Nothing",
     "OwnLoss",
+    "Partners",
     "Penalty",
     "Pgd",
+    "PrincipalComponents",
     "RandomCriterion",
     "Reconstruction",
     "ReconstructionError",
     "Samples",
     "Similarity",
     "Solver",
+    "Warp",
     "attack_batch",
     "generate",
     "judge",

@@ -17,7 +17,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from uae_cli.arms import Arm
-from uae_cli.attacks import Attack, Criterion, Method, Similarity, Solver
+from uae_cli.attacks import Attack, Criterion, FittedMoves, Method, Similarity, Solver
 from uae_cli.attacks.memory import MOST_SAMPLES
 from uae_cli.datasets import Dataset, Loader
 from uae_cli.errors import ConfigError, SettingError, UaeError
@@ -217,8 +217,10 @@ class Experiment(RunSettings):
         )
         return used.set_aside(self.data.validation_share, self.seed)
 
-    def triple(self, similarity: Similarity, iterations: int | None = None) -> Attack:
-        """The attack with this similarity, and another number of iterations if it is given.
+    def triple(
+        self, similarity: Similarity, iterations: int | None = None, moves: FittedMoves | None = None
+    ) -> Attack:
+        """The attack with this similarity, and another number of iterations, or ways to go, if given.
 
         Raises:
             ConfigError: the solver has no such number.
@@ -231,6 +233,8 @@ class Experiment(RunSettings):
                     "iterations; leave it null"
                 )
             solver = replace(solver, iterations=iterations)
+        if moves is not None:
+            solver = moves.solver(solver)
         return Attack(self.criterion, similarity, solver, self.precision)
 
 

@@ -28,7 +28,7 @@ from uae_cli.arms import (
     attacks_of,
     parts_of,
 )
-from uae_cli.attacks import Attack, Nothing, RandomCriterion, Samples, Similarity
+from uae_cli.attacks import Attack, FittedMoves, Nothing, RandomCriterion, Samples, Similarity
 from uae_cli.datasets import Dataset
 from uae_cli.errors import ConfigError
 from uae_cli.evaluation.outputs import reconstruct
@@ -113,25 +113,31 @@ class Augment:
         experiment.model.trainer.check_samples(len(data.x_train))
         for arm in arms_of(experiment).values():
             _check_transforms(arm, data.x_train[:1])
+        for name, attack in attacks_of(experiment.arm).items():
+            if attack.moves is not None:
+                attack.moves.check(name, data.x_train)
 
     def plan(self, experiment: Experiment, data: Dataset) -> Plan:
         """See `ProtocolSettings.plan`; chains are counted with one part for each of their steps."""
         model, samples = experiment.model, len(data.x_train)
         fits = [PlannedFit(model, samples, model.trainer.epochs)] if model.weights is None else []
         found = attacks_of(arms_of(experiment))
+        attacks = {
+            name: experiment.triple(arm.similarity, arm.iterations, arm.fitted_moves(data.x_train))
+            for name, arm in found.items()
+        }
         for arm in arms_of(experiment).values():
             parts = len(arm.steps) if isinstance(arm, Chain) else 1
             epochs = model.trainer.refit_epochs
             if isinstance(arm, ReplicateExtra):
-                cost = found[arm.of].iterations or self.attacks(experiment)[arm.of].solver.total_iterations
-                rounds = _rounds(found[arm.of], epochs)
-                epochs += math.ceil(cost * rounds / (2 * model.trainer.objective.passes))
+                cost = attacks[arm.of].solver.total_iterations * _rounds(found[arm.of], epochs)
+                epochs += math.ceil(cost / (2 * model.trainer.objective.passes))
             fits += [PlannedFit(model, (1 + parts) * samples, epochs)] * arm.draws
-        attacks = [
+        planned = [
             PlannedAttack(model, attack, samples * _rounds(found[name], model.trainer.refit_epochs))
-            for name, attack in self.attacks(experiment).items()
+            for name, attack in attacks.items()
         ]
-        return Plan(fits, attacks)
+        return Plan(fits, planned)
 
     def run(self, stages: Stages) -> Result:
         """See `Runnable.run`: a line for every arm, `original` first and controls before whom they judge."""
@@ -198,12 +204,16 @@ def _inputs(stages: Stages, target: Fitted, extra: Callable[[str], ExtraSamples]
     """What arms make samples of, while `target` is the current model."""
     x = stages.data.x_train
 
-    def attacked(label: str, similarity: Similarity, iterations: int | None) -> ExtraSamples:
-        attack = stages.experiment.triple(similarity, iterations)
+    def attacked(
+        label: str, similarity: Similarity, iterations: int | None, moves: FittedMoves | None
+    ) -> ExtraSamples:
+        attack = stages.experiment.triple(similarity, iterations, moves)
         return stages.attack(label, target, Samples.first(x, seed=stages.seed), attack)
 
-    def renewed(similarity: Similarity, iterations: int | None, every: int, current: bool) -> Renewal:
-        attack = stages.experiment.triple(similarity, iterations)
+    def renewed(
+        similarity: Similarity, iterations: int | None, moves: FittedMoves | None, every: int, current: bool
+    ) -> Renewal:
+        attack = stages.experiment.triple(similarity, iterations, moves)
         return stages.renewed(attack, target, every, current=current)
 
     def retrained(label: str, other: Tensor) -> ArmInputs:
@@ -327,8 +337,14 @@ def _check_of(name: str, arm: MatchedNoise | ReplicateExtra, arms: Mapping[str, 
         raise ConfigError(
             f"arm.{name}.of = {arm.of}: that arm doesn't run; use arm=[replicate,{arm.of},{name}]"
         )
-    if not isinstance(arms[arm.of], Adversarial):
+    matched = arms[arm.of]
+    if not isinstance(matched, Adversarial):
         raise ConfigError(f"arm.{name}.of = {arm.of}: not an arm of adversarial examples; use mine_uae")
+    if isinstance(arm, MatchedNoise) and arm.same_moves and matched.moves is None:
+        raise ConfigError(
+            f"arm.{name}.same_moves = true: arm.{arm.of} moves every value by itself, as noise does without "
+            f"it; use false, or another arm.{name}.of, as pca_uae"
+        )
 
 
 def _check_epochs(name: str, trainer: Trainer) -> None:

@@ -14,7 +14,7 @@ from uae_cli.attacks.criteria import BoundCriterion
 from uae_cli.attacks.rows import keep
 from uae_cli.attacks.samples import Samples, per_sample
 from uae_cli.attacks.similarities import BoundSimilarity, Goal, Resumable
-from uae_cli.models.hooked import HookedModel
+from uae_cli.models.hooked import Response
 from uae_cli.randomness import uniform
 from uae_cli.settings import STRICT, Count, Positive
 from uae_cli.training.checkpoint import Checkpoint
@@ -25,7 +25,7 @@ class Problem:
     """One batch's attack: criterion × similarity on a frozen model.
 
     Attributes:
-        model: the attacked model.
+        model: the attacked model: what it says of what the solver moves.
         batch: B clean samples.
         criterion: success means f ≤ 0.
         bind_similarity: makes S as it is before any learning; a solver may do so more than once.
@@ -34,7 +34,7 @@ class Problem:
         saved: what an interrupted attack left; and what this one leaves, if it is interrupted.
     """
 
-    model: HookedModel
+    model: Callable[[Tensor], Response]
     batch: Samples
     criterion: BoundCriterion
     bind_similarity: Callable[[], BoundSimilarity]
@@ -299,19 +299,20 @@ def descend(
         return outer() | {"descent": own | {"similarity": learnt and learnt.state_dict()}}
 
     for t in range(first, iterations + 1):
-        candidate = problem.model(x.detach().requires_grad_())
+        x = x.detach().requires_grad_()
+        candidate = problem.model(x)
         f, similarity = problem.criterion(candidate), measure(candidate, t)
         if t > 0:
             c = next_c(c, f.detach().relu(), t)
-            best.offer(x, f.detach(), similarity.detach())
+            best.offer(x.detach(), f.detach(), similarity.detach())
             history.append((f.detach(), similarity.detach(), c))
             on_iteration(t)
         if t < iterations:
             weights = (f, c * (f > 0)), (similarity, torch.full_like(similarity, sign))
             with record_function("uae.backward"):
                 losses, slopes = zip(*(pair for pair in weights if pair[0].requires_grad), strict=True)
-                (gradient,) = torch.autograd.grad(losses, candidate.x, slopes)
-            x = clip(step(candidate.x.detach(), gradient))
+                (gradient,) = torch.autograd.grad(losses, x, slopes)
+            x = clip(step(x.detach(), gradient))
             # Or two iterations' feature maps would be alive at once
             del candidate, f, similarity, weights, losses, slopes, gradient
         if learnt and 0 < t < iterations:

@@ -52,14 +52,14 @@ class Pgd(Projected):
             values = list(left["values"].unbind(1))
             for past in range(len(values)):
                 on_iteration(past + 1)
-        response = problem.model(x.requires_grad_())
+        response = problem.model(x := x.detach().requires_grad_())
 
         def state() -> dict[str, Tensor]:
             return {"x": x.detach(), "kept": kept, "least": least, "values": torch.stack(values, dim=1)}
 
         for t in range(len(values) + 1, self.iterations + 1):
-            (gradient,) = torch.autograd.grad(loss(response).sum(), response.x)
-            x = clip(response.x.detach() - size * gradient.sign())
+            (gradient,) = torch.autograd.grad(loss(response).sum(), x)
+            x = clip(x.detach() - size * gradient.sign())
             response = problem.model(x.requires_grad_())
             f = problem.criterion(response).detach()
             better = f < least if self.keep == "best" else torch.ones_like(f, dtype=torch.bool)
