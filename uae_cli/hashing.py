@@ -78,9 +78,8 @@ def damage(folder: Path) -> str:
     try:
         sums: dict[str, str] = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
         for name, told in sums.items():
-            with (folder / name).open("rb") as opened:
-                if _checksum(opened) != told:
-                    return f"{folder / name}: doesn't hold what was written"
+            if _content(folder / name) != told:
+                return f"{folder / name}: doesn't hold what was written"
     except FileNotFoundError as error:
         return f"{error.filename}: is gone"
     except (IsADirectoryError, NotADirectoryError, ValueError, AttributeError) as error:
@@ -97,8 +96,7 @@ def damage_of(file: Path) -> str:
         return ""
     if told is None:
         return ""
-    with file.open("rb") as opened:
-        return "" if _checksum(opened) == told else "doesn't hold what was written"
+    return "" if _content(file) == told else "doesn't hold what was written"
 
 
 def remove(path: Path) -> None:
@@ -112,6 +110,11 @@ def remove(path: Path) -> None:
 def _files(folder: Path) -> list[Path]:
     files = (file for file in folder.rglob("*") if file.is_file() and file.suffix not in (".claim", ".log"))
     return sorted(file for file in files if file.name != CHECKSUMS)
+
+
+def _content(file: Path) -> str:
+    with file.open("rb") as opened:
+        return _checksum(opened)
 
 
 def _checksum(opened: BufferedReader | BytesIO) -> str:
@@ -154,11 +157,6 @@ def _own_files(node: Any) -> Iterator[Path]:
                     yield Path(found.origin)
 
 
-def _content(file: Path) -> str:
-    with file.open("rb") as opened:
-        return _checksum(opened)
-
-
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Have `write` fill a file beside `path` that then takes its place: readers see the whole file or none.
 
@@ -194,8 +192,7 @@ def is_unharmed(path: Path) -> bool:
         ConfigError: the system refuses to open it, which is no damage.
     """
     try:
-        with path.open("rb") as opened:
-            return _checksum(opened) == path.suffixes[-2][1:]
+        return _content(path) == path.suffixes[-2][1:]
     except (OSError, IndexError) as error:
         if refused := refusal(error, path):
             raise refused from error
