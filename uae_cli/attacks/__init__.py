@@ -12,13 +12,8 @@ from uae_cli.attacks.criteria import (
 )
 from uae_cli.attacks.dataset import RESULT, SECONDS, generate, unfinished
 from uae_cli.attacks.feature_scattering import FeatureScattering
-from uae_cli.attacks.moves import (
-    FittedMoves,
-    Moves,
-    Partners,
-    PrincipalComponents,
-    Warp,
-)
+from uae_cli.attacks.mixing import Partners
+from uae_cli.attacks.moves import FittedMoves, Moves, PrincipalComponents, Warp
 from uae_cli.attacks.samples import Samples, per_sample
 from uae_cli.attacks.similarities import (
     Comparison,
