@@ -1,5 +1,7 @@
 """Arms that go some ways only, beside their controls, in whole runs."""
 
+import re
+
 import pytest
 import torch
 
@@ -44,6 +46,14 @@ def test_controls_are_as_large_and_go_the_same_ways(make_stages, fresh):
             ("arm=[replicate,pca_uae]", "arm.pca_uae.moves.components=70"),
             f"arm.pca_uae.moves.components = 70: {N} samples of 64 values",
         ),
+        (  # in a chain, too
+            (
+                "augmentation=[rotation,mine_uae]",
+                "arm=[replicate]",
+                "+augmentation.chain.mine_uae.moves={_target_:uae_cli.attacks.PrincipalComponents,components:70,span:1}",
+            ),
+            f"arm.rotation+mine_uae/mine_uae.moves.components = 70: {N} samples of 64 values",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_told(make_stages, overrides, told):
@@ -51,5 +61,5 @@ def test_what_does_not_go_together_is_told(make_stages, overrides, told):
         stages = make_stages("sampling=random", *overrides)
         stages.experiment.protocol.check_data(stages.experiment, stages.data)
 
-    with pytest.raises(ConfigError, match=told.replace(".", r"\.")):
+    with pytest.raises(ConfigError, match=re.escape(told)):
         check()

@@ -61,8 +61,7 @@ class Augment:
 
     def attacks(self, experiment: Experiment) -> dict[str, Attack]:
         """See `ProtocolSettings.attacks`."""
-        found = attacks_of(arms_of(experiment))
-        return {name: experiment.triple(arm.similarity, arm.iterations) for name, arm in found.items()}
+        return _attacks(experiment, None)
 
     def check_settings(self, experiment: Experiment) -> None:
         """See `ProtocolSettings.check_settings`."""
@@ -111,9 +110,10 @@ class Augment:
     def check_data(self, experiment: Experiment, data: Dataset) -> None:
         """See `ProtocolSettings.check_data`; flips and rotations want images."""
         experiment.model.trainer.check_samples(len(data.x_train))
-        for arm in arms_of(experiment).values():
+        arms = arms_of(experiment)
+        for arm in arms.values():
             _check_transforms(arm, data.x_train[:1])
-        for name, attack in attacks_of(experiment.arm).items():
+        for name, attack in attacks_of(arms).items():
             if attack.moves is not None:
                 attack.moves.check(name, data.x_train)
 
@@ -122,10 +122,7 @@ class Augment:
         model, samples = experiment.model, len(data.x_train)
         fits = [PlannedFit(model, samples, model.trainer.epochs)] if model.weights is None else []
         found = attacks_of(arms_of(experiment))
-        attacks = {
-            name: experiment.triple(arm.similarity, arm.iterations, arm.fitted_moves(data.x_train))
-            for name, arm in found.items()
-        }
+        attacks = _attacks(experiment, data.x_train)
         for arm in arms_of(experiment).values():
             parts = len(arm.steps) if isinstance(arm, Chain) else 1
             epochs = model.trainer.refit_epochs
@@ -304,6 +301,14 @@ def _sample_metrics(extra: ExtraSamples, stages: Stages, original: Fitted) -> Me
     if isinstance(criterion, RandomCriterion):
         metrics["asr_fresh"] = 100 * float(judged(criterion.fresh()).double().mean())
     return metrics | information(last, success)
+
+
+def _attacks(experiment: Experiment, x: Tensor | None) -> dict[str, Attack]:
+    """Of every arm that attacks, by its place; without training samples as if values moved by themselves."""
+    return {
+        name: experiment.triple(arm.similarity, arm.iterations, None if x is None else arm.fitted_moves(x))
+        for name, arm in attacks_of(arms_of(experiment)).items()
+    }
 
 
 def _check_control(arms: Mapping[str, Arm]) -> None:
